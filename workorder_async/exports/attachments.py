@@ -364,16 +364,11 @@ class _Links:
                 self._ended = f"and the ticket could not be read again: {error}"
                 raise StaleError(f"its URL is not good ({why}), {self._ended}") from None
             self._renewed, self._ended = True, "and the ticket was read again once already"
-            self._take(attachments_of(detail))
-
-    def _take(self, found: list[Attachment]) -> None:
-        """Take the new URLs. Attachments that look the same are taken in their order."""
+        # Attachments that look the same are taken in their order.
         new: dict[tuple[str, int, str], list[str]] = {}
-        for one in reversed(found):
+        for one in reversed(attachments_of(detail)):
             new.setdefault(_looks(one), []).append(one.file_path)
-        for index, one in enumerate(self._attachments):
-            urls = new.get(_looks(one))
-            self._urls[index] = urls.pop() if urls else ""
+        self._urls = [urls.pop() if (urls := new.get(_looks(one))) else "" for one in self._attachments]
 
 
 class AttachmentFolder:

@@ -36,7 +36,6 @@ from workorder_async.exports.sink import UNCHANGED, TextChanges
 
 #: Of this layout, and of the bytes that each format is written in: raised when either changes.
 VERSION: Final = 4
-_KIND: Final = "workorder_async"
 _BEGINS: Final = b'{"manifest":"workorder_async",'
 _SUM: Final = b',"sum":"%08x"}\n'
 _CONVERTER: Final = Converter()
@@ -47,7 +46,7 @@ _CONVERTER: Final = Converter()
 class Head:
     """Which export it is: another one is not gone on with."""
 
-    manifest: str = _KIND
+    manifest: str = "workorder_async"
     version: int = VERSION
     platform: str
     app_id: str = ""

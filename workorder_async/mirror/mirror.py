@@ -165,7 +165,6 @@ class Run:
         mark = Mark(since=self._report.run, is_first=known is None) if known is None or known.ended else known
         resumed, at = mark.rest != (None, None), self.now()
         async with self._client.walk(Window(self._query, *mark.rest), **self._walks) as walk:
-            walk.raw()
             async for rows, rest in self._pages(walk):
                 if walk.is_restarted:
                     mark = evolve(mark, rest=(None, None))  # what came so far does not end at a second
@@ -212,7 +211,6 @@ class Run:
         at = self.now()
         walks: WalkOptions = {**self._walks, "concurrency": 1}
         async with self._client.walk(Window(evolve(self._query, status=status), *range), **walks) as walk:
-            walk.raw()
             async for rows, _ in self._pages(walk):
                 await self._write(rows, at)
         self._note_walk(walk)
@@ -221,6 +219,7 @@ class Run:
 
     async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
         """Yield the rows of each page as they came, and the rest of the list behind it."""
+        walk.raw()
         while page := await walk.next_page():
             self._total_rows = page.total
             yield cast("list[Row]", page.rows), page.rest
