@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from math import inf
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from workorder_async import (
     AuthenticationError,
     ConfigError,
     DecodeError,
+    NoAnswerError,
     RateLimitedError,
     ResponseError,
     RetryPolicy,
@@ -301,7 +302,7 @@ async def test_others_get_their_turn() -> None:
 
 
 async def test_an_answer_of_very_many_rows() -> None:
-    """It comes in pages of a thousand rows, between which other tasks have their turns."""
+    """Its pages of a thousand rows come with turns of other tasks between; a wait that is cut short loses none."""
     turns, loop = 0, asyncio.get_running_loop()
 
     def turn() -> None:
@@ -313,7 +314,13 @@ async def test_an_answer_of_very_many_rows() -> None:
     async with listing(4500) as (keeper, client), client.walk(page_size=5000) as walk:
         pages = [ids(await anext(walk))]
         before = turns
-        pages += [ids(page) async for page in walk]
+        for _ in range(4):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    pages.append(ids(await anext(walk)))
+            pages.append(ids(await anext(walk)))
+        with pytest.raises(StopAsyncIteration):
+            await anext(walk)
         assert turns - before >= 4
     later[0].cancel()
     assert [len(page) for page in pages] == [1000, 1000, 1000, 1000, 500]
@@ -377,3 +384,23 @@ async def test_a_refusal_that_is_not_of_the_page(kind: type[ApiError]) -> None:
     async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
         with pytest.raises(kind):
             await _to_the_end(walk)
+
+
+async def test_a_failure_that_does_not_matter_any_more() -> None:
+    """Where the list is read anew in another way, the failure of a read for the former way does not end the walk."""
+    server, is_anew = ListServer(Random(1), evenly(Random(1), 5000), Habits(order="open last")), asyncio.Event()
+    hints: list[Ask] = []
+
+    async def read(ask: Ask) -> Answer:
+        if walk.is_restarted:
+            is_anew.set()
+        elif ask.page > 1:
+            hints.append(ask)
+            if ask is hints[0]:
+                await is_anew.wait()
+                raise NoAnswerError("the connection was lost")
+        return server.read(ask)
+
+    async with Walk(Window(TicketQuery()), walk_options(concurrency=16), read) as walk:
+        await _to_the_end(walk)
+        assert (walk.report.tickets, walk.report.exact, is_anew.is_set()) == (5000, True, True)

@@ -31,8 +31,6 @@ class WalkedPage:
     """The key down to which everything was given out with this page (see `list_state.py`)."""
     is_undated: bool = False
     """Whether these are rows without a created time."""
-    is_more: bool = False
-    """Whether these are further rows of the same answer as the last page's."""
 
     @property
     def total(self) -> int:
@@ -128,7 +126,7 @@ class Job:
         page = self.ready[0]
         if len(page.ids) > most:
             first = evolve(page, rows=page.rows[:most], ids=page.ids[:most], frontier=inf)
-            page.rows, page.ids, page.is_more = page.rows[most:], page.ids[most:], True
+            page.rows, page.ids = page.rows[most:], page.ids[most:]
             page = first
         else:
             self.ready.popleft()

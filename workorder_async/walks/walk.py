@@ -49,7 +49,6 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
         self._most_reads = options["concurrency"] + max(1, options["concurrency"] // _READS_AT_HAND)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reads = 0
         self._arrived = asyncio.Event()
         self._failure: Exception | None = None
         self._closed = False
@@ -76,16 +75,16 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     async def next_page(self) -> WalkedPage | None:
         """Return the next page; None at the end.
 
-        An answer of very many rows comes as several pages, between which the loop turns. A page without rows says that
+        An answer of very many rows comes as several pages; between pages the loop turns. A page without rows says that
         the list proved to be of another kind than it seemed, and is read again from its beginning.
         """
+        # Before a page is taken: what is cancelled here loses none.
+        await asyncio.sleep(0)
         while True:
             self._arrived.clear()
             page = self._rules.take()
             self._send()
             if page is not None:
-                if page.is_more:
-                    await asyncio.sleep(0)
                 return page
             if self._failure is not None:
                 await self.aclose()
@@ -115,55 +114,51 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     @property
     def in_flight(self) -> int:
         """How many of its requests are under way, or wait for a slot."""
-        return sum(not task.done() for task in self._tasks)
+        return len(self._tasks)
 
     def _send(self) -> None:
         """Begin as many requests as may be under way."""
-        while self._reads < self._most_reads and not self._closed and self._failure is None:
+        while len(self._tasks) < self._most_reads and not self._closed and self._failure is None:
             read = self._rules.next_read()
             if read is None:
                 return
-            self._reads += 1
             task = asyncio.create_task(self._work(read))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._go_on)
+
+    def _go_on(self, done: asyncio.Task[None]) -> None:
+        self._tasks.discard(done)
+        self._arrived.set()
+        if not done.cancelled():
+            self._send()
 
     async def _work(self, read: Read) -> None:
-        """Make a request, and begin the next one."""
+        """Make a request, and take in its answer."""
         try:
-            answer = await self._answer(read)
-            self._reads -= 1
-            if self._failure is None:
-                page = None if answer is None else await self._page(read.ask, answer)
-                self._rules.receive(read, page)
+            self._rules.receive(read, await self._page(read.ask))
         except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
             # The first failure ended the walk; later ones may only follow from it.
-            self._failure = self._failure or error
-        self._arrived.set()
-        self._send()
+            if not read.job.is_left:
+                self._failure = self._failure or error
 
-    async def _page(self, ask: Ask, answer: Answer) -> Page:
-        """Read an answer; a large one in a thread, so that the event loop goes on."""
+    async def _page(self, ask: Ask) -> Page | None:
+        """Read an answer, a large one in a thread; None where the server refused a later page, or a mere question."""
         reader = self._rules.reader
-        return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
-
-    async def _answer(self, read: Read) -> Answer | None:
-        """Return the answer to a read; None where the server refused a later page, or a mere question."""
         try:
-            return await self._read(read.ask)
+            answer = await self._read(ask)
         except (ApiError, ResponseError) as error:
-            if (read.ask.page == 1 and read.ask.for_rows) or not _may_be_about_the_question(error):
+            if (ask.page == 1 and ask.for_rows) or not _may_be_about_the_question(error):
                 raise
             return None
+        return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 
     async def aclose(self) -> None:
         """Cancel what is in flight and wait until it has ended."""
         self._closed = True
         self._arrived.set()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def undated_in(count: Callable[[TicketQuery], Awaitable[int]], query: TicketQuery) -> str:
