@@ -296,15 +296,7 @@ class WorkorderClient:
         async def read(ask: Ask) -> Page:
             return reader.read(ask, await reads.read(ask.start, ask.end, ask.page, ask.size))
 
-        now = self._session.clock.latest()
-        first = await read(Ask(*whole.asked, 1, 100))
-        plan = plan_windows(whole, first, max_tickets=max_tickets, now=now)
-        try:
-            asks = next(plan)
-            while True:
-                asks = plan.send(await for_each(asks, read))
-        except StopIteration as planned:
-            return list(planned.value)
+        return await plan_windows(whole, read, max_tickets=max_tickets, now=self._session.clock.latest())
 
     async def get_ticket(self, id: int, *, deadline: float | None = None) -> Ticket:
         """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""

@@ -16,7 +16,7 @@ from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
 from tests.support.slow import slow_after
 from tests.support.walk_games import Game
 from workorder_async import ConfigError, NotSentError, Sandbox, TicketQuery, WorkorderClient
-from workorder_async.walks.pages import Ask, PageReader
+from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.windows import Window, plan_windows
 
 END = BEGAN + 10**6
@@ -27,17 +27,10 @@ def planned(server: ListServer, most: int, query: TicketQuery | None = None) -> 
     whole = Window(query or TicketQuery())
     reader = PageReader(whole.query, skips=False)
 
-    def read(ask: Ask) -> Any:
+    async def read(ask: Ask) -> Page:
         return reader.read(ask, server.read(ask))
 
-    plan = plan_windows(whole, read(Ask(*whole.asked, 1, 100)), max_tickets=most, now=END)
-    try:
-        asks = next(plan)
-        while True:
-            asks = plan.send([read(ask) for ask in asks])
-    except StopIteration as done:
-        windows: list[Window] = done.value
-        return windows
+    return asyncio.run(plan_windows(whole, read, max_tickets=most, now=END))
 
 
 spreads = st.one_of(

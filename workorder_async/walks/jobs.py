@@ -85,15 +85,6 @@ class Job:
             self.is_begun = True
             self._go_on(None)
 
-    def want_again(self, read: Read) -> None:
-        """Ask once more for a page that is not to be believed."""
-        read.times += 1
-        self.wanted.appendleft(read)
-
-    def want_next(self, read: Read, page: Page) -> None:
-        """Ask for what stands behind a page that does not tell whether it is the last one."""
-        self.wanted.appendleft(Read(evolve(read.ask, page=2), self, read.place, before=page))
-
     def take_in(self, read: Read, page: Page | None) -> None:
         """Go on with the page of a read; None if the server refused it."""
         self._replies[read.place] = page

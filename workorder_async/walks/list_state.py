@@ -70,8 +70,6 @@ class ListState:
     """Whether tickets of the very second where a range ends, or of the one behind it, were seen to be shown."""
     full: int = 0
     """How many rows a full page has."""
-    keeps_size: bool = True
-    """Whether pages have as many rows as are asked for: else page numbers lead elsewhere."""
     repeats_at_edges: float = 1.0
     """How many rows come again at an edge, by the latest ones."""
     deepest: int = DEEPEST
@@ -94,7 +92,7 @@ class ListState:
     """How often tickets were looked for that a total counts and no page shows."""
     shown: Page | None = None
     """The latest page with tickets."""
-    believes_filter: bool = False
+    believes_filter: bool = Factory(lambda state: state.window.span != (None, None), takes_self=True)
     """Whether an answer was believed for the sake of the range that it was asked for, and not for a row it shares."""
     believes_totals: bool = True
     """Whether an answer that counts more tickets than it shows is cut, though it has fewer rows than a page."""
@@ -102,21 +100,16 @@ class ListState:
     """The tickets without a created time."""
     flaws: list[str] = Factory(list)
     """Why the result may not be exact."""
-    asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
-    span: tuple[int | None, int | None] = Factory(lambda state: state.window.span, takes_self=True)
     _ledger: "array[int]" = Factory(lambda: array("q"))
     _given: set[int] | None = None
     _keys: set[int] = Factory(set)
-
-    def __attrs_post_init__(self) -> None:
-        self.believes_filter = self.span != (None, None)
 
     # Ranges
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The last key of the window, and the key below which its tickets lie."""
-        start, end = self.span
+        start, end = self.window.span
         low, high = -inf if start is None else start, inf if end is None else end + 1
         return (low, high) if self.sign > 0 else (1 - high, 1 - low)
 
@@ -139,7 +132,7 @@ class ListState:
     def ask(self, low: float, high: float, page: int = 1, size: int | None = None) -> Ask:
         """Return a question for the tickets from one key to another, both included; infinity is an end of the list."""
         start, end = (low, high) if self.sign > 0 else (-high, -low)
-        first, last = self.asked
+        first, last = self.window.asked
         asked_start = first if start == -inf else max(int(start), first or 0)
         asked_end = last if end == inf else int(end) if last is None else min(int(end), last)
         return Ask(asked_start, asked_end, page, self.size if size is None else size)
@@ -202,8 +195,6 @@ class ListState:
         if not self.full:
             self.full = count if page.total > count else page.size if count <= page.size <= asked else asked
         self.full = max(self.full, count)
-        if page.ask.page == 1 and count < min(asked, page.total):
-            self.keeps_size = False
 
     def note_depth(self, hint: Ask) -> None:
         """Take in that a hint was of no use: it was refused, or showed nothing, or the first page."""
@@ -213,10 +204,7 @@ class ListState:
         """Tell whether the list may have more in the range than an answer shows."""
         if page.is_last is not None:
             return not page.is_last
-        if self._is_full(page):
-            return True
-        is_end = page.position == page.total and (page.ask.page == 1 or self.keeps_size)
-        return self.believes_totals and not is_end
+        return self._is_full(page) or (self.believes_totals and page.position != page.total)
 
     def is_miscounted(self, page: Page) -> bool:
         """Tell whether an answer counts fewer tickets than it shows: then it does not tell whether there are more."""

@@ -7,7 +7,7 @@ created time outside of its range, is a `ResponseError`.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Final, TypeAlias, cast
 
 from attrs import define, field, frozen
@@ -21,10 +21,7 @@ from workorder_async.walk_report import SkippedRow
 
 # A filter and the time that is shown may differ by so many seconds: fractions may be cut off, or rounded up.
 _BLUR: Final = 1
-_ENUMS: Final = ("status", "type")
-_NUMBERS: Final = ("sub_type", "second_subtype")
-_CUSTOMER: Final = "customer_organization_name"
-_time_in: Final = itemgetter("created_time")
+_FILTERS: Final = ("status", "type", "sub_type", "second_subtype", "customer_organization_name")
 _time_of: Final = attrgetter("created_time")
 _id_of: Final = attrgetter("id")
 _Fits: TypeAlias = Callable[[int | str], bool]
@@ -112,13 +109,10 @@ class PageReader:
             kept = [*{id: place for place, id in enumerate(ids) if seconds[place] > 0}.values()]
             rows, ids, seconds = [rows[i] for i in kept], [ids[i] for i in kept], [seconds[i] for i in kept]
             first = min(seconds, default=1)
-        is_in_range = True
-        if seconds:
-            if ask.for_rows:
-                self._check_range(first, last, seconds, ids, answer)
-            is_in_range = (ask.start is None or first >= ask.start - _BLUR) and (
-                ask.end is None or last <= ask.end + _BLUR
-            )
+        if seconds and ask.for_rows:
+            self._check_range(first, last, seconds, ids, answer)
+        is_after_start = ask.start is None or first >= ask.start - _BLUR
+        is_in_range = not seconds or (is_after_start and (ask.end is None or last <= ask.end + _BLUR))
         return Page(ask, rows, ids, seconds, undated, count, pagination.total, pagination.page_size, is_in_range)
 
     def _check_fields(self, rows: list[Row], ids: list[int], answer: Answer) -> None:
@@ -148,10 +142,7 @@ class PageReader:
 
 def _plain_seconds(rows: list[Row]) -> list[int] | None:
     """Return the created times of rows where each is a whole number of seconds; else None."""
-    try:
-        times = cast("list[int]", list(map(_time_in, rows)))
-    except KeyError:
-        return None
+    times = cast("list[int]", [row.get("created_time") for row in rows])
     return times if set(map(type, times)) <= {int} and max(times, default=0) < SECONDS_END else None
 
 
@@ -175,5 +166,5 @@ def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
 
         return fits
 
-    wanted = {name: getattr(query, name) for name in (*_ENUMS, *_NUMBERS, _CUSTOMER)}
+    wanted = {name: getattr(query, name) for name in _FILTERS}
     return [(name, check(name, value)) for name, value in wanted.items() if value is not None]

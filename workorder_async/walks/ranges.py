@@ -54,11 +54,8 @@ class Range(Job):
         if high - low < inf and page is None:
             yield from self._read(int(low), int(high))
             return
-        # On either side of the rows of a page lies about as much as between two of them.
-        beside = 2 * self._expected / max(1, self._state.full)
-        for _ in range(1 if beside < _SURELY_SOME else 2):
-            if page is None or not page.count:
-                (page,) = yield [self._state.ask(low - 1, high + 1)]
+        if page is None:
+            (page,) = yield [self._state.ask(low - 1, high + 1)]
         if page is not None and not self._state.is_cut(page):
             self._give_all(page, low, high)
         elif page is not None:
@@ -115,9 +112,7 @@ class Range(Job):
             elif low == end:
                 yield from Crowd(state, low, end, set(), self.give_of).read()
             else:
-                # The rows of a list that is nearly sorted may all be of its newest part.
-                newest = page.count / max(1, end + 2 - min(page.seconds, default=low))
-                density = max(newest, max(page.total, 2 * state.full) / (end - low + 1))
+                density = max(page.total, 2 * state.full) / (end - low + 1)
                 continue
             density = (density + page.count / (end - low + 1)) / 2
             end = low - 1

@@ -16,6 +16,8 @@ pass looks for them, too.
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from attrs import evolve
+
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
@@ -70,8 +72,8 @@ class WalkRules:
             held += job.held
             if held >= most or (not job.is_begun and held * 2 >= most):
                 return None
-            self._go_on(job.start)
-            if job.wanted and not job.is_left:
+            job.start()
+            if job.wanted:
                 state.requests += 1
                 return job.wanted.popleft()
         return None
@@ -84,35 +86,34 @@ class WalkRules:
         if job.is_left:
             return
         if page is not None:
-            if (read.ask.start, read.ask.end) == state.asked:
+            if (read.ask.start, read.ask.end) == state.window.asked:
                 state.last_total = page.total
             is_odd = not page.is_in_range or (not page.count and read.ask.page == 1)
             if is_odd and read.times <= (_TRIES_AT_FIRST if state.first_total < 0 else 1):
                 # An answer from elsewhere, or an empty one, may be an accident: it is asked for once more.
-                job.want_again(read)
+                read.times += 1
+                job.wanted.appendleft(read)
                 return
             state.see_size(page)
             state.rows += len(page.ids) + len(page.undated) if read.ask.for_rows else 0
             if page.ids:
                 state.shown = page
             if page.undated and read.ask.for_rows:
-                self._give_undated(page, job)
+                # They are given when they are seen, each once.
+                undated = {id: row for id, row in page.undated if id not in state.undated}
+                state.undated.update(undated)
+                job.give([*undated.values()], [*undated], is_undated=True)
         if read.before is not None:
             read.before.is_last = page is not None and not page.count
             page = read.before
         elif page is not None and state.is_miscounted(page):
-            job.want_next(read, page)
+            # What stands behind it tells.
+            job.wanted.appendleft(Read(evolve(read.ask, page=2), job, read.place, before=page))
             return
         if page is not None and not page.is_in_range and self._mode != "numbers":
             self._restart(RestartError("numbers", "the list shows tickets that were not created when it was asked for"))
         else:
             self._go_on(lambda: job.take_in(read, page))
-
-    def _give_undated(self, page: Page, job: Job) -> None:
-        """Give rows without a created time when they are seen, each once."""
-        rows = {id: row for id, row in page.undated if id not in self.state.undated}
-        self.state.undated.update(rows)
-        job.give([*rows.values()], [*rows], is_undated=True)
 
     # How the list is read
 
@@ -165,9 +166,8 @@ class WalkRules:
             return WalkedPage(self.state)
         while self._jobs:
             job = self._jobs[0]
-            if not job.is_begun:
-                self._go_on(job.start)
-            while job.ready and not job.is_left:
+            self._go_on(job.start)
+            while job.ready:
                 page = job.next_page(self._page_size)
                 page.rows, page.ids = self.state.only_new(page.rows, page.ids)
                 if page.ids:

@@ -106,6 +106,7 @@ class Section(Job):
     def steps(self) -> Steps[None]:
         """Read from the first second to the last."""
         page = first = yield from self._begin()
+        self._state.sections += page is not None
         while page is not None:
             keys = self._state.keys(page)
             up = self.frontier
@@ -151,12 +152,10 @@ class Section(Job):
         state, first = self._state, self._first
         if isinstance(first, Page):
             self.frontier = state.bounds[1]
-            state.sections += 1
             return first
         (page,) = yield [first]
         if page is None or not page.seconds:
-            if page is None or page.position < page.total:
-                state.note_depth(first)
+            state.note_depth(first)
             if self.after is not None:
                 self.after.before = self.before
             if self.before is not None:
@@ -174,7 +173,6 @@ class Section(Job):
                 key, self._near, self._page = section.frontier, [*section._seen], section._page
             section = section.before
         self.top = self.frontier = max(key, self.bound)
-        state.sections += 1
         return page
 
     def _read(self, high: float) -> Steps[Page | None]:
@@ -200,13 +198,11 @@ class Section(Job):
             order = sorted(range(len(keys)), key=lambda place: (keys[place] < up) + (keys[place] < reach))
             keys, ids, rows = [keys[i] for i in order], [ids[i] for i in order], [rows[i] for i in order]
         first, last = bisect_right(keys, -up, key=neg), bisect_right(keys, -reach, key=neg)
-        again = first
-        if self._seen:
-            shown = self._seen.keys() & ids[first:]
-            again += len(shown)
-            for id in shown:
-                del self._seen[id]
-            self._give_seen(reach)
+        shown = self._seen.keys() & ids[first:]
+        again = first + len(shown)
+        for id in shown:
+            del self._seen[id]
+        self._give_seen(reach)
         self.give(rows[first:last], ids[first:last], reach)
         if reach > self.bound:
             self._seen.update((ids[i], (keys[i], rows[i])) for i in range(last, len(keys)))
@@ -269,9 +265,6 @@ class Section(Job):
             below = self.frontier - 1
             near = [id for id, key in zip(after.ids, next_keys, strict=True) if key <= below]
             if high == below:
-                if near and self._asked_up_to > high + 1:
-                    # The answer was asked for from further up, and does not reach these rows.
-                    state.flaw(_UNBRIDGED)
                 near = []
             page, keys, high = after, next_keys if near else [], below
 
@@ -302,12 +295,10 @@ class Section(Job):
         in no order.
         """
         state = self._state
-        if after.ask.page > 1 or state.flaws:
+        if state.flaws:
             return
         state.keys(after)  # tells whether the ends of a range count
         high, low, keys = state.high(page.ask), state.high(after.ask), state.keys(page)
-        if low < min(keys):
-            return  # a crowd lies between them
         above = page.position - len([key for key in keys if key < low + state.end_counts])
         if page.total - above <= after.total or state.looks >= _LOOKS + state.requests // _REQUESTS_OF_A_LOOK:
             return

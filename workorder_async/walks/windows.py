@@ -1,4 +1,4 @@
-"""A part of a list by created time, with an owner for every second, and how a list is cut into such parts. No I/O.
+"""A part of a list by created time, with an owner for every second, and how a list is cut into such parts.
 
 A plan is for work that is divided among processes. It asks for totals. Each total cuts a stretch in two, until a
 stretch holds only a few windows. A stretch is then divided evenly by time: so there is one request for some four
@@ -7,7 +7,7 @@ only the place of a cut, never whether a part of the range is read: a wrong one 
 loses nothing.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable
 from math import ceil
 from typing import Final, TypeAlias
 
@@ -17,8 +17,10 @@ from workorder_async import arguments
 from workorder_async.document import TicketQuery
 from workorder_async.document.requests import SECONDS_MAX
 from workorder_async.errors import ConfigError
+from workorder_async.tasks import for_each
 from workorder_async.walks.pages import Ask, Page
 
+_FIRST_PAGE: Final = 100
 # So many windows are cut by time alone.
 _WINDOWS_OF_A_STRETCH: Final = 8
 # A little less than the most is aimed at, so that uneven data does not double the number of cuts.
@@ -97,29 +99,29 @@ class _Stretch:
     total: int
 
 
-def plan_windows(
-    whole: Window, first: Page, *, max_tickets: int, now: float
-) -> Generator[list[Ask], Sequence[Page], list[Window]]:
-    """Yield totals to ask for, side by side, and return the windows of a window, from the earliest to the latest.
+async def plan_windows(
+    whole: Window, read: Callable[[Ask], Awaitable[Page]], *, max_tickets: int, now: float
+) -> list[Window]:
+    """Ask for totals, side by side, and return the windows of a window, from the earliest to the latest.
 
-    A query without an end ends at `now`, the server's time, or at the newest ticket of `first`, its first page. If
-    later ones exist, or no query ends so late, the last window has no end. Undated tickets have no window; without a
-    filter by created time, everything is one. Raises `ConfigError`.
+    A query without an end ends at `now`, the server's time, or at the newest ticket of its first page. If later ones
+    exist, or no query ends so late, the last window has no end. Undated tickets have no window; without a filter by
+    created time, everything is one. Raises `ConfigError`.
     """
     most = arguments.whole("max_tickets", max_tickets) * _WINDOWS_OF_A_STRETCH
     start, last = whole.span
+    first = await read(Ask(*whole.asked, 1, _FIRST_PAGE))
     latest = max([start or 0, int(now) + 1, *first.seconds]) if last is None else last
     newest = max(first.seconds, default=latest)
     ends_now = last is None and latest <= SECONDS_MAX
     frozen = evolve(whole, query=evolve(whole.query, created_end=latest)) if ends_now else whole
     if last is None and first.total > first.count and not first.seconds[:1] == [newest] != first.seconds[-1:]:
-        (page,) = yield [Ask(latest + 1, None, 1, 1)]
-        frozen = whole if page.count else frozen
+        frozen = whole if (await read(Ask(latest + 1, None, 1, 1))).count else frozen
     begin, total, final = start or 0, first.total, list[_Stretch]()
     for times in _LOOKS_BACK if start is None and first.total > max_tickets and first.seconds else ():
         # Years without a ticket are no place to cut: what lies before the first tickets is a window of its own.
         begin = _likely_begin(first, times)
-        (page,) = yield [Ask(None, begin - 1, 1, 1)]
+        page = await read(Ask(None, begin - 1, 1, 1))
         if not page.is_in_range:
             return [frozen]
         if page.total <= max_tickets:
@@ -132,8 +134,8 @@ def plan_windows(
     while to_cut:
         final += [one for one in to_cut if one.total <= most or one.end - one.start <= 1]
         to_cut = [one for one in to_cut if one.total > most and one.end - one.start > 1]
-        cuts = [_cut_of(one, ceil(one.total / (most * _AIM))) for one in to_cut]
-        pages = (yield [Ask(one.start, cut - 1, 1, 1) for one, cut in zip(to_cut, cuts, strict=True)]) if to_cut else []
+        cuts = [_cut_of(one, most) for one in to_cut]
+        pages = await for_each([Ask(one.start, cut - 1, 1, 1) for one, cut in zip(to_cut, cuts, strict=True)], read)
         if not all(page.is_in_range for page in pages):
             return [frozen]
         to_cut = [
@@ -152,10 +154,10 @@ def _likely_begin(first: Page, times: int) -> int:
     return max(1, int(oldest - reach * times))
 
 
-def _cut_of(stretch: _Stretch, parts: int) -> int:
+def _cut_of(stretch: _Stretch, most: int) -> int:
     """Return where to cut a stretch, so that both sides need few cuts more."""
-    middle = stretch.start + (stretch.end - stretch.start) * (parts // 2) // parts
-    return min(max(middle, stretch.start + 1), stretch.end - 1)
+    parts = ceil(stretch.total / (most * _AIM))
+    return stretch.start + max(1, (stretch.end - stretch.start) * (parts // 2) // parts)
 
 
 def _windows(whole: Window, stretches: list[_Stretch], max_tickets: int) -> list[Window]:
