@@ -93,7 +93,8 @@ class Section(Job):
     @property
     def bound(self) -> float:
         """The key at which it ends, as far as is known."""
-        return self._state.bounds[0] if self._next is None else self._next.top
+        after = self._next
+        return self._state.bounds[0] if after is None else after.top
 
     @property
     def _next(self) -> "Section | None":
@@ -110,14 +111,15 @@ class Section(Job):
         while page is not None:
             keys = self._state.keys(page)
             up = self.frontier
-            reach = max(min(self._reach(page, keys), up), self.bound)
-            self._hand_over(page, keys, reach)
+            bound = self.bound
+            reach = max(min(self._reach(page, keys), up), bound)
+            self._hand_over(page, keys, reach, is_last=reach <= bound)
             if reach < up:
                 self._page = page
                 self._state.rely_on(keys)
             if page is first:
                 self._begins_with = {*page.ids}, reach
-            if reach <= self.bound:
+            if reach <= bound:
                 break
             self._cut_the_rest(page)
             after = yield from self._across(page, keys, is_own=reach < up)
@@ -191,7 +193,7 @@ class Section(Job):
             return -inf
         return min(keys) + self._state.overlap
 
-    def _hand_over(self, page: Page, keys: list[int], reach: float) -> None:
+    def _hand_over(self, page: Page, keys: list[int], reach: float, *, is_last: bool) -> None:
         """Give the rows between the frontier and a key above which no row can be missing; move the frontier there."""
         state, up, ids, rows = self._state, self.frontier, page.ids, page.rows
         if state.overlap > 1:
@@ -204,7 +206,7 @@ class Section(Job):
             del self._seen[id]
         self._give_seen(reach)
         self.give(rows[first:last], ids[first:last], reach)
-        if reach > self.bound:
+        if not is_last:
             self._seen.update((ids[i], (keys[i], rows[i])) for i in range(last, len(keys)))
         self.frontier = reach
         if up < inf:
