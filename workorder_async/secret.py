@@ -27,9 +27,12 @@ class Secret:
 
     def encoded(self) -> bytes:
         """Return its UTF-8 bytes; raises `ConfigError` where it has none."""
-        if wrong := self.wrong_with("the secret"):
-            raise wrong
-        return self._text.encode()
+        try:
+            return self._text.encode()
+        except UnicodeEncodeError:
+            wrong = self.wrong_with("the secret")
+        # Not inside the `except`: that error has the whole text.
+        raise wrong or ConfigError("cannot be encoded", argument="the secret")
 
     def wrong_with(self, argument: str) -> ConfigError | None:
         """Return the error that says why this cannot be a secret to sign with; None where it can."""

@@ -73,7 +73,7 @@ def decode(model: type[T], answer: Answer) -> T:
     Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`.
     """
     try:
-        return cast("T", decoder_of(model).hook(answer.data))
+        return cast("T", decoder_of(model).hooks([answer.data])[0])
     except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
         raise _of_answer(answer, decoder_of(model).explain(answer.data, "$.data")) from None
 

@@ -93,7 +93,7 @@ class Witness(Job):
             raise RestartError("ranges")
         if 0 < state.first_total == state.largest_crowd < state.tickets:
             state.flaw(f"the list counts no further than {state.first_total}, and shows just as many of one second")
-        is_whole = state.window.span == (None, None)
+        is_whole = state.span == (None, None)
         flaw = ""
         if state.believes_filter and not state.filter.works:
             flaw = yield from self._look_at_filter()
@@ -153,7 +153,7 @@ class Witness(Job):
 
     def _count(self) -> Steps[str]:
         """Compare what came with the total of the seconds of a window."""
-        (page,) = yield [Ask(*self._state.window.span, 1, 1, for_rows=False)]
+        (page,) = yield [Ask(*self._state.span, 1, 1, for_rows=False)]
         return "" if page is None else self._lacks(page.total)
 
     def _lacks(self, total: int, remark: str = "") -> str:

@@ -58,6 +58,8 @@ class ListState:
     size: int
     """Rows to ask for."""
     filter: RangeFilter = Factory(RangeFilter)
+    asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
+    span: tuple[int | None, int | None] = Factory(lambda state: state.window.span, takes_self=True)
     sign: int = 1
     """1 where the newest ticket comes first, -1 where the oldest does."""
     overlap: int = 1
@@ -92,7 +94,7 @@ class ListState:
     """How often tickets were looked for that a total counts and no page shows."""
     shown: Page | None = None
     """The latest page with tickets."""
-    believes_filter: bool = Factory(lambda state: state.window.span != (None, None), takes_self=True)
+    believes_filter: bool = Factory(lambda state: state.span != (None, None), takes_self=True)
     """Whether an answer was believed for the sake of the range that it was asked for, and not for a row it shares."""
     believes_totals: bool = True
     """Whether an answer that counts more tickets than it shows is cut, though it has fewer rows than a page."""
@@ -109,7 +111,7 @@ class ListState:
     @property
     def bounds(self) -> tuple[float, float]:
         """The last key of the window, and the key below which its tickets lie."""
-        start, end = self.window.span
+        start, end = self.span
         low, high = -inf if start is None else start, inf if end is None else end + 1
         return (low, high) if self.sign > 0 else (1 - high, 1 - low)
 
@@ -132,7 +134,7 @@ class ListState:
     def ask(self, low: float, high: float, page: int = 1, size: int | None = None) -> Ask:
         """Return a question for the tickets from one key to another, both included; infinity is an end of the list."""
         start, end = (low, high) if self.sign > 0 else (-high, -low)
-        first, last = self.window.asked
+        first, last = self.asked
         asked_start = first if start == -inf else max(int(start), first or 0)
         asked_end = last if end == inf else int(end) if last is None else min(int(end), last)
         return Ask(asked_start, asked_end, page, self.size if size is None else size)

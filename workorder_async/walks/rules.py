@@ -86,7 +86,7 @@ class WalkRules:
         if job.is_left:
             return
         if page is not None:
-            if (read.ask.start, read.ask.end) == state.window.asked:
+            if (read.ask.start, read.ask.end) == state.asked:
                 state.last_total = page.total
             is_odd = not page.is_in_range or (not page.count and read.ask.page == 1)
             if is_odd and read.times <= (_TRIES_AT_FIRST if state.first_total < 0 else 1):
