@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import formatdate
 from ipaddress import ip_address
 from itertools import cycle
@@ -133,7 +133,7 @@ class Clocks:
         self._clock = clock
         self._date_offset = date_offset
         #: How far ahead the backend is that the next request goes to.
-        self.turns = cycle(offsets or (0.0,))
+        self.turns: Iterator[float] = cycle(offsets or (0.0,))
 
     def now(self, request: web.Request) -> float:
         """Return the time on the clock of a request's backend, in seconds since the epoch."""
