@@ -328,6 +328,11 @@ def test_hints_that_fail() -> None:
         check(WORLDS["hints are refused, answers are slow"], seed, 32)
 
 
+def test_an_outer_range_that_comes_empty() -> None:
+    """Where many tickets are expected beside the rows of a page, an answer without any is asked for once more."""
+    check(WORLDS["in no order, one answer in twenty is empty"], 52, 1)
+
+
 def test_answers_that_do_not_come_down_to_their_edge() -> None:
     """Where an answer from further up shows the same rows again, and none below them, a walk does not ask once more."""
     for seed in range(16):

@@ -54,8 +54,11 @@ class Range(Job):
         if high - low < inf and page is None:
             yield from self._read(int(low), int(high))
             return
-        if page is None:
-            (page,) = yield [self._state.ask(low - 1, high + 1)]
+        # On either side of the rows of a page lies about as much as between two of them.
+        beside = 2 * self._expected / max(1, self._state.full)
+        for _ in range(1 if beside < _SURELY_SOME else 2):
+            if page is None or not page.count:
+                (page,) = yield [self._state.ask(low - 1, high + 1)]
         if page is not None and not self._state.is_cut(page):
             self._give_all(page, low, high)
         elif page is not None:
