@@ -140,6 +140,11 @@ def test_each_ticket_once(first: int) -> None:
         play(seed)
 
 
+def test_a_section_without_a_second_of_its_own() -> None:
+    """Where a section begins at the key at which the next one does, what that one lacks is not given twice."""
+    play(3938)
+
+
 @pytest.mark.torture
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("first", range(0, 20_000, 1000))

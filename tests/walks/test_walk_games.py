@@ -405,6 +405,21 @@ def test_stamped_late_where_a_section_begins(place: int, seconds: int) -> None:
     assert not game.missed
 
 
+def test_stamped_late_and_gone() -> None:
+    """Where such a ticket has left, no page shows the disorder, and the tickets in front of it are given as well."""
+    rows = evenly(Random(5), 5000)
+    late = rows[3076] = (rows[3076][0] + 300, rows[3076][1])
+
+    def leaves(server: ListServer) -> None:
+        if server.requests == 10:
+            server.rows.remove(late)
+            server.left.add(late[1])
+
+    game = Game(ListServer(Random(1), sorted(rows), Habits(order="id"), leaves))
+    assert game.play().exact
+    assert not game.missed
+
+
 @pytest.mark.parametrize("cap", slow_after(1, [8, 5, 6, 12]))
 def test_an_order_by_accident(cap: int) -> None:
     """Small pages of a list that is not sorted may look sorted; that so few of them did does not prove an order."""

@@ -94,7 +94,7 @@ class Carrier:
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
         operation, steady = prepared.kind.model.__name__, self._time()
-        # A close is told by its solution, any other by its text.
+        # A close is known by its solution, every other mutation by its text.
         place = " ".join(map(str, (prepared.place, *(prepared.kind.solution(mutation) or ()))))
         mark, within = prepared.mark, until.until - steady
         attempt = self._client.attempt_timeout

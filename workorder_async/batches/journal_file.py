@@ -256,8 +256,8 @@ class JournalFile:
     def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation of an earlier run, at the same place and near in time, may look like this one.
 
-        A platform may store texts otherwise, so equal texts are not asked for. The place of what is told by more than a
-        text goes on behind a blank. The client knows those of this run.
+        A platform may store texts otherwise, so equal texts are not asked for. The place of a close has its solution
+        behind a blank: by that, too, it is known. The client knows those of this run.
         """
         since, until = entry.span
         found = self._table.execute(

@@ -68,8 +68,8 @@ class Span:
     since: float = -inf
     until: float = inf
     first: float = -inf
-    """The beginning by the earlier of two clocks: that of `Date`, and that which checks our signatures. Nobody says by
-    which of them tickets are dated."""
+    """The beginning by the earlier of two clocks, of which nobody says which one dates the tickets: that of `Date`, and
+    our own, by which signatures are accepted."""
 
     def has(self, time: int) -> bool:
         """Tell whether a time on a ticket lies in it for certain; a time that is absent does not."""
@@ -284,7 +284,7 @@ class Sendings:
             until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
             if until < since:
                 return Span()
-        # The clock that is kept where our own is refused is of a `Date`, too, and may be some minutes off.
+        # Where our own clock is refused, signatures are made by one of a `Date`, too, which may be some minutes off.
         signs = self._clock.signing_offset and self._clock.signing_offset - BELIEVED_BEHIND
         first = -inf if now is None else since + min(0.0, signs - now.most)
         return Span(since - _TOLERANCE, until + _TOLERANCE, first - _TOLERANCE)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from attrs import frozen
 
 #: Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
-# signatures refused.
+#: signatures refused.
 BELIEVED_BEHIND = 300.0
 # Answers that differ by more come from clocks that disagree, or one was set: nothing is known until so many agree.
 _CONTRADICTION = 2.0
