@@ -550,7 +550,7 @@ async def test_the_outcome_of_one_key_among_many(file: Path) -> None:
     async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
         sandbox.faults = [Fault("reset_after", operation="comment_ticket"), Fault("503", operation="get_ticket_detail")]
         async with Once(client, file) as once:
-            comments = [CommentTicket(id=id, detail="已联系客户") for id in range(1001, 1021)]
+            comments = [CommentTicket(id=id, detail="已联系客户") for id in range(1001, 1014)]
             lost = await asyncio.gather(*(once(f"om_{one.id}", one, deadline=1) for one in comments))
             assert {one.state for one in lost} == {State.UNKNOWN}
         sandbox.faults = []
@@ -654,6 +654,24 @@ async def test_left_while_one_waits_for_another(file: Path) -> None:
         async with Once(client, file) as once:
             assert (await once("om_1", comment)).state is State.DONE
         assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_left_while_settle_looks(file: Path) -> None:
+    """It tells what it knew by then, and begins no look that nobody waits for."""
+    async with virtual_sandbox(40, latency=0.05, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("hang_after", operation="comment_ticket")]
+        async with Once(client, file, patience=0) as once:
+            calls = [once(f"om_{id}", CommentTicket(id=id, detail="已联系客户")) for id in range(1001, 1014)]
+            told = asyncio.gather(*calls)
+            await asyncio.sleep(1)
+        await told
+        # Of the first eight one takes longer than the others.
+        sandbox.faults = [Fault("hang", operation="get_ticket_detail", times=1)]
+        async with Once(client, file, patience=0.08) as once:
+            looks = asyncio.create_task(once.settle())
+            await asyncio.sleep(0.01)
+        assert Counter(one.state for one in (await looks).values()) == {State.DONE: 7, State.UNKNOWN: 6}
 
 
 @virtual_time

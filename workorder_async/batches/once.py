@@ -220,6 +220,8 @@ class Once:
         async def settled(name: str) -> Outcome:
             running, parked = self._running.get(name), self._parked.get(name, left[name])
             if running is None:
+                if self._closing:
+                    return parked.outcome
                 event = self._events.get(name)
                 if event is None or event.outcome is not None:  # a delivery was faster
                     return (event and event.outcome) or Outcome(parked.outcome.mutation, State.NOT_SENT)
