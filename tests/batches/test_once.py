@@ -252,6 +252,29 @@ async def test_a_forgotten_one_is_no_sign_of_the_next(file: Path) -> None:
         assert len(sandbox.applied) == 2
 
 
+async def one_that_never_came(file: Path, sandbox: Sandbox, client: WorkorderClient, seconds: float) -> CommentTicket:
+    """Leave a journal in which nobody knows of "om_1"; "om_2" said the same so many seconds later, and was done."""
+    comment = CommentTicket(id=1001, detail="已联系客户")
+    await client.ping()
+    sandbox.faults = [Fault("hang", operation="comment_ticket", times=1)]
+    async with Once(client, file, patience=0) as once:
+        lost = asyncio.create_task(once("om_1", comment))
+        await asyncio.sleep(seconds)
+        assert (await once("om_2", comment)).state is State.DONE
+    await lost
+    return comment
+
+
+@virtual_time
+async def test_attempts_that_may_take_an_hour(file: Path) -> None:
+    """What another event said while the first one might still come is no sign of the first."""
+    hour: ClientOptions = {"attempt_timeout": HOUR, "deadline": 90.0}
+    async with virtual_sandbox(40, client=hour) as (sandbox, client):
+        comment = await one_that_never_came(file, sandbox, client, HOUR / 2)
+        async with sandbox.client(**hour | ClientOptions(now=client.now)) as later, Once(later, file) as once:
+            assert (await once("om_1", comment)).state is State.UNKNOWN
+
+
 @pytest.mark.parametrize("seconds", [365 * 24 * HOUR, -365 * 24 * HOUR])
 @virtual_time
 async def test_a_clock_that_was_set_forgets_nothing(file: Path, seconds: float) -> None:

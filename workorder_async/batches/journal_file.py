@@ -72,10 +72,10 @@ class Entry:
 
     @property
     def span(self) -> tuple[float, float]:
-        """From when to when it can have been sent, by the server's clock; at any time if that was not known."""
+        """From when to when it can have happened, by the server's clock; at any time if that was not known."""
         if self.ahead is None:
             return -inf, inf
-        return self.began + self.ahead.least, self.began + self.ahead.most + self.within
+        return self.began + self.ahead.least, self.began + self.ahead.most + self.within + self.attempt
 
 
 # Mutations that are further apart, in seconds, cannot be under way at the same time.
