@@ -265,6 +265,28 @@ async def one_that_never_came(file: Path, sandbox: Sandbox, client: WorkorderCli
     return comment
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@virtual_time
+async def test_no_sign_of_an_unknown_one_is_forgotten(file: Path, *, restarts: bool) -> None:
+    """What another event left on its ticket is known for as long as it is unknown, in this run and the next ones."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        comment = await one_that_never_came(file, sandbox, client, 1)
+        other, options = evolve(comment, id=1002), SHORT | ClientOptions(now=client.now)
+        async with sandbox.client(**options) as later:
+            once = await Once(later, file).__aenter__()
+            for number in range(2):
+                await asyncio.sleep(30 * HOUR)
+                await once(f"other {number}", other)
+                if restarts:
+                    await once.__aexit__(None, None, None)
+                    once = await Once(later, file).__aenter__()
+            assert (await once.settle())["om_1"].state is State.UNKNOWN
+            assert (await once("om_2", comment)).state is State.DONE
+            await once("other 0", other)
+            await once.__aexit__(None, None, None)
+        assert Counter(one.ticket_id for one in sandbox.applied) == {1001: 1, 1002: 3}
+
+
 @virtual_time
 async def test_attempts_that_may_take_an_hour(file: Path) -> None:
     """What another event said while the first one might still come is no sign of the first."""

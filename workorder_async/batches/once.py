@@ -26,7 +26,7 @@ from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import AuthenticationError, ConfigError, OutcomeUnknownError
-from workorder_async.mutations.kinds import Prepared, new_mark, prepare
+from workorder_async.mutations.kinds import Prepared, kind_of, new_mark, prepare
 from workorder_async.tasks import for_each, to_its_end
 from workorder_async.wire.call import Deadline
 
@@ -46,6 +46,8 @@ class _Event:
 
     told: dict[str, JSON]
     """Its mutation: the class, and the fields that are the same in each delivery."""
+    place: str
+    """Where that leaves its sign. While another one there is unknown, this is kept: it may be mistaken for that."""
     outcome: Outcome | None = None
     """How that ended; None while it is under way or unknown."""
     at: float = 0.0
@@ -81,8 +83,9 @@ class Once:
 
     * `journal`: a file of this object's own, locked while it is open.
     * `scope`: which bot or purpose the keys are of; a key of one scope is none of another.
-    * `keep`: seconds for which ended outcomes are kept, at least 8 hours, by default a day. What is older leaves the
-      file when it is opened and more than half of it is older.
+    * `keep`: seconds for which ended outcomes are kept, at least 8 hours, by default a day; longer while another one is
+      unknown that was about the same ticket. What is older leaves the file when it is opened and more than half of it
+      is older.
     * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
       it, each unknown outcome is known in the end.
     * `patience`: seconds that mutations under way have to end when this is left. They are settled by the next run.
@@ -181,7 +184,7 @@ class Once:
                 if self._mark and not prepared.kind.converges:
                     prepared = prepare(prepared, new_mark())
                 running = self._run(name, mutation, self._carried_out(name, prepared, until), until)
-                self._events.setdefault(name, _Event(told))
+                self._events.setdefault(name, _Event(told, prepared.place))
             outcome = await self._joined(running, until)
             # What was joined may have had less time, or no order to send.
             ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
@@ -298,10 +301,11 @@ class Once:
         now, event = asyncio.get_running_loop().time(), self._events.pop(name, None)
         if event is None or not _is_kept(outcome):
             return
-        self._events[name] = _Event(event.told, outcome, now)
+        self._events[name] = evolve(event, outcome=outcome, at=now)
         ended = takewhile(lambda one: not one[1].outcome or one[1].at < now - self._keep, self._events.items())
-        old = [known for known, event in ended if event.outcome]
-        if old:
+        if old := [known for known, event in ended if event.outcome]:
+            unknown = {event.place for event in self._events.values() if event.outcome is None}
+            old = [known for known in old if self._events[known].place not in unknown]
             for known in old:
                 del self._events[known]
             self._at_work()[0].forget(old)
@@ -332,21 +336,22 @@ def _events_of(path: str, now: float, keep: float, scope: str) -> tuple[dict[str
     oldest = min(now, max(ends.values(), default=now)) - keep
     oldest_there = max(server.values(), default=inf) - keep
     is_old = {name: end < oldest and server.get(name, -inf) < oldest_there for name, end in ends.items()}
-    events, old = dict[str, _Event](), list[str]()
+    found = dict[str, _Event]()
     for name in sorted(records, key=lambda name: ends[name]):
         record = records[name]
-        if record.state is State.UNKNOWN:
-            events[name] = _Event(_told(record.operation, record.mutation))
-            continue
         # One without a mutation was begun in a file that others had replaced, and was not sent.
-        outcome = record.operation and outcome_of(
-            decode_mutation(record.operation, record.mutation), record.state, record.facts
-        )
-        if outcome and _is_kept(outcome) and not (is_old[name] and json.loads(name)[0] == scope):
-            events[name] = _Event(_told(record.operation, record.mutation), outcome)
-        else:
-            old.append(name)
-    return events, old
+        if record.operation:
+            mutation = decode_mutation(record.operation, record.mutation)
+            outcome = None if record.state is State.UNKNOWN else outcome_of(mutation, record.state, record.facts)
+            told = _told(record.operation, record.mutation)
+            found[name] = _Event(told, kind_of(mutation).place(mutation), outcome)
+    unknown = {event.place for event in found.values() if event.outcome is None}
+    events = dict[str, _Event]()
+    for name, event in found.items():
+        is_over = is_old[name] and json.loads(name)[0] == scope and event.place not in unknown
+        if event.outcome is None or (_is_kept(event.outcome) and not is_over):
+            events[name] = event
+    return events, [name for name in records if name not in events]
 
 
 def _is_kept(outcome: Outcome) -> bool:
