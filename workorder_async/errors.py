@@ -165,9 +165,10 @@ class OutcomeUnknownError(NoAnswerError):
         """Find out whether it happened: True, False, or None where that is not known, or not known yet.
 
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
-        `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown.
+        `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown, and so does a mutation of
+        which nobody knows when it `began`.
         """
-        if self.mutation is None:
+        if self.mutation is None or not self.began:
             return None
         settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead, run=self.run)
         self.ticket_id = settlement.ticket_id or self.ticket_id

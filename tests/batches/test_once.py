@@ -30,6 +30,7 @@ from workorder_async import (
     JournalError,
     NotSentError,
     Once,
+    OutcomeUnknownError,
     TicketStateError,
     WorkorderClient,
     run_batch,
@@ -664,6 +665,21 @@ async def test_a_call_that_is_over_or_cancelled_leaves_it_going_on(file: Path) -
             assert (await once("om_1", comment)).state is State.DONE
             assert first.cancelled()
         assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_call_that_is_over_and_asks(file: Path) -> None:
+    """Whoever asks about what is still being carried out is told nothing, and does not hide it from later looks."""
+    async with virtual_sandbox(40, latency=1.0, client=SHORT) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        sandbox.faults = [Fault("504_after", operation="comment_ticket", times=1)]
+        async with Once(client, file) as once:
+            first = asyncio.create_task(once("om_1", comment))
+            await asyncio.sleep(0)
+            short = await once("om_1", comment, deadline=0.2)
+            assert isinstance(short.error, OutcomeUnknownError)
+            assert await short.error.verify(client) is None
+            assert (await first).state is State.DONE
 
 
 @pytest.mark.parametrize("sent", [False, True])
