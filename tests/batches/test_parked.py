@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -377,21 +378,21 @@ async def test_a_killed_run_with_a_longer_deadline(tmp_path: Path, *, knows_time
     assert sandbox.requests["close_ticket"] == len(sandbox.applied) == 1
 
 
-@pytest.mark.parametrize(("before", "then"), [(30, 5), (5, 30)])
+@pytest.mark.parametrize(("before", "then", "deadline"), [(30, 5, 90), (5, 30, 90), (30, 5, inf), (inf, 5, 90)])
 @virtual_time
-async def test_a_killed_run_with_other_attempts(tmp_path: Path, before: float, then: float) -> None:
-    """What it sent may be carried out for as long as the attempts of either run may take."""
+async def test_a_killed_run_with_other_attempts(tmp_path: Path, before: float, then: float, deadline: float) -> None:
+    """What it sent may be carried out for as long as the attempts of either run may take, whatever its deadline."""
     async with virtual_sandbox(300, latency=0.01) as (sandbox, client):
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         sandbox.faults = [Fault("504_before", operation="comment_ticket", times=1, seconds=10)]
         is_sent = lambda: sandbox.requests["comment_ticket"] > 0  # noqa: E731
-        async with sandbox.client(now=client.now, attempt_timeout=before) as killed:
+        async with sandbox.client(now=client.now, attempt_timeout=before, deadline=deadline) as killed:
             await killed.ping()
             await killed_once(killed, comment, tmp_path / "j", is_sent, mark=True)
         async with sandbox.client(now=client.now, attempt_timeout=then) as another:
             outcomes = await ran(another, iter([comment]), journal=tmp_path / "j", mark=True)
         await asyncio.sleep(60)
-    assert states(outcomes) == {State.DONE: 1}
+    assert states(outcomes) == {State.UNKNOWN if before == inf else State.DONE: 1}
     assert len(sandbox.applied) == 1
 
 

@@ -347,7 +347,9 @@ def _intent_of(entry: Entry) -> dict[str, JSON]:
     if entry.mark:
         line["mark"] = entry.mark
     if entry.within < inf:
-        line |= {"within": round(entry.within, 3), "attempt": entry.attempt}
+        line["within"] = round(entry.within, 3)
+    if entry.attempt:
+        line["attempt"] = entry.attempt
     if entry.ahead:
         line["ahead"] = [entry.ahead.least, entry.ahead.most]
     elif entry.steady is not None and (start := _start_of_machine()):
@@ -357,6 +359,7 @@ def _intent_of(entry: Entry) -> dict[str, JSON]:
 
 def _entry_of(intent: dict[str, Any]) -> Entry:
     steady, start = intent.get("steady", (None, ""))
+    attempt = intent.get("attempt", 0.0)
     return Entry(
         str(intent["intent"]),
         intent["operation"],
@@ -367,7 +370,7 @@ def _entry_of(intent: dict[str, Any]) -> Entry:
         Ahead(*intent["ahead"]) if "ahead" in intent else None,
         steady if start and start == _start_of_machine() else None,
         intent.get("within", inf),
-        intent.get("attempt", 0.0),
+        inf if attempt is None else attempt,  # JSON has no infinite number
     )
 
 
