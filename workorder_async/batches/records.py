@@ -65,8 +65,11 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
             break
         body, found = line[:-SUM_SIZE], line[-SUM_SIZE:]
         try:
-            if number == 1:
-                _check_version(path, line)
+            if number == 1 and ((head := parsed(line))["journal"], head["version"]) != ("workorder_async", VERSION):
+                raise JournalError(
+                    f"{str(path)!r} is a journal of another version; go on with that version, or look what became of "
+                    "its mutations and choose another file for the rest"
+                )
             total = crc32(body, total)
             if found != SUM % total:
                 raise ValueError("another checksum")
@@ -93,16 +96,6 @@ def _is_torn(number: int, tail: bytes) -> bool:
     if number == 1 and tail[: len(_HEAD)] != _HEAD[: len(tail)]:
         return False
     return _MARK not in tail[: len(_MARK) - SUM_SIZE]
-
-
-def _check_version(path: Path, line: bytes) -> None:
-    """Raise `JournalError` if the first line is of another version's journal."""
-    head = parsed(line)
-    if head["journal"] != "workorder_async" or head["version"] != VERSION:
-        raise JournalError(
-            f"{str(path)!r} is a journal of another version; go on with that version, or look what became of its "
-            "mutations and choose another file for the rest"
-        )
 
 
 @define
