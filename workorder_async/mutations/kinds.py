@@ -6,7 +6,6 @@ All that is done to a mutation by its kind is read from its row. Nothing else as
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from operator import attrgetter
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -61,7 +60,7 @@ class MutationKind(Generic[M]):
     """Return the place where it leaves its sign. See `recently_sent`."""
     trace: Callable[[M], str] = lambda mutation: trace_of_text(mutation.id, mutation.detail)  # type: ignore[union-attr]
     """Return the sign that it leaves there."""
-    line: Callable[[M], int | None] = lambda _: None
+    line: Callable[[M], int | None] = lambda mutation: getattr(mutation, "productGroupId", None)
     """Return the product line that speaks; None for any."""
     solution: Callable[[M], tuple[int, bool] | None] = lambda _: None
     """Return how it says that its ticket was solved; None if it does not say."""
@@ -100,7 +99,6 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         model=CommentTicket,
         endpoint=endpoints.COMMENT_TICKET,
         identity=("id", "productGroupId", "detail"),
-        line=attrgetter("productGroupId"),
         look=settling.look_for_comment,
         words=lambda comment: f"comment{_words_of_line(comment.productGroupId)}: {comment.detail}",
     ),
@@ -108,7 +106,6 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         model=RejectTicket,
         endpoint=endpoints.REJECT_TICKET,
         identity=("id", "productGroupId"),
-        line=attrgetter("productGroupId"),
         look=settling.look_for_rejection,
         words=lambda it: f"reject{_words_of_line(it.productGroupId)}{f': {it.detail}' if it.detail else ''}",
     ),
