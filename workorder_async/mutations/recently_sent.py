@@ -25,7 +25,7 @@ _MOMENT = 0.001
 #: The server writes times in whole seconds, and the machine that writes them may not be the one that tells the time.
 _TOLERANCE = 3.0
 #: The clock of the tickets may be so many seconds off the clock of `Date`.
-_APART = 60.0
+APART = 60.0
 #: Clocks that differ by more in the length of the same time were set meanwhile, or stood still.
 _STEP = 2.0
 
@@ -75,17 +75,13 @@ class Span:
         """Tell whether a time on a ticket lies in it for certain; a time that is absent does not."""
         return self.since > -inf and self.since <= time <= self.until
 
-    def may_have(self, time: int) -> bool:
-        """Tell whether a time may lie in it: one that is absent may."""
-        return not time or self.since <= time <= self.until
-
-    def is_near(self, time: int) -> bool:
-        """Tell whether a time may lie in it by a clock that is somewhat off: one that is absent may."""
-        return not time or self.since - _APART <= time <= self.until + _APART
+    def may_have(self, time: int, off: float = 0.0) -> bool:
+        """Tell whether a time may lie in it, by a clock that is so many seconds off: one that is absent may."""
+        return not time or self.since - off <= time <= self.until + off
 
     def follows(self, time: int) -> bool:
         """Tell whether a time on a ticket is certainly before it, also by a clock that is somewhat behind."""
-        return 0 < time < self.first - _APART
+        return 0 < time < self.first - APART
 
 
 @define(eq=False)

@@ -28,6 +28,7 @@ from workorder_async.document import (
 from workorder_async.document.tickets import TicketFlowHistory
 from workorder_async.errors import Settlement
 from workorder_async.mutations.recently_sent import (
+    APART,
     Known,
     Sending,
     Sendings,
@@ -204,7 +205,7 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
     def may_be_ours(said: str, time: int) -> bool:
         part = _skeleton(said)
         if not part:
-            return known.span.is_near(time)
+            return known.span.may_have(time, off=APART)
         return whole.startswith(part) or anywhere.search(said) is not None
 
     return False if known.is_late and not any(may_be_ours(*one) for one in shown) else None
