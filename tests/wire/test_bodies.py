@@ -134,14 +134,26 @@ async def test_refused(source: object, options: dict[str, object], words: str) -
         assert not wire.requests
 
 
-async def test_a_file_that_was_opened_for_writing(tmp_path: Path) -> None:
-    """It is refused before anything is sent, with what it must be instead."""
+class Awaited:
+    """What `aiofiles` opens."""
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read."""
+        return b"x"
+
+
+async def test_a_file_that_does_not_read_bytes(tmp_path: Path) -> None:
+    """It is refused before anything is sent, whatever class wraps it, with what it must be instead."""
     async with serving(UPLOADED) as wire, make_client(wire.url) as client:
         with (
-            (tmp_path / "trace.png").open("wb") as file,
-            pytest.raises(ConfigError, match=r"cannot upload a BufferedWriter; .* a file opened with 'rb'"),
+            (tmp_path / "trace.png").open("wb") as written,
+            tempfile.NamedTemporaryFile("w+") as text,
+            tempfile.SpooledTemporaryFile(mode="w+") as spooled,
         ):
-            await client.upload_file(file)
+            for source in (written, text, spooled, Awaited()):
+                words = f"cannot upload a {type(source).__name__}; pass a path, bytes, or a file opened with 'rb'"
+                with pytest.raises(ConfigError, match=words):
+                    await client.upload_file(source, file_name="a")  # type: ignore[arg-type]
         assert not wire.requests
 
 
@@ -268,9 +280,10 @@ async def test_a_disk_that_hangs(at: str) -> None:
                 goes_on.wait(10)
             return super().tell()
 
-        def read(self, _: int = -1) -> Any:
-            goes_on.wait(10)
-            return b"x" * 10
+        def read(self, size: int = -1) -> Any:
+            if size:
+                goes_on.wait(10)
+            return b"x" * size
 
     async with serving(UPLOADED) as wire, make_client(wire.url, deadline=0.1) as client:
         began = time.perf_counter()
@@ -485,7 +498,8 @@ async def test_an_attempt_that_is_answered_while_the_file_is_read() -> None:
 
         def read(self, size: int | None = -1) -> bytes:
             self.is_read = True
-            goes_on.wait(5)
+            if size:
+                goes_on.wait(5)
             self.is_read = False
             return super().read(size)
 

@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -190,10 +191,12 @@ def _start_of(source: object) -> int:
         if not stat.S_ISREG(mode):
             raise _cannot_upload(f"{str(source)!r}: it is no regular file, so it could not be sent again")
         return 0
-    if isinstance(source, io.TextIOBase | io.BufferedWriter) or not hasattr(source, "read"):
-        raise _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
+    wrong = _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
+    if not hasattr(source, "read") or iscoroutinefunction(source.read):
+        raise wrong
+    file = cast("BinaryIO", source)
     try:
-        return cast("BinaryIO", source).tell()
+        start = file.tell()
     except Exception as error:
         # It is somebody else's file, and may be detached, or worse.
         closed = False
@@ -201,6 +204,11 @@ def _start_of(source: object) -> int:
             closed = bool(getattr(source, "closed", False))
         problem = "this file is closed" if closed else "this file cannot seek, so it could not be sent again"
         raise ConfigError(problem, mend="pass its bytes or a path") from error
+    # What a file reads, text or bytes, does not stand in its class: `tempfile` wraps both in one.
+    with suppress(Exception):
+        if isinstance(file.read(0), bytes):
+            return start
+    raise wrong
 
 
 def _name_of(source: object) -> str:
