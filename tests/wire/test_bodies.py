@@ -104,7 +104,7 @@ class PathOfBytes:
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("no-such-file.png", {}, "cannot upload 'no-such-file.png': it does not exist"),
+        ("no-such-file.png", {}, "cannot upload 'no-such-file.png': No such file or directory; pass another path"),
         (Path(), {}, "cannot upload '.': it is no regular file"),
         (b"x", {}, "pass file_name="),
         (b"x", {"file_name": " "}, "file_name is empty"),

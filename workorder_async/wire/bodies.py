@@ -184,19 +184,17 @@ def _start_of(source: object) -> int:
     if isinstance(source, Path):
         try:
             mode = source.stat().st_mode
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # a path with a zero in it is a `ValueError`
-            raise _cannot_upload(f"{str(source)!r}: it does not exist") from None
         except OSError as error:
             raise _cannot_upload(f"{str(source)!r:.300}: {error.strerror or error}", "pass another path") from None
         if not stat.S_ISREG(mode):
             raise _cannot_upload(f"{str(source)!r}: it is no regular file, so it could not be sent again")
         return 0
     wrong = _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
-    if not hasattr(source, "read") or iscoroutinefunction(source.read):
+    read = getattr(source, "read", None)
+    if read is None or iscoroutinefunction(read):
         raise wrong
-    file = cast("BinaryIO", source)
     try:
-        start = file.tell()
+        start = cast("BinaryIO", source).tell()
     except Exception as error:
         # It is somebody else's file, and may be detached, or worse.
         closed = False
@@ -206,7 +204,7 @@ def _start_of(source: object) -> int:
         raise ConfigError(problem, mend="pass its bytes or a path") from error
     # What a file reads, text or bytes, does not stand in its class: `tempfile` wraps both in one.
     with suppress(Exception):
-        if isinstance(file.read(0), bytes):
+        if isinstance(read(0), bytes):
             return start
     raise wrong
 
