@@ -23,15 +23,12 @@ from attrs import define, frozen
 from workorder_async.errors import NotSentError, WorkorderError
 
 
+@define(eq=False)
 class TurnTimeoutError(Exception):
-    """The turn of a call cannot come before its deadline.
+    """The turn of a call cannot come before its deadline."""
 
-    `pause` is how many seconds the server still wants to be left alone, where that is the reason; else 0.
-    """
-
-    def __init__(self, pause: float = 0.0) -> None:
-        super().__init__(pause)
-        self.pause = pause
+    pause: float = 0.0
+    """How many seconds the server still wants to be left alone, where that is the reason; else 0."""
 
 
 @define(eq=False)
@@ -399,27 +396,20 @@ class Limiter:
 
     def _next_lane(self) -> Lane | None:
         """Return the lane whose first call may start."""
-        slots = self.throttle.in_flight - self._under_way
-        if slots <= 0:
+        if self._under_way >= self.throttle.in_flight:
             return None
-        interactive = self._interactive.first()
-        preferred = interactive and self._in_a_row < _INTERACTIVE_IN_A_ROW
-        bulk = None if preferred else self._next_bulk_lane(slots)
-        return self._interactive if bulk is None and interactive else bulk
-
-    def _next_bulk_lane(self, slots: int) -> Lane | None:
-        lanes = self._lanes
-        if slots <= self._reserved < self.throttle.in_flight:
-            return None
+        interactive, lanes = self._interactive if self._interactive.first() else None, self._lanes
+        if interactive and self._in_a_row < _INTERACTIVE_IN_A_ROW:
+            return interactive
         for _ in range(len(lanes)):
             lane = lanes[0]
             if lane.first() is None:
                 lanes.popleft()
-            elif lane.under_way < lane.width:
+            elif self._has_room(lane):
                 return lane
             else:
                 lanes.rotate(-1)
-        return None
+        return interactive
 
     def _dispatch(self) -> None:
         """Give each call that may start its turn."""
