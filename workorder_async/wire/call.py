@@ -113,19 +113,21 @@ class Call:
         self.turn_to(self._phase)
         return self.spent
 
-    def judge(self, error: WorkorderError | None) -> None:
-        """Keep the clock that was tried where its signature was accepted; `error` is how the attempt failed."""
-        if self.tried is None or self._refusal is None or isinstance(error, AuthenticationError):
-            return
-        if error is None or (isinstance(error, ApiError) and error.errno in self.errnos):
+    def keep_clock(self) -> None:
+        """Keep the clock that was tried for a refusal: its signature was accepted."""
+        if self.tried is not None and self._refusal is not None:
             self.clock.signing_offset, self.tried = self.tried, None
 
     def first_refusal(self, error: WorkorderError) -> WorkorderError:
-        """If the second clock is refused as well, return the first refusal: it says why. Else return the error."""
+        """If the second clock is refused as well, return the first refusal: it says why.
+
+        Else return the error; where that has a known meaning, the second clock is kept.
+        """
         if self.tried is None or self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
             return error
         known = isinstance(error, AuthenticationError)
         if not known and error.errno in self.errnos:
+            self.keep_clock()
             return error
         self.tried = None
         if not known and self.endpoint.safety is not Safety.READ:
@@ -215,12 +217,13 @@ class Call:
             said += f"the server asks for a pause of {pause:,.0f} s more, and {deadline}"
         else:
             said += f"the server turned it away until its deadline of {self.deadline.seconds:g} s"
+        last = answer or RateLimitedError("", status=429)
         error = RateLimitedError(
-            f"{said}{'' if answer is None else f' ({answer.message})'}",
-            errno=0 if answer is None else answer.errno,
-            errmsg="" if answer is None else answer.errmsg,
-            status=429 if answer is None else answer.status,
-            request_id="" if answer is None else answer.request_id,
+            f"{said} ({last.message})" if last.message else said,
+            errno=last.errno,
+            errmsg=last.errmsg,
+            status=last.status,
+            request_id=last.request_id,
         )
         error.retry_after = pause or None
         return error

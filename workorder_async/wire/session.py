@@ -33,29 +33,11 @@ _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
 # Shorter than any page of tickets.
 _SHORT = 1024
+# Further attempts that a client may have in hand: each costs one, and each answer earns half of one. So an outage does
+# not multiply the load: when nothing answers any more, repeating stops.
+_MOST_FURTHER, _EARNED = 50.0, 0.5
 # A large answer that came in time is parsed for so many seconds, though the deadline may be over.
 _PARSING = 1.0
-
-
-class RetryBudget:
-    """Further attempts that one client may make: each costs one, each answer earns half of one, up to 50 in hand.
-
-    It keeps an outage from multiplying the load: when nothing answers any more, repeating stops.
-    """
-
-    def __init__(self) -> None:
-        self._left, self._earned = 50.0, 0.5
-
-    def earn(self) -> None:
-        """Note an answer."""
-        self._left = min(50.0, self._left + self._earned)
-
-    def spend(self) -> bool:
-        """Take one further attempt; whether there was one."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class SignedSession:
@@ -76,7 +58,7 @@ class SignedSession:
             longest_pause=options["longest_pause"],
             limits=options["limits"],
         )
-        self._budget = RetryBudget()
+        self._further = _MOST_FURTHER
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._pool = Pool(base_url, options)
         self._wire = Wire(base_url, signer, options, self.clock, self._pool)
@@ -139,7 +121,13 @@ class SignedSession:
 
     def may_repeat(self, attempts: int) -> bool:
         """Take one more attempt from the budget, for a call that made so many; whether there is one."""
-        return attempts < self.retry.attempts and self._budget.spend()
+        if attempts >= self.retry.attempts or self._further < 1:
+            return False
+        self._further -= 1
+        return True
+
+    def _earn(self) -> None:
+        self._further = min(_MOST_FURTHER, self._further + _EARNED)
 
     async def pause(self, seconds: float) -> bool:
         """Wait so many seconds, or until the client is closed; whether it is still open then."""
@@ -181,9 +169,9 @@ class SignedSession:
         if await call.has_another_clock(error, lambda refused: self._reads_are_refused(call, refused)):
             call.uncounted += 1
             return 0.0
-        wait = call.retry.wait(error, call.endpoint.safety, call.attempts - call.uncounted, self._random)
-        left = call.deadline.left()
-        if wait is None or wait >= left or not self._budget.spend():
+        made, left = call.attempts - call.uncounted, call.deadline.left()
+        wait = call.retry.wait(error, call.endpoint.safety, made, self._random)
+        if wait is None or wait >= left or not self.may_repeat(made):
             if wait is not None and error.retry_after and error.retry_after >= left:
                 said = f"the server asks to wait {error.retry_after:,.0f} s, which is beyond the deadline"
                 error.args = (f"{error.message}; {said} of {call.deadline.seconds:g} s",)
@@ -249,15 +237,14 @@ class SignedSession:
                 self.limiter.throttled(started, error.retry_after)
             else:
                 self.limiter.throttle.accepted(started, now)
-                call.judge(error)
                 if is_answered(error):
-                    self._budget.earn()
+                    self._earn()
             if says_nothing_happened(error) and isinstance(call.body, JsonBody):
                 call.body.note_turned_away(error)
             raise
         self.limiter.throttle.accepted(started, now)
-        self._budget.earn()
-        call.judge(None)
+        self._earn()
+        call.keep_clock()
         return answer
 
 
