@@ -182,7 +182,7 @@ class Watch:
         self._operation = call.endpoint.operation
         self._is_in_attempt = False
         self._ended: AttemptEnded | None = None
-        self._told_of = Seconds()
+        self._told_of = call.spent.copy()
         self._sent = False
         watches.tell(CallStarted(call_id=call_id, operation=self._operation, base_url=watches.base_url))
 
@@ -196,17 +196,16 @@ class Watch:
         """Note how an attempt ended: it is told with the wait for the next one, when that is known."""
         self._is_in_attempt = False
         self._sent = self._sent or self._call.sent
-        before, now = self._told_of, Seconds(**self._call.spent_by_now())
-        self._told_of = now
+        spent = self._call.spent_by_now()
+        seconds = Seconds(**{phase: spent[phase] - before for phase, before in self._told_of.items()})
+        self._told_of = spent.copy()
         self._ended = AttemptEnded(
             call_id=self._id,
             operation=self._operation,
             attempt=self._call.attempts,
             status=self._call.status,
             sent=self._call.sent,
-            seconds=Seconds(
-                queue=now.queue - before.queue, request=now.request - before.request, sleep=now.sleep - before.sleep
-            ),
+            seconds=seconds,
             wait=None,
             **_facts(outcome),
         )
