@@ -61,15 +61,14 @@ class AttemptLimit:
     def __init__(self, seconds: float, deadline: Deadline) -> None:
         #: How many bytes of the answer were read.
         self.received: int = 0
+        # Until the attempt begins, only the deadline of its call counts.
+        self._at = deadline.until
         #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
-        self.ends_call: bool = False
+        self.ends_call: bool = True
         #: Whether the time was up.
         self.expired: bool = False
         self._seconds = seconds
-        self._at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        # Until the attempt begins, only the deadline of its call counts.
-        self._set(deadline.until, ends_call=True)
+        self._arm(min(self._at, asyncio.get_running_loop().time() + seconds))
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -80,38 +79,33 @@ class AttemptLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def begin(self, deadline: Deadline) -> None:
         """Let it be up when the attempt has taken its seconds from now on, or at the deadline if that is sooner."""
         own = asyncio.get_running_loop().time() + self._seconds
-        self._set(min(own, deadline.until), ends_call=deadline.until <= own)
+        self._at, self.ends_call = min(own, deadline.until), deadline.until <= own
+        # One timer is enough: where the time was put off, it is set again when it fires.
+        if self._at < self._timer.when():
+            self._timer.cancel()
+            self._arm(self._at)
 
-    def _set(self, at: float, *, ends_call: bool) -> None:
-        self._at, self.ends_call = at, ends_call
-        if self._timer is None or at < self._timer.when():
-            if self._timer is not None:
-                self._timer.cancel()
-            loop = asyncio.get_running_loop()
-            # One timer is enough: where a later time was set meanwhile, it is set again when it fires.
-            at = min(at, loop.time() + self._seconds)
-            self._timer = loop.call_at(at, self._look, at, 0, _LOOKS_IN_VAIN, self.received)
+    def _arm(self, at: float) -> None:
+        self._timer = asyncio.get_running_loop().call_at(at, self._look, at, 0, _LOOKS_IN_VAIN, self.received)
 
     def _look(self, at: float, looks: int, left: int, received: int) -> None:
-        loop = asyncio.get_running_loop()
         if at < self._at:
-            self._timer = loop.call_at(self._at, self._look, self._at, 0, _LOOKS_IN_VAIN, self.received)
+            self._arm(self._at)
             return
         left = _LOOKS_IN_VAIN if self.received != received else left - 1
         if left < 0 or looks >= _LOOKS:
-            self._timer = None
             self.expired = True
             self._task.cancel()
         else:
-            self._timer = loop.call_later(_LOOK, self._look, at, looks + 1, left, self.received)
+            later = asyncio.get_running_loop().call_later
+            self._timer = later(_LOOK, self._look, at, looks + 1, left, self.received)
 
 
 # A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
