@@ -99,15 +99,12 @@ class Variants:
 
     def lines(self) -> Iterator[str]:
         """Yield each template."""
-        for line in self._joined(str):
+        for line in self.messages(str):
             yield _call(self.nest, line) if self.nest else line
 
-    def messages(self, render: Callable[[str], bytes]) -> Iterator[bytes]:
-        """Yield the text of each template, without the call around it."""
-        return self._joined(render)
-
     # Any is str or bytes: the result of `render`.
-    def _joined(self, render: Callable[[str], Any]) -> Iterator[Any]:
+    def messages(self, render: Callable[[str], Any]) -> Iterator[Any]:
+        """Yield the text of each template, without the call around it."""
         parts = [render(part) for part in self.parts]
         around = [render(self.around)] if self.around else []
         orders = [[*around, *each, *around] for each in (permutations(parts) if self.any_order else (parts,))]
