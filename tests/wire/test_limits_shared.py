@@ -284,5 +284,5 @@ async def test_limits_that_cannot_be_told_of_a_pause(
 
 def test_what_are_no_limits() -> None:
     """Something without the two methods is refused by name."""
-    with pytest.raises(ConfigError, match="limits is a Semaphore without pause; see Limits for both"):
+    with pytest.raises(ConfigError, match=r"limits is <.*; it must be an object with acquire and pause"):
         client_options(limits=asyncio.Semaphore(1))  # type: ignore[arg-type]

@@ -198,10 +198,12 @@ class Call:
     def too_late(self) -> WorkorderError:
         """Return the error for a deadline that is past."""
         self.turn_to("queue")
-        late = DeadlineExceededError(f"no answer within {self._where_it_went()}", spent=self.spent)
+        spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in self.spent.items())
+        within = f"within {self.deadline.seconds:g} s ({spent})"
+        late = DeadlineExceededError(f"no answer {within}", spent=self.spent)
         if self.endpoint.safety is Safety.READ or self.sent:
             return late
-        error = NotSentError(f"not sent within {self._where_it_went()}, so nothing happened")
+        error = NotSentError(f"not sent {within}, so nothing happened")
         error.__cause__ = late
         return error
 
@@ -227,7 +229,3 @@ class Call:
         )
         error.retry_after = pause or None
         return error
-
-    def _where_it_went(self) -> str:
-        spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in self.spent.items())
-        return f"{self.deadline.seconds:g} s ({spent})"

@@ -51,13 +51,6 @@ def _meanings(name: str, value: object) -> object:
     return value
 
 
-def _limits(name: str, value: object) -> object:
-    if lacks := [method for method in ("acquire", "pause") if not callable(getattr(value, method, None))]:
-        problem = f"is a {type(value).__name__} without {' and '.join(lacks)}"
-        raise ConfigError(problem, argument=name, mend="see Limits for both")
-    return value
-
-
 def _observers(name: str, value: object) -> tuple[object, ...]:
     """Return a copy: later changes of the list do not matter."""
     if not isinstance(value, Iterable):
@@ -72,6 +65,10 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
 
 
 _SESSION = must_be("an aiohttp.ClientSession", lambda value: callable(getattr(value, "request", None)))
+_LIMITS = must_be(
+    "an object with acquire and pause, as Limits",
+    lambda value: callable(getattr(value, "acquire", None)) and callable(getattr(value, "pause", None)),
+)
 _POLICY = must_be("a RetryPolicy, such as RetryPolicy(attempts=2)", lambda value: isinstance(value, RetryPolicy))
 
 
@@ -134,7 +131,7 @@ class ClientOptions(TypedDict, total=False):
     """Bytes that an answer may have, unpacked (64 MiB)."""
     retry: Annotated[RetryPolicy | None, Option(None, or_none(_POLICY))]
     """How failures that may be repeated are repeated; None (the default) for `RetryPolicy()`."""
-    limits: Annotated[Limits | None, Option(None, or_none(_limits))]
+    limits: Annotated[Limits | None, Option(None, or_none(_LIMITS))]
     """Limits that other clients share: they say when a request may start. None (the default) for this client alone."""
     observers: Annotated[Sequence[Observer], Option((), _observers)]
     """Observers of calls and attempts, beside the log."""
