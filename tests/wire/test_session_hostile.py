@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 from tests.support.clients import make_client
-from tests.support.raw_server import Handler, hang, http, late, serving
+from tests.support.raw_server import Handler, half, hang, http, late, serving
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
@@ -122,6 +122,19 @@ async def test_throttled_answers_are_no_attempts(
         # Each pause is between a half and the whole of what doubles from 0.1 s to 15 s; answers and a pace take time.
         # Where the server asks for a pause of 0 s, what is asked at the very time of its answer begins none.
         assert paused / 2 <= running_loop().time() <= paused + 3
+
+
+@pytest.mark.parametrize("call", [read, comment])
+@pytest.mark.parametrize(
+    "answer", [half(http("slow down, please", "429 Slow")), http("plain", "429 Slow", Content_Encoding="gzip")]
+)
+async def test_a_throttled_answer_of_which_the_rest_is_lost(
+    answer: Handler | bytes, call: Callable[[WorkorderClient], Awaitable[None]]
+) -> None:
+    """Its status has said all: the request is made again after a pause, and nothing that it asked for is in doubt."""
+    async with serving(answer, TICKET) as wire, make_client(wire.url, retry=RetryPolicy(attempts=1)) as client:
+        await call(client)
+        assert (client.stats().throttled, len(wire.requests)) == (1, 2)
 
 
 @virtual_time

@@ -512,6 +512,11 @@ class Wire:
                 pieces.append(await response.content.readany())
                 limit.received += len(pieces[-1])
                 size = limit.received
+        except aiohttp.ClientError:
+            # Who says "too many requests" has said all by that: it may be too busy for the rest.
+            if response.status != 429:
+                raise
+            content = b""
         finally:
             # It is closed once it was read to its end, and its connection is free.
             if not response.closed:
