@@ -304,16 +304,27 @@ class ReadsMore(io.BytesIO):
         return super().read(size) + b"more"
 
 
+class Shared(io.BytesIO):
+    """A file object that another upload begins to read when this one has read something."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read, and stand at the start."""
+        found = super().read(size)
+        self.seek(0)
+        return found
+
+
 @pytest.mark.parametrize(
     ("source", "at", "words"),
     [
+        (Shared(b"x" * (512 << 10)), 0, "somebody else reads from it at the same time"),
         (io.BytesIO(b"0123456789"), 14, "it stands 4 bytes behind its end"),
         (io.BytesIO(b"0123456789"), 6000, "it stands 5,990 bytes behind its end"),
         (ReadsMore(b"0123456789"), 0, "it reads 14 bytes where it has 10"),
     ],
 )
-async def test_a_file_object_that_is_not_as_long_as_it_says(source: io.BytesIO, at: int, words: str) -> None:
-    """It is refused: bytes beyond the length of the request would stand before the next one on its connection."""
+async def test_a_file_object_that_reads_otherwise_than_it_says(source: io.BytesIO, at: int, words: str) -> None:
+    """It is refused: other bytes would be kept, or such as stand before the next request on the connection."""
     source.seek(at)
     async with serving(UPLOADED) as wire, make_client(wire.url) as client:
         with pytest.raises(ConfigError, match=f"upload_file: cannot upload 'a': {words}"):

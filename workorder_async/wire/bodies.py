@@ -138,6 +138,8 @@ class FileBody:
                 sent += len(chunk)
                 if sent > size:
                     raise ValueError(f"it reads {sent:,} bytes where it has {size:,}")
+                if file.tell() != self._start + sent:
+                    raise ValueError("somebody else reads from it at the same time")
                 yield chunk
             if file.read(1):
                 raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
@@ -164,7 +166,7 @@ class FileBody:
             yield file, size
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
-            raise _cannot_upload(f"{self._name!r}: {why}", "upload a file that is not being changed") from None
+            raise _cannot_upload(f"{self._name!r}: {why}", "upload a file that nobody else uses meanwhile") from None
 
 
 def _cannot_upload(problem: str, mend: str = "") -> ConfigError:
