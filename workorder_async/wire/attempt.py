@@ -173,22 +173,17 @@ class Pool:
         elif self.http.closed:
             mend = "make another client with an open one"
             raise ConfigError("the session that was brought along is closed", mend=mend)
-        self._close_idle(self.http, all=mutates and asyncio.get_running_loop().time() < self._fresh_until)
-        return self.http
-
-    def _close_idle(self, http: aiohttp.ClientSession, *, all: bool) -> None:
-        """Close the platform's idle connections on which something lies, up to the first quiet one, the next; or all.
-
-        aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections. Those
-        to other hosts, in a session that was brought along, are no business of ours.
-        """
-        idle = getattr(getattr(http, "connector", None), "_conns", {})
+        all_of_them = mutates and asyncio.get_running_loop().time() < self._fresh_until
+        # Up to the first quiet one, which is the next. aiohttp looks only for an end that the event loop has read, and
+        # has no public way to its idle connections. Those to other hosts, in a user's session, are no business of ours.
+        idle = getattr(getattr(self.http, "connector", None), "_conns", {})
         for key, connections in idle.items():
             while connections and (key.host, key.port) == self._place:
                 next_one = connections[0][0]
-                if not (all or _is_spoilt(next_one) or _is_readable(next_one.transport)):
+                if not (all_of_them or _is_spoilt(next_one) or _is_readable(next_one.transport)):
                     break
                 connections.popleft()[0].close()
+        return self.http
 
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""
