@@ -146,7 +146,10 @@ class Throttle:
         if started > self._last_event:
             self._begin_event(now, retry_after)
         if not self._ceiling and now >= self._no_pace_before:
-            self._consider_pace(now)
+            served, turned_away = (self._within_a_second(times, now) for times in (self._served, self._turned_away))
+            if turned_away >= max(_ENOUGH, (served + turned_away) / _ONE_IN):
+                self._ceiling = self._ceiling_at_first = max(1.0, served)
+                self._exploring = True
         self._caution = _CAUTION if retry_after is not None and retry_after >= _DEAR_PAUSE else 1.0
         if retry_after:
             self.paused_until = max(self.paused_until, now + min(retry_after, self._longest))
@@ -163,13 +166,6 @@ class Throttle:
                 until = min(until, max(now + _FIRST_PAUSE, self._served[0] + 1))
             self.paused_until = max(self.paused_until, until)
         self._strikes += 1
-
-    def _consider_pace(self, now: float) -> None:
-        served = self._within_a_second(self._served, now)
-        turned_away = self._within_a_second(self._turned_away, now)
-        if turned_away >= max(_ENOUGH, (served + turned_away) / _ONE_IN):
-            self._ceiling = self._ceiling_at_first = max(1.0, served)
-            self._exploring = True
 
     def _slow_down(self, now: float) -> None:
         self._ceiling = min(self._within_a_second(self._served, now), self.pace(now))
@@ -242,9 +238,8 @@ class Limiter:
         *,
         longest_pause: float = 300.0,
         limits: Limits | None = None,
-        random: Random | None = None,
     ) -> None:
-        self.throttle: Throttle = Throttle(slots, longest_pause, random or Random())  # noqa: S311 - jitter, no secret
+        self.throttle: Throttle = Throttle(slots, longest_pause, Random())  # noqa: S311 - jitter, no secret
         self._reserved = slots // _SLOTS_PER_RESERVED
         self._interval = 1 / rate if rate else 0.0
         self._interactive = Lane(slots)
