@@ -107,10 +107,9 @@ class SignedSession:
                 try:
                     answer = await self._attempt(call, started)
                     break
-                except WorkorderError as error:
-                    await self._wait_for_next(call, watch, error)
                 except Exception as error:  # noqa: BLE001 - foreign code: no error of it hides what is known
-                    await self._wait_for_next(call, watch, call.interrupted(error))
+                    raised = error if isinstance(error, WorkorderError) else call.interrupted(error)
+                    await self._wait_for_next(call, watch, raised)
         except BaseException as error:
             if watch is not None:
                 watch.call_ended(error)
