@@ -252,7 +252,7 @@ class Odd(io.RawIOBase):
         self._at = 10 if whence == io.SEEK_END else offset
         return self._at
 
-    def read(self, _: int = -1) -> Any:
+    def read(self, size: int = -1) -> Any:
         """Fail, or read something else."""
         if isinstance(self._read, Exception):
             raise self._read

@@ -282,7 +282,15 @@ async def test_limits_that_cannot_be_told_of_a_pause(
         assert "the limits could not be told of a pause: OSError: no Redis" in caplog.text
 
 
-def test_what_are_no_limits() -> None:
-    """Something without the two methods is refused by name."""
-    with pytest.raises(ConfigError, match=r"limits is <.*; it must be an object with acquire and pause"):
-        client_options(limits=asyncio.Semaphore(1))  # type: ignore[arg-type]
+class LatePause(asyncio.Semaphore):
+    """Limits that would never pause: nobody awaits it."""
+
+    async def pause(self, seconds: float) -> None:
+        """Never begin."""
+
+
+@pytest.mark.parametrize("kind", [asyncio.Semaphore, LatePause])
+def test_what_are_no_limits(kind: type[asyncio.Semaphore]) -> None:
+    """Something without the two methods, or that cannot be told of a pause, is refused by name."""
+    with pytest.raises(ConfigError, match=r"limits is <.*; it must be an object with acquire, and with pause"):
+        client_options(limits=kind(1))  # type: ignore[arg-type]

@@ -83,6 +83,13 @@ async def test_nothing_private() -> None:
     assert not [text for text in (sign, "demo-secret", "private words", "127.0.0.1") if text in told]
 
 
+class Late(Seen):
+    """An observer that nobody would await."""
+
+    async def on_event(self, event: Event) -> None:  # type: ignore[override]
+        """Never begin."""
+
+
 def test_options() -> None:
     """Observers are kept as they were given; what is none is refused by name."""
     seen = Seen()
@@ -92,8 +99,9 @@ def test_options() -> None:
     assert list(options["observers"]) == [seen]
     mistakes: list[tuple[Any, str]] = [
         (seen, "observers is a Seen; it must be a list"),
-        ([seen, None], "observers has a NoneType; each must have a method on_event"),
-        ("x", "observers has a str; each must have a method on_event"),
+        ([seen, None], "observers has a NoneType; each must have a method on_event, no `async def`"),
+        ([seen, Late()], "observers has a Late; each must have a method on_event, no `async def`"),
+        ("x", "observers has a str; each must have a method on_event, no `async def`"),
     ]
     for wrong, what in mistakes:
         with pytest.raises(ConfigError, match=what):

@@ -1,6 +1,7 @@
 """How a client works: the one list of its options, with their types, defaults and checks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from os import PathLike, fspath, stat
 from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError
 from stat import S_ISREG
@@ -51,6 +52,11 @@ def _meanings(name: str, value: object) -> object:
     return value
 
 
+def _is_plain(function: object) -> bool:
+    """Tell whether this is a function, and no `async def`, which nobody would await."""
+    return callable(function) and not iscoroutinefunction(function)
+
+
 def _observers(name: str, value: object) -> tuple[object, ...]:
     """Return a copy: later changes of the list do not matter."""
     if not isinstance(value, Iterable):
@@ -58,16 +64,16 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
         raise ConfigError(problem, argument=name, mend="it must be a list, such as [observer]")
     given = tuple(value)
     for one in given:
-        if not callable(getattr(one, "on_event", None)):
-            problem = f"has a {type(one).__name__}"
-            raise ConfigError(problem, argument=name, mend="each must have a method on_event, as Observer")
+        if not _is_plain(getattr(one, "on_event", None)):
+            mend = "each must have a method on_event, no `async def`, as Observer"
+            raise ConfigError(f"has a {type(one).__name__}", argument=name, mend=mend)
     return given
 
 
 _SESSION = must_be("an aiohttp.ClientSession", lambda value: callable(getattr(value, "request", None)))
 _LIMITS = must_be(
-    "an object with acquire and pause, as Limits",
-    lambda value: callable(getattr(value, "acquire", None)) and callable(getattr(value, "pause", None)),
+    "an object with acquire, and with pause that is no `async def`, as Limits",
+    lambda value: callable(getattr(value, "acquire", None)) and _is_plain(getattr(value, "pause", None)),
 )
 _POLICY = must_be("a RetryPolicy, such as RetryPolicy(attempts=2)", lambda value: isinstance(value, RetryPolicy))
 
@@ -101,7 +107,7 @@ def _tls(name: str, value: object) -> object:
     return value if isinstance(value, SSLContext | bool) else trusting(name, value, wanted)
 
 
-_CLOCK = must_be("a function that returns seconds since the epoch", callable)
+_CLOCK = must_be("a function, no `async def`, that returns seconds since the epoch", _is_plain)
 
 
 class ClientOptions(TypedDict, total=False):
