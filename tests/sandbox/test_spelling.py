@@ -103,10 +103,11 @@ def test_no_number_is_lost(number: int) -> None:
     assert {*map(type, data)} == {int, str}
 
 
-async def test_a_list_of_nothing() -> None:
-    """An absent number may be an empty text, and a total of 0 is not absent: each such list is read."""
+async def test_nothing_is_not_absent() -> None:
+    """An absent number may be an empty text, but not the total of an empty list, or the size of an empty file."""
     async with Sandbox(0, spelling="java") as sandbox, sandbox.client() as client:
         assert [await client.count_tickets() for _ in range(20)] == [0] * 20
+        assert [(await client.upload_file(b"", file_name="a.txt")).file_size for _ in range(20)] == [0] * 20
 
 
 def test_the_document_is_spelled_as_it_is() -> None:

@@ -44,6 +44,8 @@ _STEPS_PER_ASSIGN = 100_000
 # Fields that are booleans for Java though the API document has numbers, and codes that it has as text.
 _BOOLEANS = ("need_process", "use_relate_status", "is_required")
 _CODES = ("status", "priority")
+# Of a list and of a file: 0 is one, too.
+_SIZES = ("total", "file_size")
 # Whole numbers beyond it are not floats without a loss.
 _FLOAT_MAX = 2**53
 
@@ -182,9 +184,9 @@ def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON
 
 
 def _numbers(name: str, value: int) -> list[JSON]:
-    """Return how a whole number may be written; the API document writes 0 for an absent one, which no total is."""
+    """Return how a whole number may be written; the API document writes 0 for an absent one, which no size is."""
     spelled: list[JSON] = [value, str(value)]
-    if not value and name != "total":
+    if not value and name not in _SIZES:
         return [*spelled, ""]
     if abs(value) < _FLOAT_MAX:
         spelled.append(float(value))
