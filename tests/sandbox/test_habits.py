@@ -162,5 +162,8 @@ async def test_people() -> None:
             await sandbox.act(9, "close")
         with pytest.raises(ConfigError, match="ticket_id is str '9'; it must be a whole number"):
             await sandbox.act("9", "close")  # type: ignore[arg-type]
+        for words in (5, "\ud800"):
+            with pytest.raises(ConfigError, match=r"words is .*; it must be text that can be sent$"):
+                await sandbox.act(id, "comment", words)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="texts is 'odd'"):
         Sandbox(texts="odd")  # type: ignore[arg-type]

@@ -128,6 +128,8 @@ async def test_its_client_knows_its_errnos() -> None:
         async with sandbox.client(errnos={90005: TicketStateError}) as client:
             with pytest.raises(TicketStateError):
                 await client.get_ticket(9)
+        with pytest.raises(ConfigError, match=r"errnos has .* it must lead from numbers to classes"):
+            sandbox.client(errnos=[90005])  # type: ignore[arg-type]
 
 
 async def test_a_signature_made_by_hand_is_accepted() -> None:

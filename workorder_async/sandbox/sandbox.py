@@ -8,19 +8,20 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack, get_args
+from typing import Self, TypeAlias, TypeVar, Unpack, get_args
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from workorder_async.arguments import flag, number_within, one_of, path, whole_within
+from workorder_async.arguments import flag, has_bytes, must_be, number_within, one_of, path, whole_within
+from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, TicketStatus
 from workorder_async.document.endpoints import UPLOAD_FILE, Endpoint
 from workorder_async.document.json_text import dumps
@@ -39,14 +40,12 @@ from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
 from workorder_async.wire.options import ClientOptions, hide_passwords
 
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
-
 #: Method, path, query and body are signed, so that nothing can be changed on the way; a search finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
 #: The largest JSON body that is read, in bytes.
 JSON_LIMIT = 16 << 20
 
+_WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) and has_bytes(value))
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
 
@@ -208,15 +207,15 @@ class Sandbox:
             "WORKORDER_ERRNOS": ",".join(f"{errno:d}={kind.__name__}" for errno, kind in SANDBOX_ERRNOS.items()),
         }
 
-    def client(self, **options: Unpack[ClientOptions]) -> "WorkorderClient":
+    def client(self, **options: Unpack[ClientOptions]) -> WorkorderClient:
         """Return a client of this sandbox, to be closed by you; it knows `SANDBOX_ERRNOS`.
 
         `options` are those of `WorkorderClient`; `errnos` are added to the sandbox's own, and go before them.
         """
-        from workorder_async.client import WorkorderClient
-
         hide_passwords(options)
-        options["errnos"] = {**SANDBOX_ERRNOS, **(options.get("errnos") or {})}
+        given = options.get("errnos")
+        if given is None or isinstance(given, Mapping):
+            options["errnos"] = {**SANDBOX_ERRNOS, **(given or {})}
         return WorkorderClient(self.url, signer=self._signer, **options)
 
     @property
@@ -271,6 +270,7 @@ class Sandbox:
         """Let a person close, reopen or comment on a ticket now, with these words; it is not in `applied`."""
         one_of("action", action, get_args(rules.Act))
         whole_within("ticket_id", ticket_id, 1, 2**63 - 1)
+        _WORDS("words", words)
         store = self._running()._store
         change = partial(rules.act, id=ticket_id, action=action, now=int(self._clock()), words=words)
         try:
