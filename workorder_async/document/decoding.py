@@ -27,6 +27,7 @@ one comparison does for all.
 
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from operator import itemgetter
@@ -283,22 +284,15 @@ class Decoder:
         try:
             self.readers[name](value)
         except Exception as error:  # noqa: BLE001 - the same
-            field, place = fields_of(self.model)[name], (path, error)
-            if not field.is_model or value is None:
-                return place
-            inner = decoder_of(field.kind)
-            if not field.is_list:
-                return inner.locate(value, path)
-            try:
-                rows = items(value, inner.readers.keys())
-            except MisfitError:
-                return place
-            found = (
-                inner.locate(row, f"{path}[{index}]")
-                for index, row in enumerate(rows)
-                if row is not None or field.is_required
-            )
-            return next(filter(None, found), place)
+            field, parts = fields_of(self.model)[name], dict[str, object]()
+            if field.is_model and field.is_list:
+                with suppress(MisfitError):
+                    rows = enumerate(items(value, fields_of(field.kind).keys()))
+                    parts = {f"{path}[{index}]": row for index, row in rows if row is not None or field.is_required}
+            elif field.is_model and value is not None:
+                parts = {path: value}
+            found = (decoder_of(field.kind).locate(part, place) for place, part in parts.items())
+            return next(filter(None, found), (path, error))
         return None
 
 
