@@ -23,6 +23,7 @@ from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, Tick
 from workorder_async.exports import TICKET_COLUMNS
 from workorder_async.mirror import MirrorProgress, MirrorReport, mirror_tickets
 from workorder_async.sandbox import Drift, Fault
+from workorder_async.sandbox.store import Store
 
 
 async def mirrored(client: WorkorderClient, path: Path, **options: Any) -> MirrorReport:
@@ -178,25 +179,21 @@ class Hidden:
     async def hide(self, ids: list[int]) -> None:
         """Hide them."""
 
-        def move() -> None:
-            store: Any = self._sandbox._store
-            with store.transaction():
-                places = ", ".join(map(str, ids))
-                store._db.execute(f"CREATE TEMP TABLE hidden AS SELECT * FROM tickets WHERE id IN ({places})")
-                store._db.execute(f"DELETE FROM tickets WHERE id IN ({places})")
+        def move(store: Store) -> None:
+            places = ", ".join(map(str, ids))
+            store._db.execute(f"CREATE TEMP TABLE hidden AS SELECT * FROM tickets WHERE id IN ({places})")
+            store._db.execute(f"DELETE FROM tickets WHERE id IN ({places})")
 
-        await self._sandbox._in_store(move)
+        await self._sandbox._in_store(lambda: self._sandbox._store.make(move))
 
     async def show(self) -> None:
         """Show them again."""
 
-        def move() -> None:
-            store: Any = self._sandbox._store
-            with store.transaction():
-                store._db.execute("INSERT INTO tickets SELECT * FROM hidden")
-                store._db.execute("DROP TABLE hidden")
+        def move(store: Store) -> None:
+            store._db.execute("INSERT INTO tickets SELECT * FROM hidden")
+            store._db.execute("DROP TABLE hidden")
 
-        await self._sandbox._in_store(move)
+        await self._sandbox._in_store(lambda: self._sandbox._store.make(move))
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from workorder_async import Sandbox, TicketQuery, TicketStatus, WorkorderClient
 from workorder_async.exports import TICKET_COLUMNS
+from workorder_async.sandbox.store import Store
 
 Tickets: TypeAlias = dict[int, tuple[Any, ...]]
 """The cells of each ticket's row in a list, by its id."""
@@ -39,25 +40,17 @@ async def open_pages(client: WorkorderClient) -> int:
 
 async def vanish(sandbox: Sandbox, *ids: int) -> None:
     """Take tickets away, whatever their status."""
-    store = sandbox._store
 
-    def delete() -> None:
-        with store.transaction():
-            for id in ids:
-                store.delete(id)
+    def delete(store: Store) -> None:
+        for id in ids:
+            store.delete(id)
 
-    await sandbox._in_store(delete)
+    await sandbox._in_store(lambda: sandbox._store.make(delete))
 
 
 async def update(sandbox: Sandbox, id: int, **fields: object) -> None:
     """Change columns of a ticket in the sandbox's database."""
-    store: Any = sandbox._store
-
-    def change() -> None:
-        with store.transaction():
-            store.update(id, fields)
-
-    await sandbox._in_store(change)
+    await sandbox._in_store(lambda: sandbox._store.make(lambda store: store.update(id, fields)))
 
 
 async def ids_of(sandbox: Sandbox, status: int) -> list[int]:

@@ -6,8 +6,8 @@ Everything here is synchronous and belongs to one thread; the server calls it th
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
@@ -177,7 +177,8 @@ class Store:
         # The lock is taken with the first transaction and held until the end.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
-            with self.transaction():
+            self._db.execute("BEGIN IMMEDIATE")
+            with self._db:
                 self._fill(seed)
             if self._replica is not self:
                 self._db.backup(self._replica._db)
@@ -211,16 +212,6 @@ class Store:
         """Return the number that is the answer of a statement, 0 for NULL."""
         return int(self._db.execute(statement, tuple(values)).fetchone()[0] or 0)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Apply all changes of the block, or after an error none of them."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            with self._db:  # which commits, or after an error rolls back
-                yield
-        finally:
-            self._total.cache_clear()
-
     def close(self) -> None:
         """Close the database; a file stays for the next sandbox."""
         self._replica._db.close()
@@ -236,8 +227,10 @@ class Store:
 
     def make(self, change: Callable[["Store"], _T]) -> _T:
         """Make a change, whole or not at all."""
-        with self.transaction():
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:  # which commits, or after an error rolls back
             made = change(self)
+        self._total.cache_clear()
         if self._replica is not self:
             self._late.append((self.clock(), change))
         return made
