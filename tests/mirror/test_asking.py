@@ -26,10 +26,13 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("text", "ids"),
-    [("жД", [1]), ("ÜB", [1]), ("%", [1]), ("_", [2]), ("A_", [2]), ("网络", [2]), ("网", [3, 2]), ("\\", [])],
-)
+    [
+        ("жД", [1]), ("ÜB", [1]), ("%", [1]), ("_", [2]), ("A_", [2]), ("网络", [2]), ("网", [3, 2]), ("\\", []),
+        ("жд " * 1200, [1]),
+    ],
+)  # fmt: skip
 def test_short_words(path: Path, text: str, ids: list[int]) -> None:
-    """They are found wherever they stand, whatever else the text has; capitals do not matter in any script."""
+    """They are found wherever they stand, whatever else the text has, and however many; capitals do not matter."""
     assert [found.id for found in search_tickets(path, text)] == ids
 
 

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import frozen
 
@@ -87,20 +87,20 @@ def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
     words = text.split()
     if not words:
         raise ConfigError("is empty", argument="text", mend="write the words that tickets should have")
-    where, values = list[str](), list[Any]()
-    if long := [word for word in words if len(word) >= _TRIGRAM]:
-        where.append("id IN (SELECT rowid FROM tickets_text WHERE tickets_text MATCH ?)")
-        values.append(" ".join('"{}"'.format(word.replace('"', '""')) for word in long))
-    for word in words:
-        if len(word) < _TRIGRAM:
-            where.append("(instr(folded(title), ?) OR instr(folded(detail), ?))")
-            values += [word.casefold()] * 2
+    long = " ".join('"{}"'.format(word.replace('"', '""')) for word in words if len(word) >= _TRIGRAM)
+    short = [word.casefold() for word in words if len(word) < _TRIGRAM]
+
+    def has_short(*texts: str) -> bool:
+        folded = [text.casefold() for text in texts]
+        return all(any(word in text for text in folded) for word in short)
+
+    has_long = "id IN (SELECT rowid FROM tickets_text WHERE tickets_text MATCH ?)" if long else "? = ''"
     with reading(path) as database:
-        database.create_function("folded", 1, str.casefold, deterministic=True)
+        database.create_function("has_short", 2, has_short, deterministic=True)
         rows = database.execute(
             "SELECT id, coalesce(status, status_name), created_time, title, detail FROM tickets_present "  # noqa: S608
-            f"WHERE {' AND '.join(where)} ORDER BY created_time DESC, id DESC LIMIT ?",
-            (*values, min(limit, INT64[-1])),
+            f"WHERE {has_long} AND has_short(title, detail) ORDER BY created_time DESC, id DESC LIMIT ?",
+            (long, min(limit, INT64[-1])),
         ).fetchall()
     return [
         Found(id, label_of(TicketStatus, status), created, title, _around(detail, words))
