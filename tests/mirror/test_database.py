@@ -128,6 +128,21 @@ def test_a_gap_by_another_estimate(tmp_path: Path) -> None:
         database.close()
 
 
+def test_gaps_after_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    """A run that once took the time for that of years ahead hides no gap that comes after the next one."""
+    database = MirrorDatabase(tmp_path / "tickets.db", {})
+    database.open()
+    try:
+        for at in (900_000_000, 10_000, 10_100, 10_200):
+            database.note_gap(at, 0.0)
+            database.begin(at)
+            database.end(at + 1, 1, {})
+        told = [database.event_after(number) for number in range(4)]
+        assert told[1:] == [Gap(number=2, at=10_100, since=10_001), Gap(number=3, at=10_200, since=10_101), None]
+    finally:
+        database.close()
+
+
 def test_a_status_without_a_code(tmp_path: Path) -> None:
     """One that came as an unknown name has that in the views, in the answer to a search, and in a report."""
     database = MirrorDatabase(tmp_path / "tickets.db", {})

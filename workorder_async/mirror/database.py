@@ -413,7 +413,7 @@ class MirrorDatabase:
 
     def note_gap(self, now: int, longest: float, /) -> None:
         """Note that nobody looked for a while, once, if that is so many seconds at the least."""
-        ((since,),) = self.ask("SELECT max(ended_at) FROM runs")
+        ((since,),) = self.ask("SELECT (SELECT ended_at FROM runs WHERE ended_at > 0 ORDER BY id DESC LIMIT 1)")
         if since is None:
             return
         now = max(now, since)  # another process may take the server's clock for a second earlier or later
