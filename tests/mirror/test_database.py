@@ -143,6 +143,24 @@ def test_gaps_after_a_clock_that_was_ahead(tmp_path: Path) -> None:
         database.close()
 
 
+def test_periods_of_tickets_without_a_created_time(tmp_path: Path) -> None:
+    """They begin with the run that read such a ticket first, also in a mirror whose views another version made."""
+    database = MirrorDatabase(tmp_path / "tickets.db", {})
+    database.open()
+    database.ask("DROP VIEW status_periods")
+    database.ask("CREATE VIEW status_periods AS SELECT 1 AS ticket, 1 AS status, 0 AS since, 9 AS until")
+    database.close()
+    database.open()
+    try:
+        for run, status in enumerate((1, 3), 1):
+            database.begin(run * 60)
+            database.write([_row(1, 0) | {"status": status}], run * 60, Mark(since=1, is_first=run == 1))
+        assert database.ask("SELECT * FROM status_periods") == [(1, 1, 60, 120), (1, 3, 120, None)]
+    finally:
+        database.close()
+    assert [one.median for one in figures_of(database.path).in_status] == [60]
+
+
 def test_a_status_without_a_code(tmp_path: Path) -> None:
     """One that came as an unknown name has that in the views, in the answer to a search, and in a report."""
     database = MirrorDatabase(tmp_path / "tickets.db", {})

@@ -125,7 +125,7 @@ CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL;
 DROP VIEW IF EXISTS status_periods;
 CREATE VIEW status_periods AS
 WITH moments (ticket, status, since, place) AS (
-    SELECT id, first, iif(first = 1, min(created_time, began_at), began_at), 0 FROM (
+    SELECT id, first, iif(first = 1 AND created_time > 0, min(created_time, began_at), began_at), 0 FROM (
         SELECT t.id, t.created_time, runs.began_at, {status} AS first
         FROM tickets AS t JOIN runs ON runs.id = t.first_run
     ) UNION ALL SELECT ticket, new, seen_at, id FROM changes WHERE field = 'status'
@@ -230,9 +230,10 @@ class MirrorDatabase:
             ask("PRAGMA synchronous = NORMAL")
             if tables:
                 self._check_identity()
-            else:
-                self._make()
-            self._add_columns()
+            with self.transaction():
+                if not tables:
+                    self._make()
+                self._renew()
 
     def _lock(self) -> None:
         """Lock the file beside it that says who writes it. Raises `ExportError` with the owner's name."""
@@ -274,26 +275,21 @@ class MirrorDatabase:
 
     def _make(self) -> None:
         columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-        with self.transaction() as ask:
-            for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n"), *_DETAIL_TABLES):
-                ask(statement)
-            ask(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
-            ask(f"PRAGMA application_id = {_APPLICATION_ID}")
-            ask(f"PRAGMA user_version = {_VERSION}")
+        for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n"), *_DETAIL_TABLES):
+            self._database.execute(statement)
+        self._database.execute(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
+        self._database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
-    def _add_columns(self) -> None:
-        """Add the columns that are not there yet: a newer version of the library reads more."""
+    def _renew(self) -> None:
+        """Add the columns that another version of the library did not read, and make the views as this one has them."""
         there = {row[1] for row in self._database.execute("PRAGMA table_info (tickets)")}
-        missing = [
-            f"ALTER TABLE tickets ADD COLUMN {name} {kind}" for name, kind in _COLUMNS.items() if name not in there
-        ]
-        ((views,),) = self._database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'view'")
-        if missing or not views:
-            with self.transaction() as ask:
-                fields = [f"{_then(field, after='c.run > runs.id')} AS {field}" for field in _VALUES]
-                views = _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields))
-                for statement in (*missing, *views.split(";\n")):
-                    ask(statement)
+        for name, kind in _COLUMNS.items():
+            if name not in there:
+                self._database.execute(f"ALTER TABLE tickets ADD COLUMN {name} {kind}")
+        fields = [f"{_then(field, after='c.run > runs.id')} AS {field}" for field in _VALUES]
+        for statement in _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields)).split(";\n"):
+            self._database.execute(statement)
 
     @contextmanager
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
