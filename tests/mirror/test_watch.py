@@ -104,6 +104,48 @@ async def test_told_again_until_done(tmp_path: Path) -> None:
             assert gap.at - gap.since >= 1000
 
 
+@virtual_time
+async def test_several_that_share_a_watch(tmp_path: Path) -> None:
+    """Each event is told to one of them, and one look is made for all."""
+    path, found = tmp_path / "w.db", list[Event]()
+    async with virtual_sandbox(50, latency=0.05) as (sandbox, client):
+        await mirror_tickets(client, path)
+        async with watch(client, bookmark=path, every=60) as events:
+
+            async def work() -> None:
+                async for event in events:
+                    found.append(event)
+                    await asyncio.sleep(1)
+                    await events.done(event)
+
+            working = [asyncio.create_task(work()) for _ in range(3)]
+            await sandbox.change(create=5)
+            await asyncio.sleep(70)
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+        assert [one.number for one in found] == [1, 2, 3, 4, 5, 6]
+        assert asked(path, "SELECT count(*), count(ended_at) FROM runs") == [(3, 3)]
+
+
+@virtual_time
+async def test_left_and_opened_again(tmp_path: Path) -> None:
+    """What was not done is told again; nothing is told, or done, while it is not open."""
+    async with virtual_sandbox(50, latency=0.05) as (sandbox, client):
+        await mirror_tickets(client, tmp_path / "w.db")
+        events = watch(client, bookmark=tmp_path / "w.db", every=60)
+        async with events:
+            await sandbox.change(create=1)
+            found = await told(events, 30, done=False)
+            waiting = asyncio.create_task(anext(events))
+            await asyncio.sleep(1)
+        for use in (waiting, events.done(found[0])):
+            with pytest.raises(ConfigError, match="a watch is not open; write `async with watch"):
+                await use
+        async with events:
+            assert (await told(events, 30, done=False))[:2] == found
+
+
 @pytest.mark.parametrize("ahead", slow_after(1, [-900, 900]))
 @virtual_time
 async def test_a_gap_by_the_servers_clock(tmp_path: Path, ahead: int) -> None:

@@ -555,24 +555,29 @@ class Disk:
         identity = {"platform": client.base_url, "app_id": client.app_id, "query": said_of(query)}
         self._database = MirrorDatabase(Path(arguments.path("database", database)), identity)
         self._turn = asyncio.Lock()
+        self._is_open = False
 
     async def __aenter__(self) -> Self:
+        self._is_open = True
         try:
             await self.do(MirrorDatabase.open)
         except BaseException:
-            await self.do(MirrorDatabase.close)
+            await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.do(MirrorDatabase.close)
+        self._is_open = False
 
     async def do(self, work: Callable[Concatenate[MirrorDatabase, P], T], *args: P.args, **options: P.kwargs) -> T:
         """Call a method of the database, and return its result, once it is done even if the task is cancelled.
 
-        Raises `ExportError` in place of `OSError`.
+        Raises `ExportError` in place of `OSError`, and `ConfigError` where it is not open.
         """
         async with self._turn:
+            if not self._is_open:
+                raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around its use")
             return await on_disk(self._database.path, lambda: work(self._database, *args, **options))
 
 

@@ -14,7 +14,7 @@ _FIELDS: Final = fields_of(TicketSummary)
 @frozen(kw_only=True)
 class _Event:
     number: int = field(repr=False)
-    """Its place in the order of events; `watch.done` takes it."""
+    """Its place in the order of events."""
     at: int
     """When a run saw it, in seconds since the epoch by the server's clock: it happened before."""
 

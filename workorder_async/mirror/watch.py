@@ -38,32 +38,34 @@ class Watch(AsyncIterator[Event]):
     """The error of the latest round; None if it ended well."""
 
     def __attrs_post_init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of what was told before."""
         # The numbers of events that were told and are not done, in their order.
         self._undone: dict[int, None] = {}
         self._read = -1  # the last event that was told; -1 before the bookmark was read
         self._rounds = 0
         self._next = -1.0
-        self._is_open = False
 
     async def __aenter__(self) -> Self:
         await self._disk.__aenter__()
-        self._is_open = True
+        self._begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._is_open = False
         await self._disk.__aexit__()
 
     async def __anext__(self) -> Event:
-        if not self._is_open:
-            raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around the loop")
-        if self._read < 0:
-            self._read = await self._disk.do(MirrorDatabase.bookmark)
-        while (event := await self._disk.do(MirrorDatabase.event_after, self._read)) is None:
-            await self._round()
-        self._read = event.number
-        self._undone[event.number] = None
-        return event
+        async with self._turn:  # where several tasks share a watch, each event is one's
+            if self._read < 0:
+                self._read = await self._disk.do(MirrorDatabase.bookmark)
+            while (event := await self._disk.do(MirrorDatabase.event_after, self._read)) is None:
+                await self._round()
+            self._read = event.number
+            self._undone[event.number] = None
+            return event
 
     async def done(self, event: Event) -> None:
         """Note that an event is dealt with: it is not told again, once those before it are done as well."""
