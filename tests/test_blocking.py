@@ -17,7 +17,7 @@ from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, assert_type
+from typing import Any, assert_type, cast
 
 import pytest
 from attrs import evolve
@@ -44,6 +44,7 @@ from workorder_async import (
 )
 from workorder_async.blocking import Walk, WorkorderClient
 from workorder_async.client import WorkorderClient as AsyncClient
+from workorder_async.exports import export_tickets
 from workorder_async.sandbox import Sandbox
 from workorder_async.wire.observing import Event
 
@@ -293,6 +294,14 @@ def test_a_call_inside_its_own_loop_is_refused(client: WorkorderClient) -> None:
     assert client.ping().latency > 0
 
 
+def test_what_is_no_function_is_refused(client: WorkorderClient) -> None:
+    """A coroutine that is made already is of another client."""
+    for act in (5, export := export_tickets(client._client, TicketQuery(), "t.csv")):
+        with pytest.raises(ConfigError, match=r"act is .*; it must be a function of one argument"):
+            client.run(cast("Any", act))
+    export.close()
+
+
 def test_a_session_is_refused() -> None:
     """A session of another loop could not work, and is named."""
     session: Any = "brought along"
@@ -535,7 +544,7 @@ def test_a_client_that_is_left_open_does_not_keep_the_process(sandbox: Sandbox, 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.parametrize(
     "use",
-    ["client.ping()", "next(client.iter_tickets())", "client.run(None)", "client.walk()", "client.stats()"],
+    ["client.ping()", "next(client.iter_tickets())", "client.run(print)", "client.walk()", "client.stats()"],
 )
 def test_a_forked_child_is_refused(sandbox: Sandbox, use: str) -> None:
     """A forked process is told to make a client of its own; closing does nothing there, and the parent goes on."""

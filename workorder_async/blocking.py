@@ -14,6 +14,7 @@ from operator import attrgetter
 from ssl import SSLContext
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast
 
+from workorder_async.arguments import must_be
 from workorder_async.client import WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.errors import ConfigError
@@ -133,6 +134,7 @@ class WorkorderClient:
         `act` is such as an `async def` of yours with one argument. It must not call this client: that would wait for
         itself, and is a `ConfigError`.
         """
+        must_be("a function of one argument", callable)("act", act)
 
         async def acted() -> _T:
             return await act(self._client)
