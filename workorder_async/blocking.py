@@ -8,7 +8,7 @@ Each method is made of the coroutine of the same name, with its arguments, its r
 """
 
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import update_wrapper
 from operator import attrgetter
 from ssl import SSLContext
@@ -159,9 +159,8 @@ class WorkorderClient:
         self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]
     ) -> Generator[TicketSummary, None, None]:
         """Yield the tickets that match, one by one; see `walk` and `iter_pages`."""
-        with self.walk(query, **options) as walk:
-            for tickets in walk:
-                yield from tickets
+        for tickets in self.iter_pages(query, **options):
+            yield from tickets
 
     def __enter__(self) -> Self:
         return self
@@ -183,7 +182,7 @@ class WorkorderClient:
             loop.close(0)
 
 
-class Walk:
+class Walk(AbstractContextManager["Walk"], Iterator[list[TicketSummary]]):
     """One walk over a query: use it as `with client.walk(...) as walk`, and iterate over its pages in order.
 
     `report` tells what it saw. Leaving the block cancels the requests that are under way.
@@ -193,14 +192,8 @@ class Walk:
         self._client = client
         self._walk = walk
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> list[TicketSummary]:
         page = self._client.run(lambda _: anext(self._walk, None))

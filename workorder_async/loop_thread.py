@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, Final, Self, TypeVar
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from workorder_async.errors import ConfigError, NoAnswerError
@@ -18,7 +18,7 @@ _LOOK: Final = 0.5
 _PATIENCE_AT_EXIT: Final = 5.0
 
 
-class LoopThread:
+class LoopThread(AbstractContextManager["LoopThread"]):
     """An event loop that turns in a daemon thread until it is closed, for any thread that has something to await.
 
     It turns while its user is busy with something else, so no deadline passes unseen, and it works where the user has
@@ -44,9 +44,6 @@ class LoopThread:
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
         _OPEN.add(self)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
