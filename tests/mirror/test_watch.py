@@ -210,7 +210,9 @@ async def test_wrong_use(tmp_path: Path) -> None:
     async with virtual_sandbox(5) as (sandbox, client):
         with pytest.raises(ConfigError, match="every is 0"):
             watch(client, bookmark=tmp_path / "w.db", every=0)
-        with pytest.raises(ConfigError, match="asks for status"):
+        with pytest.raises(ConfigError, match="bookmark is empty"):
+            watch(client, bookmark=" ")
+        with pytest.raises(ConfigError, match="status is not for a mirror"):
             watch(client, TicketQuery(status=1), bookmark=tmp_path / "w.db")
         with pytest.raises(ConfigError, match="async with watch"):
             await anext(watch(client, bookmark=tmp_path / "w.db"))

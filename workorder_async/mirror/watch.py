@@ -8,7 +8,7 @@ from typing import Final, Self, Unpack
 
 from attrs import define, field
 
-from workorder_async.arguments import above_zero
+from workorder_async.arguments import above_zero, path
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery
 from workorder_async.errors import AuthenticationError, ConfigError, ExportError, WorkorderError
@@ -127,4 +127,5 @@ def watch(
     A look that fails is logged, told by `failure`, and made up for by the next one. Raises `ConfigError`,
     `AuthenticationError`, and `ExportError` if the disk does not do its part: these would not pass by themselves.
     """
-    return Watch(client, query, Disk(client, bookmark, query), above_zero("every", every), checked(options))
+    disk = Disk(client, path("bookmark", bookmark), query)
+    return Watch(client, query, disk, above_zero("every", every), checked(options))
