@@ -492,7 +492,7 @@ async def test_whose_it_is(tmp_path: Path) -> None:
         with pytest.raises(ExportError, match="not a database"):
             await mirror_tickets(client, tmp_path / "notes.db")
         before = sandbox.requests.total()
-        with pytest.raises(ConfigError, match="query asks for status"):
+        with pytest.raises(ConfigError, match="status is not for a mirror"):
             await mirror_tickets(client, path, TicketQuery(status=1))
         with pytest.raises(ConfigError, match="query must be a TicketQuery"):
             await mirror_tickets(client, path, "pending")  # type: ignore[arg-type]

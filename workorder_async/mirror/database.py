@@ -551,7 +551,7 @@ class Disk:
             raise ConfigError(f"must be a TicketQuery, not {arguments.kind_of(query)}", argument="query")
         if query.status is not None:
             mend = "leave it out: a mirror follows tickets from one status to the next; select in the database"
-            raise ConfigError(f"asks for status {query.status}", argument="query", mend=mend)
+            raise ConfigError("is not for a mirror", argument="status", mend=mend)
         identity = {"platform": client.base_url, "app_id": client.app_id, "query": said_of(query)}
         self._database = MirrorDatabase(Path(arguments.path("database", database)), identity)
         self._turn = asyncio.Lock()

@@ -50,7 +50,7 @@ def test_wrong_use(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> No
     (tmp_path / "notes").write_text("hello\n")
     rows: list[tuple[tuple[Any, ...], str]] = [
         (("mirror",), "DB is missing"),
-        (("mirror", " "), "DB names no file"),
+        (("mirror", " "), "DB is empty; it must be a path"),
         (("mirror", tmp_path / "t.db", "--status", "pending"), "--status is not for a mirror; leave it out"),
         (("mirror", tmp_path / "t.db", "--attachments", ""), "--attachments is empty; it must be a path"),
         (("mirror", tmp_path / "t.db", "--since", "2d"), "would mean others in the next one; write --since 20"),

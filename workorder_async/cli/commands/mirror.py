@@ -8,6 +8,7 @@ from attrs import asdict, frozen
 from cyclopts import Parameter, validators
 from cyclopts.types import ExistingFile
 
+from workorder_async.arguments import path
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
@@ -19,7 +20,7 @@ from workorder_async.errors import ConfigError, ExportError, WorkorderError
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
     from workorder_async.document import TicketQuery
-    from workorder_async.mirror import MirrorOptions, MirrorProgress, MirrorReport
+    from workorder_async.mirror import MirrorOptions, MirrorReport
 
 _NAMED: Final = 20
 _YESTERDAY: Final = Time("yesterday", "--since")
@@ -69,14 +70,9 @@ def mirror(
     the database; so may anything else, also meanwhile. Exit code 1 says that more tickets are not shown any more than
     are believed to be gone.
     """
-    if filters.status is not None:
-        mend = "leave it out: a mirror follows tickets from one status to the next"
-        raise ConfigError("is not for a mirror", argument="--status", mend=mend)
     if steady := filters.steady_times():
         problem = "each run follows the same tickets, and this time would mean others in the next one"
         raise ConfigError(problem, mend=f"write {' '.join(steady)}")
-    if not database.strip():
-        raise ConfigError("names no file", argument="DB", mend="name one, such as tickets.db")
     (query,) = filters.queries()
     options = cast("MirrorOptions", asdict(how))
     try:
@@ -95,12 +91,8 @@ async def _mirror(
     from workorder_async.mirror import mirror_tickets
 
     with Bar("mirroring") as bar:
-
-        def going(progress: "MirrorProgress") -> None:
-            bar(progress.rows, max(progress.total, progress.rows), progress.phase)
-
-        options["on_progress"] = going
-        return await mirror_tickets(client, database, query, **options)
+        options["on_progress"] = lambda now: bar(now.rows, max(now.total, now.rows), now.phase)
+        return await mirror_tickets(client, path("DB", database), query, **options)
 
 
 def _summarise(report: "MirrorReport") -> None:
