@@ -137,6 +137,14 @@ def test_closes_of_early_weeks(tmp_path: Path) -> None:
     assert [(one.created, one.closed) for one in figures_of(path).weeks] == [(40, 1)]
 
 
+def test_a_ticket_that_is_dated_ahead(tmp_path: Path) -> None:
+    """It hides no week before; where all are, they are shown."""
+    path, ahead = tmp_path / "t.jsonl", 2**33
+    for times, counts in (([_ROW["created_time"], ahead], [1]), ([ahead, ahead], [2])):
+        path.write_text("".join(json.dumps(_ROW | {"created_time": at}) + "\n" for at in times))
+        assert [week.created for week in figures_of(path).weeks] == counts
+
+
 @pytest.mark.parametrize(("handler", "said"), [(0, "no"), (5, "yes"), (None, "")])
 def test_whether_somebody_handles_it(tmp_path: Path, handler: int | None, said: str) -> None:
     """The full records of an export have no handler: of these the page does not say that somebody does."""

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
+from time import time
 from typing import Any, Final, TypeAlias
 
 from attrs import frozen
@@ -85,7 +86,7 @@ class Figures:
     by_product_line: Counts
     """The twelve largest; the "others" as one."""
     weeks: tuple[Week, ...]
-    """The latest 26 weeks in which tickets were created, the earliest first."""
+    """26 weeks, the latest in which tickets were created, by now, as the last."""
     to_close: tuple[Durations, ...]
     """From creation to close: of "all", then of each type."""
     in_status: tuple[Durations, ...]
@@ -150,9 +151,11 @@ def _weeks(ask: _Ask, present: str) -> tuple[Week, ...]:
     question = f"SELECT ({{0}} + {_MONDAY}) / {_WEEK}, count(*) {present} AND {{0}} > 0 GROUP BY 1"
     created: dict[int, int] = dict(ask(question.format("created_time")))
     closed: dict[int, int] = dict(ask(question.format("closed_time")))
-    last = max(created, default=None)
-    if last is None:
+    if not created:
         return ()
+    # Tickets that are dated ahead hide no week.
+    now = (int(time()) + _MONDAY) // _WEEK
+    last = max((week for week in created if week <= now), default=max(created))
     first = max(min(created), last - _WEEKS + 1)
     return tuple(
         Week(week * _WEEK - _MONDAY, created.get(week, 0), closed.get(week, 0)) for week in range(first, last + 1)
