@@ -576,6 +576,19 @@ async def test_details_and_files(tmp_path: Path) -> None:
         assert "已联系客户" not in old
 
 
+@virtual_time
+async def test_another_folder(tmp_path: Path) -> None:
+    """Files that are in the folder of an earlier run alone are fetched into this run's, once."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(12, latency=0.01) as (_, client):
+        fetched = (await mirrored(client, path, attachments=tmp_path / "one")).attachments.fetched
+        for again in (fetched, 0):
+            report = await mirrored(client, path, attachments=tmp_path / "two")
+            assert report.attachments.fetched == again
+        assert sorted(asked(path, "SELECT * FROM files")) == sorted(_found(tmp_path / "one") + _found(tmp_path / "two"))
+        assert len(_found(tmp_path / "two")) == fetched > 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names are no bytes")
 @virtual_time
 async def test_a_folder_that_is_no_utf_8(tmp_path: Path) -> None:

@@ -436,17 +436,22 @@ class MirrorDatabase:
                 differs = _write_detail(self._database, detail, files)
                 self._note((self.run, detail.id, "changed", *difference, at) for difference in differs)
                 files_at = at if has_all else None
-                ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (at, files_at, detail.id))
+                ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (at, files_at, id))
 
-    def details_due(self, recheck: int, /, *, with_files: bool) -> list[int]:
-        """Return the listed tickets whose full record is due, and so many open ones whose record is the oldest."""
-        is_due = "(detail_at IS NULL OR files_at IS NULL)" if with_files else "detail_at IS NULL"
-        due = self.ask(f"SELECT id FROM tickets WHERE missing_since IS NULL AND {is_due} ORDER BY 1 DESC")  # noqa: S608
-        again = self.ask(
-            f"SELECT id FROM tickets WHERE missing_since IS NULL AND NOT {is_due} "  # noqa: S608
-            f"AND status IN {OPEN} ORDER BY detail_at, id LIMIT ?",
-            min(recheck, INT64[-1]),
-        )
+    def details_due(self, recheck: int, folder: "str | os.PathLike[str] | None", /) -> list[int]:
+        """Return the listed tickets whose full record is due, and so many open ones whose record is the oldest.
+
+        With a folder, those are due, too, whose files are not there yet, or only in another one.
+        """
+        is_due, values = "detail_at IS NULL", list[object]()
+        if folder is not None:
+            values = [os.fsencode(os.path.join(os.path.abspath(folder), ""))]
+            elsewhere = "SELECT ticket_id FROM files GROUP BY 1 HAVING min(instr(CAST(path AS BLOB), ?) != 1)"
+            is_due = f"({is_due} OR files_at IS NULL OR id IN ({elsewhere}))"
+        where = "SELECT id FROM tickets WHERE missing_since IS NULL AND"
+        due = self.ask(f"{where} {is_due} ORDER BY 1 DESC", *values)
+        question = f"{where} NOT {is_due} AND status IN {OPEN} ORDER BY detail_at, id LIMIT ?"
+        again = self.ask(question, *values, min(recheck, INT64[-1]))
         return [id for (id,) in (*due, *again)]
 
     def note(self, kind: Literal["missing", "left", "gone"], ids: Iterable[int], at: int, /) -> list[int]:

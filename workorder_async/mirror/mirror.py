@@ -352,7 +352,7 @@ class Run:
     async def _read_details(self) -> None:
         """Read the full records that are due, and of the open tickets those that are the oldest; fetch their files."""
         self._phase, options = "details", self._options
-        due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=self._files is not None)
+        due = await self._do(MirrorDatabase.details_due, options["recheck"], options["attachments"])
         self._rows, self._total_rows = 0, len(due)
         read = partial(self._detail, lane=Lane(self._at_once))
         for place in range(0, len(due), _DETAILS_AT_ONCE):
