@@ -39,9 +39,9 @@ def test_where_new_tickets_begin(tmp_path: Path) -> None:
     database.open()
     try:
         assert database.begin_new(_ANY, 120) == 9_880
-        database.end_new()
+        database.keep("new", None)
         assert database.begin_new(40_000, 120) == 9_880
-        database.end_new()
+        database.keep("new", None)
         assert database.begin_new(_ANY, 120) == 49_880
     finally:
         database.close()

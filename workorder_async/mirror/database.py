@@ -262,7 +262,7 @@ class MirrorDatabase:
 
     def _check_identity(self) -> None:
         """Refuse a mirror of something else."""
-        there, here = self._get("identity") or {}, self._identity
+        there, here = self.kept("identity") or {}, self._identity
         if differs := [
             f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
             for name in dict.fromkeys((*there, *here))
@@ -307,51 +307,42 @@ class MirrorDatabase:
 
     # Marks and runs
 
-    def _get(self, name: str) -> Any:
+    def kept(self, name: str, /) -> Any:
         """Return what is kept under a name, as JSON; None if there is nothing."""
         found = self.ask("SELECT value FROM mirror WHERE name = ?", name)
         return json.loads(found[0][0]) if found else None
 
     def mark(self, /) -> "Mark | None":
         """Return how far all tickets were read; None before the first run."""
-        found = self._get("all")
+        found = self.kept("all")
         return None if found is None else Mark(**{**found, "rest": tuple(found["rest"])})
 
-    def number(self, name: Kept, /) -> int | None:
-        """Return a number that is kept; None if there is none."""
-        return cast("int | None", self._get(name))
-
-    def keep(self, name: Kept, number: int, /) -> None:
-        """Keep a number."""
+    def keep(self, name: Kept, number: int | None, /) -> None:
+        """Keep a number, or that there is none any more."""
         with self.transaction() as ask:
             ask(_SET, (name, str(number)))
 
     def bookmark(self, /) -> int:
         """Return the last event that was dealt with; the first time, that is the last one that earlier runs saw."""
-        if (kept := self.number("bookmark")) is None:
-            ((kept,),) = self.ask("SELECT coalesce(max(id), 0) FROM changes")
-            self.keep("bookmark", kept)
-        return cast("int", kept)
+        if (done := self.kept("bookmark")) is None:
+            ((done,),) = self.ask("SELECT coalesce(max(id), 0) FROM changes")
+            self.keep("bookmark", done)
+        return cast("int", done)
 
     def begin_new(self, latest: int, lag: float, /) -> int | None:
-        """Return from which second on new tickets are to be read: until `end_new` it stays the same.
+        """Return from which second on new tickets are to be read: it stays the same until all were, and none is kept.
 
         That is when the newest ticket was created that is there, of those until `latest`, less the lag. So a ticket
         that is dated ahead does not hide those that come before its time.
         """
-        if (begun := self.number("new")) is not None:
-            return begun
+        if (begun := self.kept("new")) is not None:
+            return cast("int", begun)
         ((newest,),) = self.ask("SELECT max(created_time) FROM tickets WHERE created_time BETWEEN 1 AND ?", latest)
         if newest is None:
             return None
         start = max(0, int(newest - lag))
         self.keep("new", start)
         return start
-
-    def end_new(self, /) -> None:
-        """Note that all new tickets were read."""
-        with self.transaction() as ask:
-            ask("DELETE FROM mirror WHERE name = 'new'")
 
     def begin(self, at: int, /) -> int:
         """Begin a run, and return its number."""

@@ -144,7 +144,7 @@ class Run:
         counts = await self._do(MirrorDatabase.counts)
         queries = [self._query, *(evolve(self._query, status=TicketStatus(status)) for status in OPEN)]
         totals = [await self._total(query) for query in queries]
-        most = await self._do(MirrorDatabase.number, "most") or counts[0]
+        most = await self._do(MirrorDatabase.kept, "most") or counts[0]
         return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
     async def learn_time(self) -> None:
@@ -194,7 +194,7 @@ class Run:
         """Read what was created since a second."""
         self._phase = "new"
         await self._read((start, None))
-        await self._do(MirrorDatabase.end_new)
+        await self._do(MirrorDatabase.keep, "new", None)
 
     async def _read_left(self) -> None:
         """Read the tickets that were open, and that no list of open tickets shows any more."""
@@ -298,7 +298,7 @@ class Run:
             lower = await self._total_of((range[0], gap))
             if lower == total > 0:
                 await self._do(MirrorDatabase.keep, "most", total)
-            if total == await self._do(MirrorDatabase.number, "most"):
+            if total == await self._do(MirrorDatabase.kept, "most"):
                 return [((range[0], gap), lower), ((gap, range[1]), await self._total_of((gap, range[1])))]
             if not is_dense:
                 return [((range[0], gap), lower), ((gap, range[1]), total - lower)]
