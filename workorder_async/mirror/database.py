@@ -32,7 +32,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import groupby, pairwise
+from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
@@ -424,8 +424,27 @@ class MirrorDatabase:
         """Write full records, with their files and whether all of these are there, and note what differs."""
         with self.transaction() as ask:
             for detail, files, has_all in found:
-                differs = _write_detail(self._database, detail, files)
-                self._note((self.run, detail.id, "changed", *difference, at) for difference in differs)
+                id = detail.id
+                for name in _DETAIL_LISTS:
+                    ask(f"DELETE FROM {name} WHERE ticket_id = ?", (id,))  # noqa: S608
+                for table, records in _DETAILS.records([((), detail)]):
+                    table.add(self._database, [storable(record)[0] for record in records])
+                for path in filter(Path.is_file, files):
+                    # A path that is no UTF-8 is kept as its bytes, by which the file can be opened.
+                    place = str(path) if arguments.has_bytes(str(path)) else os.fsencode(path)
+                    ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (id, path.name, place))
+                values = cast("dict[str, Any]", encode(detail))
+                for file in chain.from_iterable(values[name] for name in _URLS):
+                    file.pop("file_path", None)
+                text = to_json({name: values[name] for name in _FACTS}).decode()
+                ((before,),) = ask("SELECT coalesce((SELECT facts FROM detail_facts WHERE id = ?), ?)", (id, text))
+                known, facts = json.loads(before), json.loads(text)
+                self._note(
+                    (self.run, id, "changed", name, _plain(known.get(name)), _plain(facts.get(name)), at)
+                    for name in _FACTS
+                    if known.get(name) != facts.get(name)
+                )
+                ask("INSERT OR REPLACE INTO detail_facts VALUES (?, ?)", (id, text))
                 files_at = at if has_all else None
                 ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (at, files_at, id))
 
@@ -612,41 +631,7 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
     return differs if what is None else [("back", None, what, None), *differs]
 
 
-def _write_detail(
-    database: sqlite3.Connection, detail: TicketDetail, files: Iterable[Path]
-) -> list[tuple[str, Any, Any]]:
-    """Write a full record in place of the one that is there, and return what differs: field, old, new."""
-    for name in _DETAIL_LISTS:
-        database.execute(f"DELETE FROM {name} WHERE ticket_id = ?", (detail.id,))  # noqa: S608
-    for table, records in _DETAILS.records([((), detail)]):
-        table.add(database, [storable(record)[0] for record in records])
-    there = [(detail.id, path.name, _text_of(path)) for path in files if path.is_file()]
-    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", there)
-    found = database.execute("SELECT facts FROM detail_facts WHERE id = ?", (detail.id,)).fetchone()
-    text = to_json(_facts_of(detail)).decode()
-    database.execute("INSERT OR REPLACE INTO detail_facts VALUES (?, ?)", (detail.id, text))
-    if found is None:
-        return []
-    known, facts = json.loads(found[0]), json.loads(text)
-    names = [name for name in _FACTS if known.get(name) != facts.get(name)]
-    return [(name, _plain(known.get(name)), _plain(facts.get(name))) for name in names]
-
-
-def _facts_of(detail: TicketDetail) -> dict[str, JSON]:
-    """Return what is compared from read to read."""
-    values = cast("dict[str, Any]", encode(detail))
-    for name in _URLS:
-        values[name] = [{key: value for key, value in file.items() if key != "file_path"} for file in values[name]]
-    return {name: values[name] for name in _FACTS}
-
-
-def _text_of(path: Path) -> str | bytes:
-    """Return a path as SQLite can have it: one that is no UTF-8 as its bytes, by which the file can be opened."""
-    text = str(path)
-    return text if arguments.has_bytes(text) else os.fsencode(text)
-
-
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Value:
     """Return a value as SQLite can have it: a list or an object as JSON."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
