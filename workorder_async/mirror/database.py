@@ -159,6 +159,7 @@ _VALUES: Final = {
     field: f"coalesce({', '.join(f't.{column.name}' for column in columns)}, NULL)"
     for field, columns in groupby(TICKET_COLUMNS.columns, attrgetter("field"))
 }
+_BACKWARDS: Final = tuple(column.field for column in reversed(TICKET_COLUMNS.columns))
 _NAMES: Final = TICKET_COLUMNS.names
 _SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
 # What a ticket is, if it is not listed, and its values.
@@ -608,15 +609,8 @@ def _cells_of(row: Row) -> tuple[Value, ...] | None:
     except DecodeError:
         return None
 
-
-def _values_of(cells: Sequence[Value]) -> dict[str, Value]:
-    """Return the value of each field, as `_VALUES` has it."""
-    values = dict[str, Value]()
-    for column, cell in zip(TICKET_COLUMNS.columns, cells, strict=True):
-        if values.get(column.field) is None:
-            values[column.field] = cell
-    return values
-
+    # As `_VALUES` has them: the first of a field's cells that has something.
+    there = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
 
 def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[tuple[Value, ...]]:
     """Return what differs between what `_READ` found and a new row: kind, field, old, new."""
@@ -624,9 +618,9 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
         return [("new", None, None, None)]
     what, *before = found
     differs: list[tuple[Value, ...]] = [
-        ("changed", field, old, new)
-        for old, (field, new) in zip(before, _values_of(cells).items(), strict=True)
-        if old != new
+        ("changed", field, old, there.get(field))
+        for field, old in zip(_VALUES, before, strict=True)
+        if old != there.get(field)
     ]
     return differs if what is None else [("back", None, what, None), *differs]
 
