@@ -214,10 +214,9 @@ class MirrorDatabase:
         self._refuse_sides()
         self._place = made_private(self.path)
         with disk_errors(self.path):
-            self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
             self._opened.callback(self._database.close)
             ask = self._database.execute
-            ask("PRAGMA busy_timeout = 60000")
             ((kind,),) = ask("PRAGMA application_id")
             ((version,),) = ask("PRAGMA user_version")
             ((tables,),) = ask("SELECT count(*) FROM sqlite_master")
@@ -321,7 +320,7 @@ class MirrorDatabase:
     def keep(self, name: Kept, number: int | None, /) -> None:
         """Keep a number, or that there is none any more."""
         with self.transaction() as ask:
-            ask(_SET, (name, str(number)))
+            ask(_SET, (name, json.dumps(number)))
 
     def bookmark(self, /) -> int:
         """Return the last event that was dealt with; the first time, that is the last one that earlier runs saw."""
@@ -497,13 +496,8 @@ class MirrorDatabase:
 
     def counts(self, /) -> list[int]:
         """Return how many tickets are listed: all, the pending ones, those in process."""
-        return list(
-            self.ask(
-                "SELECT count(*), coalesce(sum(status = ?), 0), coalesce(sum(status = ?), 0) FROM tickets "
-                "WHERE missing_since IS NULL",
-                *OPEN,
-            )[0]
-        )
+        part = "count(*) FILTER (WHERE status = ?)"
+        return list(self.ask(f"SELECT count(*), {part}, {part} FROM tickets WHERE missing_since IS NULL", *OPEN)[0])  # noqa: S608
 
     def not_read(self, run: int, range: Range = (None, None), statuses: Sequence[int] = (), /) -> list[tuple[int, int]]:
         """Return the listed tickets of a range not read since a run: created time and id, the newest first."""
@@ -609,14 +603,14 @@ def _cells_of(row: Row) -> tuple[Value, ...] | None:
     except DecodeError:
         return None
 
-    # As `_VALUES` has them: the first of a field's cells that has something.
-    there = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
 
 def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[tuple[Value, ...]]:
     """Return what differs between what `_READ` found and a new row: kind, field, old, new."""
     if found is None:
         return [("new", None, None, None)]
     what, *before = found
+    # As `_VALUES` has them: the first of a field's cells that has something.
+    there = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
     differs: list[tuple[Value, ...]] = [
         ("changed", field, old, there.get(field))
         for field, old in zip(_VALUES, before, strict=True)
