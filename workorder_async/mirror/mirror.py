@@ -112,32 +112,29 @@ class Run:
     async def run(self, *, quiet: bool = False) -> MirrorReport:
         """Do all of it. If `quiet`, only new rows are read, unless a total shows that more has changed."""
         async with self._files or nullcontext():
-            return await self._run(quiet=quiet)
-
-    async def _run(self, *, quiet: bool) -> MirrorReport:
-        await self.learn_time()
-        self._report.began_at = began = self.now()
-        self._report.run = await self._do(MirrorDatabase.begin, began)
-        known = await self._do(MirrorDatabase.mark)
-        if known is None or self._options["full"] or not known.ended:
-            await self._read_all(known)
-        is_level = False
-        if known is not None and not (known.ended and self._options["full"]):
-            start = await self._do(MirrorDatabase.begin_new, began, self._options["lag"])
-            if quiet and known.ended:
-                await self._read_new(start)
-                is_level = await self._is_level()
-            if not is_level:
-                await self._read_open()
-                await self._read_new(start)
-                await self._read_left()
-        await self._look_for_missing()
-        if await self._mark_absent() and not is_level:
-            await self._audit()
-            await self._mark_absent()
-        if self._options["detail"]:
-            await self._read_details()
-        return await self._end()
+            await self.learn_time()
+            self._report.began_at = began = self.now()
+            self._report.run = await self._do(MirrorDatabase.begin, began)
+            known = await self._do(MirrorDatabase.mark)
+            if known is None or self._options["full"] or not known.ended:
+                await self._read_all(known)
+            is_level = False
+            if known is not None and not (known.ended and self._options["full"]):
+                start = await self._do(MirrorDatabase.begin_new, began, self._options["lag"])
+                if quiet and known.ended:
+                    await self._read_new(start)
+                    is_level = await self._is_level()
+                if not is_level:
+                    await self._read_open()
+                    await self._read_new(start)
+                    await self._read_left()
+            await self._look_for_missing()
+            if await self._mark_absent() and not is_level:
+                await self._audit()
+                await self._mark_absent()
+            if self._options["detail"]:
+                await self._read_details()
+            return await self._end()
 
     async def _is_level(self) -> bool:
         """Tell whether the list has as many tickets as the database: all of them, the pending, those in process."""
@@ -236,10 +233,9 @@ class Run:
         report = walk.report
         self._report.requests += report.requests
         self._report.skipped += report.skipped_rows
-        nameless = [f"{report.skipped_rows} rows have no number that can be read"] if report.skipped_rows else []
-        for flaw in (*walk.flaws, *nameless):
-            if flaw not in self._doubts:
-                self._doubts.append(flaw)
+        self._doubts += walk.flaws
+        if report.skipped_rows:
+            self._doubts.append(f"{report.skipped_rows} rows have no number that can be read")
 
     async def _note_absent(self, run: int, range: Range) -> None:
         """Note the tickets of a range not read since a run; the newest may not be shown to everybody yet.
@@ -307,11 +303,7 @@ class Run:
 
     async def _total_of(self, range: Range) -> int:
         """Ask how many tickets the list has in a range that begins and ends in gaps."""
-        first, last = self._query.created_start, self._query.created_end
-        if range[0] is not None:
-            first = range[0] - 1
-        if range[1] is not None:
-            last = range[1] + 1 if last is None else min(range[1] + 1, last)
+        first, last = Window(self._query, *range).span
         return await self._total(evolve(self._query, created_start=first, created_end=last))
 
     async def _total(self, query: TicketQuery) -> int:
@@ -392,7 +384,7 @@ class Run:
                 more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
                 named = ", ".join(map(str, unknown[:_NAMED]))
                 self._doubts.append(f"{table} that cannot be read are not in the database: {named}{more}")
-        report.exact, report.reason = not self._doubts, "; ".join(self._doubts)
+        report.exact, report.reason = not self._doubts, "; ".join(dict.fromkeys(self._doubts))
         report.seconds = perf_counter() - self._began
         await self._do(MirrorDatabase.end, self.now(), report.requests, asdict(report))
         return report
