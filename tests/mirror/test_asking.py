@@ -1,6 +1,8 @@
 """workorder_async.mirror.asking: words that the full-text index does not have, and a folder for reading only."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,14 @@ def path(tmp_path: Path) -> Path:
 def test_short_words(path: Path, text: str, ids: list[int]) -> None:
     """They are found wherever they stand, whatever else the text has, and however many; capitals do not matter."""
     assert [found.id for found in search_tickets(path, text)] == ids
+
+
+def test_times_of_full_records(path: Path) -> None:
+    """They are written as those of the list are."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO changes VALUES (9, 1, 1, 'changed', 'finished_time', 0, 1700000000, 5)")
+    (*_, seen) = changes_since(path, 0)
+    assert (seen.old, seen.new) == ("", "2023-11-15T06:13:20+08:00")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for this user")

@@ -9,7 +9,7 @@ from typing import Final, cast
 from attrs import frozen
 
 from workorder_async.arguments import has_bytes
-from workorder_async.document import TicketStatus, TicketSummary
+from workorder_async.document import TicketDetail, TicketStatus, TicketSummary
 from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import fields_of, iso
 from workorder_async.errors import ConfigError
@@ -19,7 +19,7 @@ from workorder_async.mirror.sources import connected
 
 #: SQLite's trigrams find texts of three characters and more; shorter ones are looked for in each row.
 _TRIGRAM: Final = 3
-_FIELDS: Final = fields_of(TicketSummary)
+_FIELDS: Final = {**fields_of(TicketDetail), **fields_of(TicketSummary)}
 
 
 @frozen
