@@ -148,9 +148,6 @@ def _then(field: str, *, after: str) -> str:
 
 Range: TypeAlias = tuple[int | None, int | None]
 """Seconds of created time: the first one, and the one after the last; None: no bound."""
-Kept: TypeAlias = Literal["new", "most", "bookmark"]
-"""From which second on new tickets are read; how far the platform counts, if that was seen; the last event that was
-dealt with."""
 
 
 #: The SQL of each field's value in a ticket `t`: a code, or where that is not known its name. The NULL is there because
@@ -317,8 +314,8 @@ class MirrorDatabase:
         found = self.kept("all")
         return None if found is None else Mark(**{**found, "rest": tuple(found["rest"])})
 
-    def keep(self, name: Kept, number: int | None, /) -> None:
-        """Keep a number, or that there is none any more."""
+    def keep(self, name: Literal["new", "most", "bookmark"], number: int | None, /) -> None:
+        """Keep from which second on new tickets are read, how far the platform counts, or the last event done."""
         with self.transaction() as ask:
             ask(_SET, (name, json.dumps(number)))
 
