@@ -32,7 +32,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
