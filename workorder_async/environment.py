@@ -13,6 +13,7 @@ from yarl import URL
 
 from workorder_async import errors
 from workorder_async.arguments import caller
+from workorder_async.document.endpoints import PREFIX
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
@@ -83,6 +84,10 @@ def checked_url(base_url: Secret) -> str:
     if wrong := _wrong_with(base_url.reveal()):
         problem, mend = wrong
         raise ConfigError(problem, argument="base_url", mend=mend)
+    base, endpoint, _ = base_url.reveal().partition(PREFIX)
+    if endpoint:
+        problem = "has the path of an endpoint, which is added to it"
+        raise ConfigError(problem, argument="base_url", mend=f"cut it off: {base}")
     parts = urlsplit(base_url.reveal())
     return f"{parts.scheme}://{parts.netloc}{URL(base_url.reveal()).raw_path}".rstrip("/")
 

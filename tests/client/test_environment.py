@@ -48,6 +48,7 @@ from workorder_async.sandbox import Sandbox
         ("http://x/?", "no user, query or fragment"),
         ("http://x/#", "no user, query or fragment"),
         ("http://user:pass@x", "no user, query or fragment"),
+        ("http://x/workorder/api/ticket/", "has the path of an endpoint, which is added to it; cut it off: http://x$"),
     ],
 )
 def test_base_url_refused(url: str, words: str) -> None:

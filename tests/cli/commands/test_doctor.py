@@ -193,16 +193,12 @@ def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], s
     assert said in checked["signature"][1]
 
 
-@pytest.mark.parametrize(
-    "pasted", ["/workorder/api/ticket", "/workorder/api/ticket/list_tickets", "/workorder/api/ticket/"]
-)
-def test_a_base_url_with_an_endpoint(workorder: Workorder, sandbox: Sandbox, pasted: str) -> None:
+def test_a_base_url_with_an_endpoint(workorder: Workorder, sandbox: Sandbox) -> None:
     """The path of an endpoint in the base URL is told, with the URL to set."""
-    checked = examined(workorder, "--base-url", f"{sandbox.url}{pasted}")
-    assert checked["WORKORDER_BASE_URL"] == (
-        False,
-        f"{sandbox.url}{pasted}; cut off the endpoint's path: {sandbox.url}",
-    )
+    checked = examined(workorder, "--base-url", f"{sandbox.url}/workorder/api/ticket/list_tickets")
+    ok, said = checked["WORKORDER_BASE_URL"]
+    assert not ok
+    assert said.endswith(f"which is added to it; cut it off: {sandbox.url}")
     assert [checked[name][0] for name in STEPS] == [None] * 5
 
 

@@ -24,7 +24,6 @@ from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Con
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import one_line, out, write_json
-from workorder_async.document.endpoints import PREFIX
 from workorder_async.environment import VARIABLES, checked_url
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
 from workorder_async.secret import Secret
@@ -119,9 +118,6 @@ def _variable(name: str, value: str | Secret) -> Verdict:
             Scheme.parse(value)
         else:
             checked_url(Secret(value))
-            base, path, _ = value.partition(PREFIX)
-            if path:
-                return False, value, f"cut off the endpoint's path: {base}"
     except ConfigError as error:
         return False, "cannot work", str(error)
     return True, value, ""
