@@ -10,7 +10,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -31,6 +31,7 @@ from workorder_async import (
     ConfigError,
     NoAnswerError,
     NotFoundError,
+    Once,
     OutcomeUnknownError,
     Ping,
     SchemeSigner,
@@ -42,9 +43,11 @@ from workorder_async import (
     TicketSummary,
     run_batch,
 )
+from workorder_async.batches.batch import settle_journal
 from workorder_async.blocking import Walk, WorkorderClient
 from workorder_async.client import WorkorderClient as AsyncClient
 from workorder_async.exports import export_tickets
+from workorder_async.mirror import mirror_tickets
 from workorder_async.sandbox import Sandbox
 from workorder_async.wire.observing import Event
 
@@ -94,9 +97,9 @@ def test_the_same_methods() -> None:
         ours, theirs = getattr(WorkorderClient, name), getattr(AsyncClient, name)
         if not isinstance(ours, property):
             assert not inspect.iscoroutinefunction(ours)
-            assert inspect.signature(ours) == inspect.signature(theirs) or name == "from_env"
-            assert ours.__doc__ == theirs.__doc__ or name == "from_env"
-    for name in ("__init__", "from_env", "walk", "iter_pages", "iter_tickets"):
+            assert inspect.signature(ours) == inspect.signature(theirs)
+            assert ours.__doc__ == theirs.__doc__
+    for name in ("__init__", "walk", "iter_pages", "iter_tickets"):
         ours, theirs = (inspect.signature(getattr(kind, name)) for kind in (WorkorderClient, AsyncClient))
         assert list(ours.parameters.values()) == list(theirs.parameters.values())
 
@@ -270,6 +273,26 @@ def test_a_batch_and_an_export_run_in_it(client: WorkorderClient, sandbox: Sandb
     assert client.run(comment) == [State.DONE] * 10
 
 
+async def test_what_takes_the_other_client_refuses_this_one(
+    client: WorkorderClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A client without coroutines is refused before anything is sent, with what to write instead."""
+    other: Any = client
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: anext(run_batch(other, [CommentTicket(id=1001, detail="催一下")])),
+        lambda: anext(settle_journal(other, tmp_path / "journal")),
+        lambda: Once(other, tmp_path / "journal").__aenter__(),
+        lambda: export_tickets(other, TicketQuery(), tmp_path / "tickets.csv"),
+        lambda: mirror_tickets(other, tmp_path / "tickets.db"),
+    ]
+    before = sum(sandbox.requests.values())
+    for call in calls:
+        with pytest.raises(ConfigError, match=r"within a blocking one that is client.run\(lambda client: ...\)"):
+            await call()
+    assert sum(sandbox.requests.values()) == before
+    assert not os.listdir(tmp_path)
+
+
 def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
     """A closed client refuses every call in a sentence, may be closed again, and its thread has ended."""
     with WorkorderClient.from_env(sandbox.environment) as client:
@@ -300,6 +323,18 @@ def test_what_is_no_function_is_refused(client: WorkorderClient) -> None:
         with pytest.raises(ConfigError, match=r"act is .*; it must be a function of one argument"):
             client.run(cast("Any", act))
     export.close()
+
+
+def test_from_env_makes_a_subclass_as_its_call_does(sandbox: Sandbox) -> None:
+    """A client of a class of one's own is begun by its own `__init__`, in each way to make one."""
+
+    class Counting(WorkorderClient):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self.seen = 0
+
+    with Counting.from_env(sandbox.environment, deadline=5) as client:
+        assert client.ping().latency > client.seen == 0
 
 
 def test_a_session_is_refused() -> None:

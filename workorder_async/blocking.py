@@ -7,7 +7,7 @@
 Each method is made of the coroutine of the same name, with its arguments, its result and its errors.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import update_wrapper
 from operator import attrgetter
@@ -15,7 +15,7 @@ from ssl import SSLContext
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast
 
 from workorder_async.arguments import must_be
-from workorder_async.client import WorkorderClient as _Client
+from workorder_async.client import MadeOfVariables, WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.errors import ConfigError
 from workorder_async.loop_thread import LoopThread
@@ -67,7 +67,7 @@ def _read(name: str) -> Any:
     return property(attrgetter(f"_client.{name}"), doc=getattr(_Client, name).__doc__)
 
 
-class WorkorderClient:
+class WorkorderClient(MadeOfVariables):
     """A client of one platform, as `workorder_async.WorkorderClient` is, whose methods return when they have a result.
 
     Use it as `with WorkorderClient(...) as client`, in any thread and in several at once, inside of a running event
@@ -85,22 +85,13 @@ class WorkorderClient:
         hide_passwords(options)
         hidden_url = Secret(base_url)
         del base_url
-        self._begin(_Client(hidden_url.reveal(), signer=signer, **_without_session(options)))
-
-    def _begin(self, client: _Client) -> None:
-        self._client = client
-        self._loop = LoopThread("workorder_async", "client", at_end=client.aclose)
-
-    @classmethod
-    def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
-        """Make a client from the variables WORKORDER_..., as `from_env` of the other client does."""
-        hide_passwords(options)
-        # No frame of ours may hold the secret once something can fail.
-        given = [environ]
-        del environ
-        made = cls.__new__(cls)
-        made._begin(_Client.from_env(given.pop(), **_without_session(options)))
-        return made
+        if options.get("session") is not None:
+            mend = "leave it out, or use the client with coroutines"
+            raise ConfigError(
+                "belongs to an event loop, and this client has one of its own", argument="session", mend=mend
+            )
+        self._client = _Client(hidden_url.reveal(), signer=signer, **options)
+        self._loop = LoopThread("workorder_async", "client", at_end=self._client.aclose)
 
     ping: Final = _blocking(_Client.ping)
     list_tickets: Final = _blocking(_Client.list_tickets)  # type: ignore[arg-type]  # for its `**unknown: Never`
@@ -210,11 +201,3 @@ class Walk(AbstractContextManager["Walk"], Iterator[list[TicketSummary]]):
         """Cancel what is under way and wait until it has ended."""
         with suppress(ConfigError):  # a client that is closed has ended its walks
             self._client.run(lambda _: self._walk.aclose())
-
-
-def _without_session(options: ClientOptions) -> ClientOptions:
-    """Return the options. Raises `ConfigError` for a session, which could not be used in another loop."""
-    if options.get("session") is not None:
-        mend = "leave it out, or use the client with coroutines"
-        raise ConfigError("belongs to an event loop, and this client has one of its own", argument="session", mend=mend)
-    return options

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
-from typing import Literal, Never, Self, TypeAlias, Unpack, cast, get_args
+from typing import Final, Literal, Never, Self, TypeAlias, Unpack, cast, get_args
 from weakref import WeakSet
 
 from attrs import frozen
@@ -62,7 +62,38 @@ class Ping:
     """How many seconds the server's clock seems ahead of ours; None where no answer has told its time yet."""
 
 
-class WorkorderClient:
+class MadeOfVariables:
+    """How a client, with coroutines or without, is made of the environment."""
+
+    def __init__(self, base_url: str, *, signer: Signer, **options: Unpack[ClientOptions]) -> None:
+        """As each of them is made."""
+
+    @classmethod
+    def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
+        """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
+
+        They are taken from `environ`; None is the process's environment. WORKORDER_ERRNOS may say what the platform's
+        own errnos mean: 90001=AuthenticationError,90005=NotFoundError. WORKORDER_CA_BUNDLE may name a file for `ssl`.
+        `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
+        """
+        hide_passwords(options)
+        if not isinstance(environ, Mapping | None):
+            kind, environ = type(environ).__name__, None
+            raise ConfigError(f"is a {kind}", argument="environ", mend="it must be a mapping, such as os.environ")
+        found = environment.variables(environ)
+        errnos, bundle = (environment.setting(name, environ) for name in (environment.ERRNOS, environment.CA_BUNDLE))
+        # Else a traceback with locals would show the secret.
+        del environ
+        known, given = environment.errnos_of(errnos), options.get("errnos")
+        if given is None or isinstance(given, Mapping):
+            options["errnos"] = {**known, **(given or {})}
+        if bundle and "ssl" not in options:
+            options["ssl"] = trusting(environment.CA_BUNDLE, bundle)
+        base_url, signer = environment.platform_of(found)
+        return cls(base_url.reveal(), signer=signer, **options)
+
+
+class WorkorderClient(MadeOfVariables):
     """A client of one platform: makes signed requests, at most `max_in_flight` at a time.
 
     Use it as `async with WorkorderClient(...) as client`, inside one event loop. Every coroutine raises errors of the
@@ -95,30 +126,6 @@ class WorkorderClient:
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
         self._range_filter = RangeFilter()
-
-    @classmethod
-    def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
-        """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
-
-        They are taken from `environ`; None is the process's environment. WORKORDER_ERRNOS may say what the platform's
-        own errnos mean: 90001=AuthenticationError,90005=NotFoundError. WORKORDER_CA_BUNDLE may name a file for `ssl`.
-        `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
-        """
-        hide_passwords(options)
-        if not isinstance(environ, Mapping | None):
-            kind, environ = type(environ).__name__, None
-            raise ConfigError(f"is a {kind}", argument="environ", mend="it must be a mapping, such as os.environ")
-        found = environment.variables(environ)
-        errnos, bundle = (environment.setting(name, environ) for name in (environment.ERRNOS, environment.CA_BUNDLE))
-        # Else a traceback with locals would show the secret.
-        del environ
-        known, given = environment.errnos_of(errnos), options.get("errnos")
-        if given is None or isinstance(given, Mapping):
-            options["errnos"] = {**known, **(given or {})}
-        if bundle and "ssl" not in options:
-            options["ssl"] = trusting(environment.CA_BUNDLE, bundle)
-        base_url, signer = environment.platform_of(found)
-        return cls(base_url.reveal(), signer=signer, **options)
 
     @property
     def base_url(self) -> str:
@@ -480,6 +487,13 @@ class WorkorderClient:
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
         return Reads(self._session, self._session.deadline(deadline), lane)
+
+
+with_coroutines: Final = arguments.must_be(
+    "a WorkorderClient with coroutines; within a blocking one that is client.run(lambda client: ...)",
+    lambda client: isinstance(client, WorkorderClient),
+)
+"""Returns a client. One of `workorder_async.blocking` is none here: a mutation would be sent, and its outcome lost."""
 
 
 def _check(**given: tuple[object, type]) -> None:

@@ -19,7 +19,7 @@ from workorder_async.batches.keys import Key, Mutations, identity_of, keys_by
 from workorder_async.batches.outcomes import BatchReport, Outcome
 from workorder_async.batches.records import read_records
 from workorder_async.batches.workers import Terms, Workers
-from workorder_async.client import WorkorderClient
+from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.errors import ConfigError, JournalError
 
 # Seconds that the journal's disk is given at the end, at the least.
@@ -63,6 +63,7 @@ def run_batch(
 
     Raises `JournalError`, `ConfigError`, and the errors of the iterable, after the mutations under way have ended.
     """
+    with_coroutines("client", client)
     _check(mutations, journal, report, key, name)
     told = keys_by(key, kept=journal is not None)
     terms = Terms(concurrency, patience, told, mark, verify, stop_after, deadline, outage)
@@ -85,6 +86,7 @@ async def settle_journal(
     Yields an `Outcome` for each: DONE, NOT_SENT if it certainly did not happen, or UNKNOWN. The arguments are those of
     `run_batch`. The journal may be of any batch. Raises `JournalError` if it is for another platform.
     """
+    with_coroutines("client", client)
     _check((), journal, report, None, "")
     terms = Terms(concurrency, patience)
     identity = (await asyncio.to_thread(read_records, journal)).identity

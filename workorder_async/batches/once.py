@@ -21,7 +21,7 @@ from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.outcomes import SETTLED, Outcome, State, ended, outcome_of
 from workorder_async.batches.records import read_records
-from workorder_async.client import WorkorderClient
+from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation
 from workorder_async.document.json_text import to_json
@@ -104,6 +104,7 @@ class Once:
         patience: float = 10.0,
     ) -> None:
         arguments.path("journal", journal)
+        with_coroutines("client", client)
         arguments.must_be("a text", lambda given: isinstance(given, str))("scope", scope)
         if not arguments.is_number(keep) or keep < _SHORTEST:
             mend = "it must be 28,800 seconds (8 hours) or more: so long a platform may deliver an event again"

@@ -20,7 +20,7 @@ from typing import TypeAlias, Unpack
 from attrs import define, field
 
 from workorder_async.arguments import kind_of
-from workorder_async.client import WorkorderClient
+from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
@@ -79,6 +79,7 @@ async def export_tickets(
     do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except
     for their ids if several queries are given.
     """
+    with_coroutines("client", client)
     checked = checked_options(options)
     queries = _queries_of(query)
     PageRequest(queries[0], 1, checked["page_size"])

@@ -40,7 +40,7 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias,
 from attrs import asdict, frozen
 
 from workorder_async import arguments
-from workorder_async.client import WorkorderClient
+from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.document import TicketDetail, TicketQuery, TicketSummary
 from workorder_async.document.codec import Row, encode, read_row
 from workorder_async.document.fields import fields_of
@@ -550,10 +550,11 @@ class MirrorDatabase:
 class Disk:
     """The database of a query in a thread, for `async with`: one piece of work at a time, in the order of the calls.
 
-    Raises `ConfigError` for a query that it cannot be of.
+    Raises `ConfigError` for a client or a query that it cannot be of.
     """
 
     def __init__(self, client: WorkorderClient, database: object, query: object) -> None:
+        with_coroutines("client", client)
         if not isinstance(query, TicketQuery):
             raise ConfigError(f"must be a TicketQuery, not {arguments.kind_of(query)}", argument="query")
         if query.status is not None:
