@@ -320,14 +320,14 @@ class PageRequest:
 
     query: TicketQuery = field(factory=TicketQuery)
     """Which tickets."""
-    page: int = field(default=1, validator=_is_count)
+    page: int = field(default=1, validator=as_validator(whole_within, 1, _INT32_MAX))
     """Number of the page, from 1 (起始页)."""
-    page_size: int = field(default=10, validator=_is_count)
+    page_size: int = field(default=10, validator=as_validator(whole_within, 1, _INT32_MAX))
     """Rows per page (分页大小); the server may give fewer."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.query, TicketQuery):
-            raise ConfigError(f"must be a TicketQuery, not {type(self.query).__name__}", argument="PageRequest.query")
+            raise ConfigError(f"must be a TicketQuery, not {type(self.query).__name__}", argument="query")
 
 
 @frozen(kw_only=True, field_transformer=_checked)
