@@ -137,6 +137,7 @@ async def test_from_env_takes_them_all() -> None:
         ({"proxy": 5}, "proxy must be an http:// or https:// URL"),
         ({"session": "mine"}, "session is 'mine'; it must be an aiohttp.ClientSession"),
         ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
+        ({"trust_env": "no"}, "trust_env is 'no'; it must be True or False"),
         ({"retry": 5}, "retry is 5; it must be a RetryPolicy"),
         ({"now": 5}, "now is 5; it must be a function"),
         ({"errnos": 5}, "errnos has 5"),

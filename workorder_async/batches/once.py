@@ -110,6 +110,7 @@ class Once:
             mend = "it must be 28,800 seconds (8 hours) or more: so long a platform may deliver an event again"
             raise ConfigError(f"is {keep!r}", argument="keep", mend=mend)
         arguments.seconds("patience", patience)
+        arguments.flag("mark", mark)
         self._client = client
         self._path = os.path.abspath(journal)
         self._scope = scope

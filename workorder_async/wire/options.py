@@ -9,7 +9,17 @@ from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
-from workorder_async.arguments import Option, above_zero, is_whole, must_be, or_none, unknown_name, whole, with_defaults
+from workorder_async.arguments import (
+    Option,
+    above_zero,
+    flag,
+    is_whole,
+    must_be,
+    or_none,
+    unknown_name,
+    whole,
+    with_defaults,
+)
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.wire.limits import Limits
@@ -148,7 +158,7 @@ class ClientOptions(TypedDict, total=False):
     ssl: Annotated[SSLContext | str | PathLike[str] | bool, Option(True, _tls)]
     """An SSLContext, or a file with certificates in PEM, whose issuers alone are trusted; True (the default) for the
     usual checks, False to accept any certificate."""
-    trust_env: Annotated[bool, Option(False)]
+    trust_env: Annotated[bool, Option(False, flag)]
     """Whether to take proxies from the environment and .netrc (False); for the client's own session only."""
     now: Annotated[Callable[[], float], Option(time, _CLOCK)]
     """The clock, in seconds since the epoch (`time.time`)."""
