@@ -38,7 +38,6 @@ class LoopThread(AbstractContextManager["LoopThread"]):
         self._kind = kind
         self._at_end = at_end
         self._pid = os.getpid()
-        self._is_closed = False
         self._stop = asyncio.Event()
         self._loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -56,7 +55,7 @@ class LoopThread(AbstractContextManager["LoopThread"]):
         ended, tasks = threading.Event(), list[asyncio.Task[_T]]()
 
         def begin() -> None:
-            if self._is_closed:
+            if self._stop.is_set():
                 return  # a task that begins when the others have been cancelled would never end
             tasks.append(asyncio.get_running_loop().create_task(work))
             tasks[0].add_done_callback(lambda _: ended.set())
@@ -93,7 +92,6 @@ class LoopThread(AbstractContextManager["LoopThread"]):
             return
         with suppress(ConfigError):
             self._tell(self._stop.set)
-        self._is_closed = True
         # What is dropped is collected in any thread, this one too.
         if patience != 0 and threading.current_thread() is not self._thread:
             self._thread.join(patience)
@@ -108,10 +106,7 @@ class LoopThread(AbstractContextManager["LoopThread"]):
 
     def _serve(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            try:
-                runner.run(self._until_stopped())
-            finally:
-                self._is_closed = True
+            runner.run(self._until_stopped())
 
     async def _until_stopped(self) -> None:
         self._loop.set_default_executor(_Workers())
@@ -124,7 +119,7 @@ class LoopThread(AbstractContextManager["LoopThread"]):
 
     def _tell(self, act: Callable[[], object]) -> None:
         """Let the loop do something. Raises `ConfigError` where it has ended."""
-        if not self._is_closed:
+        if not self._stop.is_set():
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(act)
                 return
