@@ -10,10 +10,6 @@ try:
 except KeyboardInterrupt:  # this, too, takes its milliseconds
     os._exit(130)
 
-TYPE_CHECKING = False  # `typing` would be imported before Ctrl-C is minded
-if TYPE_CHECKING:
-    from types import FrameType
-
 _INTERRUPTED = 130
 
 
@@ -56,7 +52,7 @@ def _run(minds_ctrl_c: bool) -> int:
     return run(sys.argv[1:])
 
 
-def _quit(number: int, frame: "FrameType | None") -> None:
+def _quit(*_: object) -> None:
     """End at once: nothing has been begun that would have to be cleaned up."""
     os._exit(_INTERRUPTED)
 
