@@ -133,13 +133,13 @@ def as_validator(
 
 @frozen
 class Option:
-    """Stands in the `Annotated` type of an option, beside its type: the default, and the check of a value.
+    """Stands in the `Annotated` type of an option, beside its type: the default, and the check of any other value.
 
     A `TypedDict` of such types is the one declaration of the options of a call.
     """
 
     default: Any
-    check: Check | None = None
+    check: Check
 
 
 def with_defaults(kind: type[_T], given: Mapping[str, Any]) -> _T:
@@ -148,13 +148,8 @@ def with_defaults(kind: type[_T], given: Mapping[str, Any]) -> _T:
     for name, annotated in kind.__annotations__.items():
         option: Option = annotated.__metadata__[0]
         value = given.get(name, option.default)
-        options[name] = value if option.check is None else option.check(name, value)
+        options[name] = value if value is option.default else option.check(name, value)
     return cast("_T", options)
-
-
-def or_none(check: Check) -> Check:
-    """Make a check that takes None as well."""
-    return lambda name, value: None if value is None else check(name, value)
 
 
 def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -> str:

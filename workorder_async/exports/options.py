@@ -4,7 +4,7 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Annotated
 
-from workorder_async.arguments import Option, flag, must_be, or_none, path, with_defaults
+from workorder_async.arguments import Option, flag, must_be, path, with_defaults
 from workorder_async.errors import ConfigError
 from workorder_async.exports.report import ExportProgress
 from workorder_async.walks.options import WalkOptions, refuse_unknown
@@ -14,14 +14,14 @@ class ExportOptions(WalkOptions, total=False):
     """How to export; the keyword arguments of `export_tickets`, with those of a walk."""
 
     format: Annotated[
-        str | None, Option(None, or_none(must_be("a format's name, or None", lambda value: isinstance(value, str))))
+        str | None, Option(None, must_be("a format's name, or None", lambda value: isinstance(value, str)))
     ]
     """One of the formats, if the target's suffix does not say it (None)."""
     raw: Annotated[bool, Option(False, flag)]
     """Whether lines are the server's own objects, fields that no model knows included (False); JSON Lines only."""
     detail: Annotated[bool, Option(False, flag)]
     """Whether the full record of each ticket is read, one request each (False)."""
-    attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
+    attachments: Annotated[str | PathLike[str] | None, Option(None, path)]
     """A folder for the attachments of all tickets; their full records are read then, too (None)."""
     private_addresses: Annotated[bool, Option(False, flag)]
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
@@ -33,7 +33,7 @@ class ExportOptions(WalkOptions, total=False):
     strict: Annotated[bool, Option(False, flag)]
     """Whether a result that is not exact is an `ExportError`; the file keeps its part name then (False)."""
     on_progress: Annotated[
-        Callable[[ExportProgress], None] | None, Option(None, or_none(must_be("a function, or None", callable)))
+        Callable[[ExportProgress], None] | None, Option(None, must_be("a function, or None", callable))
     ]
     """Told how far it is, once a page at the most, in the event loop."""
     csv_bom: Annotated[bool, Option(True, flag)]

@@ -5,7 +5,7 @@ from functools import partial
 from os import PathLike
 from typing import Annotated, TypedDict
 
-from workorder_async.arguments import Option, flag, must_be, number_within, or_none, path, whole, with_defaults
+from workorder_async.arguments import Option, flag, must_be, number_within, path, whole, with_defaults
 from workorder_async.mirror.report import MirrorProgress
 from workorder_async.walks.options import refuse_unknown
 
@@ -19,7 +19,7 @@ class MirrorOptions(TypedDict, total=False):
     """Whether the full record of each ticket is read when it is new or has changed, one request each (False)."""
     recheck: Annotated[int, Option(0, partial(whole, at_least=0))]
     """How many full records of open tickets are read again in each run, those that are the oldest (0)."""
-    attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
+    attachments: Annotated[str | PathLike[str] | None, Option(None, path)]
     """A folder for the attachments; full records are read then, too (None)."""
     private_addresses: Annotated[bool, Option(False, flag)]
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
@@ -29,7 +29,7 @@ class MirrorOptions(TypedDict, total=False):
     accept_gone: Annotated[bool, Option(False, flag)]
     """Whether tickets that are not shown any more are marked, however many they are (False)."""
     on_progress: Annotated[
-        Callable[[MirrorProgress], None] | None, Option(None, or_none(must_be("a function, or None", callable)))
+        Callable[[MirrorProgress], None] | None, Option(None, must_be("a function, or None", callable))
     ]
     """Told how far it is, once a page at the most, in the event loop."""
     page_size: Annotated[int, Option(100, whole)]

@@ -15,7 +15,6 @@ from workorder_async.arguments import (
     flag,
     is_whole,
     must_be,
-    or_none,
     unknown_name,
     whole,
     with_defaults,
@@ -126,12 +125,12 @@ class ClientOptions(TypedDict, total=False):
     Each has a default that suits a bot.
     """
 
-    session: Annotated["ClientSession | None", Option(None, or_none(_SESSION))]
+    session: Annotated["ClientSession | None", Option(None, _SESSION)]
     """An aiohttp session to use; the client does not close it, and leaves its middlewares and `raise_for_status` aside.
     None (the default): the client has its own."""
     max_in_flight: Annotated[int, Option(32, whole)]
     """Requests under way at once, at the most (32)."""
-    rate: Annotated[float | None, Option(None, or_none(above_zero))]
+    rate: Annotated[float | None, Option(None, above_zero)]
     """Requests started in a second, at the most; None (the default) for no limit."""
     connect_timeout: Annotated[float, Option(10.0, above_zero)]
     """Seconds to reach the server, with TLS and a proxy (10)."""
@@ -145,15 +144,15 @@ class ClientOptions(TypedDict, total=False):
     """Seconds that a `Retry-After` of the server is obeyed, at the most (300)."""
     max_body: Annotated[int, Option(64 << 20, whole)]
     """Bytes that an answer may have, unpacked (64 MiB)."""
-    retry: Annotated[RetryPolicy | None, Option(None, or_none(_POLICY))]
+    retry: Annotated[RetryPolicy | None, Option(None, _POLICY)]
     """How failures that may be repeated are repeated; None (the default) for `RetryPolicy()`."""
-    limits: Annotated[Limits | None, Option(None, or_none(_LIMITS))]
+    limits: Annotated[Limits | None, Option(None, _LIMITS)]
     """Limits that other clients share: they say when a request may start. None (the default) for this client alone."""
     observers: Annotated[Sequence[Observer], Option((), _observers)]
     """Observers of calls and attempts, beside the log."""
-    errnos: Annotated[Mapping[int, type[ApiError]] | None, Option(None, or_none(_meanings))]
+    errnos: Annotated[Mapping[int, type[ApiError]] | None, Option(None, _meanings)]
     """Meanings of errnos, as {errno: class of ApiError}. The API document knows 23000 only."""
-    proxy: Annotated[str | Secret | None, Option(None, or_none(_http_proxy))]
+    proxy: Annotated[str | Secret | None, Option(None, _http_proxy)]
     """URL of an HTTP proxy, with user and password where it wants them."""
     ssl: Annotated[SSLContext | str | PathLike[str] | bool, Option(True, _tls)]
     """An SSLContext, or a file with certificates in PEM, whose issuers alone are trusted; True (the default) for the
