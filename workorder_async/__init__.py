@@ -11,7 +11,7 @@ Each name is imported when it is first used: a command that Ctrl-C ends at once 
 # editors on jedi take `TYPE_CHECKING = False` literally.
 if __name__ == "":
     __version__: str
-    # "X as X" tells type checkers and editors that the name is public.
+    # "X as X" tells type checkers and editors that the name is public, as does the `__all__` of a file that has one.
     from workorder_async.batches.batch import run_batch as run_batch
     from workorder_async.batches.once import Once as Once
     from workorder_async.batches.outcomes import BatchReport as BatchReport, Outcome as Outcome, State as State
@@ -19,47 +19,14 @@ if __name__ == "":
     from workorder_async.document import (
         CHINA_STANDARD_TIME as CHINA_STANDARD_TIME,
         AssignStatus as AssignStatus,
-        Attachment as Attachment,
-        CloseTicket as CloseTicket,
-        CommentTicket as CommentTicket,
-        CreateTicket as CreateTicket,
-        CustomerInfo as CustomerInfo,
         FormFieldType as FormFieldType,
-        Mutation as Mutation,
-        Pagination as Pagination,
         Priority as Priority,
-        RejectTicket as RejectTicket,
-        Tag as Tag,
-        Ticket as Ticket,
-        TicketAssign as TicketAssign,
-        TicketDetail as TicketDetail,
-        TicketFlowHistory as TicketFlowHistory,
-        TicketFormField as TicketFormField,
-        TicketPage as TicketPage,
-        TicketQuery as TicketQuery,
         TicketStatus as TicketStatus,
-        TicketSummary as TicketSummary,
         TicketType as TicketType,
     )
-    from workorder_async.errors import (
-        ApiError as ApiError,
-        AuthenticationError as AuthenticationError,
-        ConfigError as ConfigError,
-        DeadlineExceededError as DeadlineExceededError,
-        DecodeError as DecodeError,
-        ExportError as ExportError,
-        JournalError as JournalError,
-        NoAnswerError as NoAnswerError,
-        NotFoundError as NotFoundError,
-        NotSentError as NotSentError,
-        OutcomeUnknownError as OutcomeUnknownError,
-        RateLimitedError as RateLimitedError,
-        ResponseError as ResponseError,
-        Settlement as Settlement,
-        TicketStateError as TicketStateError,
-        WalkDriftError as WalkDriftError,
-        WorkorderError as WorkorderError,
-    )
+    from workorder_async.document.requests import *  # noqa: F403
+    from workorder_async.document.tickets import *  # noqa: F403
+    from workorder_async.errors import *  # noqa: F403
     from workorder_async.sandbox import Sandbox as Sandbox
     from workorder_async.secret import Secret as Secret
     from workorder_async.signing.scheme import (
@@ -77,15 +44,7 @@ if __name__ == "":
         Limits as Limits,
         TurnTimeoutError as TurnTimeoutError,
     )
-    from workorder_async.wire.observing import (
-        AttemptEnded as AttemptEnded,
-        AttemptStarted as AttemptStarted,
-        CallEnded as CallEnded,
-        CallStarted as CallStarted,
-        Event as Event,
-        Observer as Observer,
-        Seconds as Seconds,
-    )
+    from workorder_async.wire.observing import *  # noqa: F403
     from workorder_async.wire.options import ClientOptions as ClientOptions
     from workorder_async.wire.retry import RetryPolicy as RetryPolicy
     from workorder_async.words import explain as explain

@@ -28,6 +28,11 @@ from attrs import field, frozen
 
 from workorder_async.walk_report import WalkReport
 
+__all__ = ["ApiError", "AuthenticationError", "ConfigError", "DeadlineExceededError", "DecodeError"]
+__all__ += ["ExportError", "JournalError", "NoAnswerError", "NotFoundError", "NotSentError"]
+__all__ += ["OutcomeUnknownError", "RateLimitedError", "ResponseError", "Settlement", "TicketStateError"]
+__all__ += ["WalkDriftError", "WorkorderError"]
+
 
 @frozen
 class Settlement:

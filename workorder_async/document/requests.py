@@ -27,7 +27,7 @@ from workorder_async.errors import ConfigError
 if TYPE_CHECKING:
     from attrs import Attribute
 
-__all__ = ["CloseTicket", "CommentTicket", "CreateTicket", "Mutation", "PageRequest", "RejectTicket", "TicketQuery"]
+__all__ = ["CloseTicket", "CommentTicket", "CreateTicket", "Mutation", "RejectTicket", "TicketQuery"]
 
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1

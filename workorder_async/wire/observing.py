@@ -20,6 +20,8 @@ from workorder_async.errors import ApiError, WorkorderError
 if TYPE_CHECKING:
     from workorder_async.wire.call import Call
 
+__all__ = ["AttemptEnded", "AttemptStarted", "CallEnded", "CallStarted", "Event", "Observer", "Seconds"]
+
 logger: logging.Logger = logging.getLogger("workorder_async")
 logger.addHandler(logging.NullHandler())
 
