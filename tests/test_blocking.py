@@ -146,9 +146,10 @@ def test_ids_out_of_a_walk(client: WorkorderClient) -> None:
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_client_is_not_copied(client: WorkorderClient, copied: Callable[[object], object]) -> None:
-    """A copy would end the loop that both use, and another process has none."""
-    with pytest.raises(ConfigError, match="a client is not copied or pickled; make one where it is needed"):
-        copied(client)
+    """A copy would end what both use, and another process has none of it; so it is with coroutines, too."""
+    for one in (client, AsyncClient("http://localhost", signer=SIGNER)):
+        with pytest.raises(ConfigError, match="a client is not copied or pickled; make one where it is needed"):
+            copied(one)
     assert client.get_ticket(1001).id == 1001
 
 

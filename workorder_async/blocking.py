@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import update_wrapper
 from operator import attrgetter
 from ssl import SSLContext
-from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
 
 from workorder_async.arguments import must_be
 from workorder_async.client import MadeOfVariables, WorkorderClient as _Client
@@ -162,10 +162,6 @@ class WorkorderClient(MadeOfVariables):
     def close(self) -> None:
         """End the walks and the calls that are still under way, close the connections, and end the thread."""
         self._loop.close()
-
-    def __reduce__(self) -> NoReturn:
-        # The end of a copy would be the end of the loop that both use.
-        raise ConfigError("a client is not copied or pickled", mend="make one where it is needed")
 
     def __del__(self) -> None:
         # Without a wait: whoever drops the last reference may hold what the thread waits for.

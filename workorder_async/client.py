@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
-from typing import Final, Literal, Never, Self, TypeAlias, Unpack, cast, get_args
+from typing import Final, Literal, Never, NoReturn, Self, TypeAlias, Unpack, cast, get_args
 from weakref import WeakSet
 
 from attrs import frozen
@@ -91,6 +91,10 @@ class MadeOfVariables:
             options["ssl"] = trusting(environment.CA_BUNDLE, bundle)
         base_url, signer = environment.platform_of(found)
         return cls(base_url.reveal(), signer=signer, **options)
+
+    def __reduce__(self) -> NoReturn:
+        # The end of a copy would be the end of the connections that both use.
+        raise ConfigError("a client is not copied or pickled", mend="make one where it is needed")
 
 
 class WorkorderClient(MadeOfVariables):
