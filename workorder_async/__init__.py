@@ -16,34 +16,20 @@ if __name__ == "":
     from workorder_async.batches.once import Once as Once
     from workorder_async.batches.outcomes import BatchReport as BatchReport, Outcome as Outcome, State as State
     from workorder_async.client import Ping as Ping, WorkorderClient as WorkorderClient
-    from workorder_async.document import (
-        CHINA_STANDARD_TIME as CHINA_STANDARD_TIME,
-        AssignStatus as AssignStatus,
-        FormFieldType as FormFieldType,
-        Priority as Priority,
-        TicketStatus as TicketStatus,
-        TicketType as TicketType,
-    )
+    from workorder_async.document.enums import *  # noqa: F403
+    from workorder_async.document.fields import CHINA_STANDARD_TIME as CHINA_STANDARD_TIME
     from workorder_async.document.requests import *  # noqa: F403
     from workorder_async.document.tickets import *  # noqa: F403
     from workorder_async.errors import *  # noqa: F403
     from workorder_async.sandbox import Sandbox as Sandbox
     from workorder_async.secret import Secret as Secret
-    from workorder_async.signing.scheme import (
-        SchemeSigner as SchemeSigner,
-        Signer as Signer,
-        SigningInput as SigningInput,
-    )
+    from workorder_async.signing.scheme import *  # noqa: F403
     from workorder_async.walk_report import SkippedRow as SkippedRow, WalkReport as WalkReport
     from workorder_async.walks.options import WalkOptions as WalkOptions
     from workorder_async.walks.walk import Walk as Walk
     from workorder_async.walks.windows import Window as Window
     from workorder_async.wire.call import Deadline as Deadline
-    from workorder_async.wire.limits import (
-        ClientStats as ClientStats,
-        Limits as Limits,
-        TurnTimeoutError as TurnTimeoutError,
-    )
+    from workorder_async.wire.limits import *  # noqa: F403
     from workorder_async.wire.observing import *  # noqa: F403
     from workorder_async.wire.options import ClientOptions as ClientOptions
     from workorder_async.wire.retry import RetryPolicy as RetryPolicy

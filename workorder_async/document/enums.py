@@ -18,6 +18,8 @@ from typing import Self
 
 from workorder_async.errors import ConfigError
 
+__all__ = ["AssignStatus", "FormFieldType", "Priority", "TicketStatus", "TicketType"]
+
 #: A code that came as text. A longer one may have more than 64 bits, and stays text.
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
 

@@ -49,6 +49,8 @@ from workorder_async.document.json_text import is_sound
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 
+__all__ = ["SchemeSigner", "Signer", "SigningInput"]
+
 DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sm3")
 
 _OUTSIDE = re.compile(r"\{\{|\}\}|\\[nt\\]|\{(\w+)\(|\{([^{}]*)\}|[{}]")

@@ -22,6 +22,8 @@ from attrs import define, frozen
 
 from workorder_async.errors import NotSentError, WorkorderError
 
+__all__ = ["ClientStats", "Limits", "TurnTimeoutError"]
+
 
 @define(eq=False)
 class TurnTimeoutError(Exception):
