@@ -243,6 +243,7 @@ async def test_what_an_errno_means(status: int, errno: int, kind: type[ApiError]
         (lambda c: c.get_ticket_detail(True), "id is True"),
         (lambda c: c.list_tickets(page=0), "^page is 0; it must be from 1 to"),
         (lambda c: c.list_tickets(page_size=0), "^page_size is 0"),
+        (lambda c: anext(c.iter_tickets(page_size=2**31)), "^page_size is 2147483648; it must be from 1 to"),
         (lambda c: c.list_tickets({"status": 1}), "^query must be a TicketQuery, not dict"),
         (lambda c: c.close_ticket(CREATE), "close_ticket takes a CloseTicket, not a CreateTicket"),
         (lambda c: c.upload_file(b"x"), "pass file_name="),

@@ -135,7 +135,7 @@ async def test_several_queries(tmp_path: Path) -> None:
         ({"raw": True, "attachments": "a"}, "t.jsonl", "choose one"),
         ({"attachments": 7}, "t.jsonl", "attachments is int 7; it must be a path"),
         ({"attachments": ""}, "t.jsonl", "attachments is empty; it must be a path"),
-        ({"page_size": 0}, "t.jsonl", "page_size"),
+        ({"page_size": 0}, "t.jsonl", "^page_size is 0; it must be from 1 to 2147483647"),
         ({"concurrency": 0}, "t.jsonl", "concurrency is 0"),
         ({"on_bad_row": "no"}, "t.jsonl", "on_bad_row is 'no'"),
         ({"overwrite": "no"}, "old.jsonl", "overwrite is 'no'; it must be True or False"),

@@ -21,7 +21,7 @@ from attrs import define, field
 
 from workorder_async.arguments import kind_of
 from workorder_async.client import WorkorderClient, with_coroutines
-from workorder_async.document import PageRequest, TicketQuery
+from workorder_async.document import TicketQuery
 from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
@@ -82,7 +82,6 @@ async def export_tickets(
     with_coroutines("client", client)
     checked = checked_options(options)
     queries = _queries_of(query)
-    PageRequest(queries[0], 1, checked["page_size"])
     async with Disk() as disk:
         place = await disk.run(partial(target_of, target, checked["format"]))
         export = _Export(client, queries, place, checked, disk)

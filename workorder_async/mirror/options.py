@@ -7,7 +7,7 @@ from typing import Annotated, TypedDict
 
 from workorder_async.arguments import Option, flag, must_be, number_within, path, whole, with_defaults
 from workorder_async.mirror.report import MirrorProgress
-from workorder_async.walks.options import refuse_unknown
+from workorder_async.walks.options import a_page_size, refuse_unknown
 
 
 class MirrorOptions(TypedDict, total=False):
@@ -32,7 +32,7 @@ class MirrorOptions(TypedDict, total=False):
         Callable[[MirrorProgress], None] | None, Option(None, must_be("a function, or None", callable))
     ]
     """Told how far it is, once a page at the most, in the event loop."""
-    page_size: Annotated[int, Option(100, whole)]
+    page_size: Annotated[int, Option(100, a_page_size)]
     """Tickets to ask for per request (100)."""
     concurrency: Annotated[int, Option(8, whole)]
     """Requests in flight at once, at the most (8)."""

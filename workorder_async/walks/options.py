@@ -6,17 +6,18 @@ from typing import Annotated, Final, Literal, TypedDict, Unpack
 
 from attrs import fields_dict
 
-from workorder_async.arguments import Option, one_of, unknown_name, whole, with_defaults
+from workorder_async.arguments import Option, one_of, unknown_name, whole, whole_within, with_defaults
 from workorder_async.document import TicketQuery
 
 #: In fewer rows an order cannot be seen, and too many of them come again.
 LEAST_ROWS: Final = 20
+a_page_size: Final = partial(whole_within, low=1, high=2**31 - 1)
 
 
 class WalkOptions(TypedDict, total=False):
     """How to walk; the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
-    page_size: Annotated[int, Option(100, whole)]
+    page_size: Annotated[int, Option(100, a_page_size)]
     """Tickets in a page, at the most (100). At least 20 are asked for at once: neighbouring answers share some."""
     concurrency: Annotated[int, Option(8, whole)]
     """Requests in flight at the most (8)."""
