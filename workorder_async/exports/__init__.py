@@ -20,10 +20,9 @@ __all__ = [
     "ExportReport", "InexactExportError", "TextChanges", "export_tickets",
 ]  # fmt: skip
 
-for _kind in (
-    AttachmentCounts, Column, Columns, ExportOptions, ExportProgress, ExportReport, InexactExportError, TextChanges,
-):  # fmt: skip
-    describe(_kind)
+for _public in [globals().get(name) for name in __all__]:
+    if isinstance(_public, type):
+        describe(_public)
 
 
 def __getattr__(name: str) -> object:
