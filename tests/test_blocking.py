@@ -304,7 +304,7 @@ def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
         with pytest.raises(ConfigError, match="this client is closed; make another one"):
             call()
     walk.close()
-    assert "workorder_async" not in [thread.name for thread in threading.enumerate()]
+    assert "workorder client" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_call_inside_its_own_loop_is_refused(client: WorkorderClient) -> None:

@@ -8,7 +8,7 @@ Each method is made of the coroutine of the same name, with its arguments, its r
 """
 
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import update_wrapper
 from operator import attrgetter
 from ssl import SSLContext
@@ -18,7 +18,7 @@ from workorder_async.arguments import must_be
 from workorder_async.client import MadeOfVariables, WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.errors import ConfigError
-from workorder_async.loop_thread import LoopThread
+from workorder_async.loop_thread import Closing, LoopThread
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
 from workorder_async.walk_report import WalkReport
@@ -67,7 +67,7 @@ def _read(name: str) -> Any:
     return property(attrgetter(f"_client.{name}"), doc=getattr(_Client, name).__doc__)
 
 
-class WorkorderClient(MadeOfVariables):
+class WorkorderClient(MadeOfVariables, Closing):
     """A client of one platform, as `workorder_async.WorkorderClient` is, whose methods return when they have a result.
 
     Use it as `with WorkorderClient(...) as client`, in any thread and in several at once, inside of a running event
@@ -91,7 +91,7 @@ class WorkorderClient(MadeOfVariables):
                 "belongs to an event loop, and this client has one of its own", argument="session", mend=mend
             )
         self._client = _Client(hidden_url.reveal(), signer=signer, **options)
-        self._loop = LoopThread("workorder_async", "client", at_end=self._client.aclose)
+        self._loop = LoopThread("client", at_end=self._client.aclose)
 
     ping: Final = _blocking(_Client.ping)
     list_tickets: Final = _blocking(_Client.list_tickets)  # type: ignore[arg-type]  # for its `**unknown: Never`
@@ -153,12 +153,6 @@ class WorkorderClient(MadeOfVariables):
         for tickets in self.iter_pages(query, **options):
             yield from tickets
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the walks and the calls that are still under way, close the connections, and end the thread."""
         self._loop.close()
@@ -169,7 +163,7 @@ class WorkorderClient(MadeOfVariables):
             loop.close(0)
 
 
-class Walk(AbstractContextManager["Walk"], Iterator[list[TicketSummary]]):
+class Walk(Closing, Iterator[list[TicketSummary]]):
     """One walk over a query: use it as `with client.walk(...) as walk`, and iterate over its pages in order.
 
     `report` tells what it saw. Leaving the block cancels the requests that are under way.
@@ -178,9 +172,6 @@ class Walk(AbstractContextManager["Walk"], Iterator[list[TicketSummary]]):
     def __init__(self, client: WorkorderClient, walk: _Walk) -> None:
         self._client = client
         self._walk = walk
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __next__(self) -> list[TicketSummary]:
         page = self._client.run(lambda _: anext(self._walk, None))

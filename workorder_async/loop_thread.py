@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
-from typing import Any, Final, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Self, TypeVar
 from weakref import WeakSet
 
 from workorder_async.errors import ConfigError, NoAnswerError
@@ -18,18 +18,30 @@ _LOOK: Final = 0.5
 _PATIENCE_AT_EXIT: Final = 5.0
 
 
-class LoopThread(AbstractContextManager["LoopThread"]):
+class Closing:
+    """What is closed where a `with` around it ends."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class LoopThread(Closing):
     """An event loop that turns in a daemon thread until it is closed, for any thread that has something to await.
 
     It turns while its user is busy with something else, so no deadline passes unseen, and it works where the user has
     an event loop, as in a notebook. What is left open is closed at the end of the process.
 
-    `kind` is what it is to its user, for errors; `at_end` is awaited in the loop when it ends.
+    `kind` is what it is to its user, for errors and the thread's name; `at_end` is awaited in the loop when it ends.
     """
 
     def __init__(
         self,
-        name: str = "workorder-loop",
         kind: str = "loop",
         *,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -40,12 +52,9 @@ class LoopThread(AbstractContextManager["LoopThread"]):
         self._pid = os.getpid()
         self._stop = asyncio.Event()
         self._loop = loop or asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=f"workorder {kind}", daemon=True)
         self._thread.start()
         _OPEN.add(self)
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the loop, and wait until it has ended. What interrupts the wait cancels it.

@@ -247,7 +247,7 @@ def test_interrupted(sandbox: SandboxThread) -> None:
 
 
 def _threads() -> int:
-    return sum(thread.name == "workorder-loop" for thread in threading.enumerate())
+    return sum(thread.name == "workorder loop" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("windows", [None, "all", TicketQuery(), [TicketQuery()]])

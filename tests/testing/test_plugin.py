@@ -37,7 +37,7 @@ PLAIN = """
         assert workorder_sandbox.applied == []
         assert workorder_sandbox.requests == {}
         assert "WORKORDER_BASE_URL" not in os.environ
-        assert len([one for one in threading.enumerate() if one.name == "workorder-sandbox-loop"]) == 1
+        assert len([one for one in threading.enumerate() if one.name == "workorder sandbox"]) == 1
 
     def test_a_client_that_is_not_used(workorder_client):
         pass

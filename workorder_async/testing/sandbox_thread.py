@@ -38,7 +38,7 @@ class SandboxThread(Sandbox):
 
     def __enter__(self) -> Self:
         # No policy decides about this loop: a test may have set one for its own.
-        thread = LoopThread("workorder-sandbox-loop", "sandbox", loop=asyncio.SelectorEventLoop())
+        thread = LoopThread("sandbox", loop=asyncio.SelectorEventLoop())
         try:
             thread.run(super().__aenter__())
         except BaseException:
