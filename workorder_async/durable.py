@@ -72,7 +72,14 @@ class LockedFile:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no file that can be read again")
         try:
-            _lock(file)
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if isinstance(error, _LOCKED):
                 raise InUseError("it is in use: another process or call writes it") from None
@@ -168,17 +175,6 @@ if hasattr(os, "register_at_fork"):
 
 # What the system says of a file that somebody else has locked; any other error is of the disk.
 _LOCKED = PermissionError if sys.platform == "win32" else BlockingIOError
-
-
-def _lock(file: FileIO) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _take_from_others(file: "int | str | os.PathLike[str]") -> os.stat_result:
