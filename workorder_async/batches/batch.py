@@ -20,10 +20,11 @@ from workorder_async.batches.outcomes import BatchReport, Outcome
 from workorder_async.batches.records import read_records
 from workorder_async.batches.workers import Terms, Workers
 from workorder_async.client import WorkorderClient, with_coroutines
-from workorder_async.errors import ConfigError, JournalError
+from workorder_async.errors import JournalError
 
 # Seconds that the journal's disk is given at the end, at the least.
 _DISK = 10.0
+_MUTATIONS = arguments.must_be("an iterable of mutations", lambda given: isinstance(given, Iterable | AsyncIterable))
 
 
 def run_batch(
@@ -105,11 +106,7 @@ def _check(mutations: object, journal: object, report: object, key: object, name
     """Refuse arguments that cannot work, before anything is opened or sent."""
     if journal is not None:
         arguments.path("journal", journal)
-    for argument, value, fits, it_must_be in (
-        ("mutations", mutations, isinstance(mutations, Iterable | AsyncIterable), "an iterable of mutations"),
-        ("report", report, isinstance(report, BatchReport | None), "a BatchReport"),
-        ("name", name, isinstance(name, str), "a text"),
-        ("key", key, key is None or callable(key), "a function of a mutation"),
-    ):
-        if not fits:
-            raise ConfigError(f"is a {type(value).__name__}", argument=argument, mend=f"it must be {it_must_be}")
+    _MUTATIONS("mutations", mutations)
+    arguments.must_be("a BatchReport", lambda given: isinstance(given, BatchReport | None))("report", report)
+    arguments.must_be("a text", lambda given: isinstance(given, str))("name", name)
+    arguments.must_be("a function of a mutation", lambda given: given is None or callable(given))("key", key)
