@@ -837,6 +837,7 @@ async def test_a_disk_that_is_late_once(file: Path, monkeypatch: pytest.MonkeyPa
         ({"scope": 7}, "scope is 7; it must be a text"),
         ({"keep": 3600}, r"keep is 3600; it must be 28,800 seconds \(8 hours\) or more"),
         ({"keep": "1d"}, "keep is '1d'; it must be 28,800 seconds"),
+        ({"keep": float("nan")}, "keep is nan; it must be 28,800 seconds"),
         ({"patience": -1}, "patience is -1; it must be"),
         ({"mark": "om_1"}, "mark is 'om_1'; it must be True or False"),
         ({"journal": 7}, "journal is int 7; it must be a path"),

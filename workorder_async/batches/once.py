@@ -106,9 +106,8 @@ class Once:
         arguments.path("journal", journal)
         with_coroutines("client", client)
         arguments.must_be("a text", lambda given: isinstance(given, str))("scope", scope)
-        if not arguments.is_number(keep) or keep < _SHORTEST:
-            mend = "it must be 28,800 seconds (8 hours) or more: so long a platform may deliver an event again"
-            raise ConfigError(f"is {keep!r}", argument="keep", mend=mend)
+        wanted = "28,800 seconds (8 hours) or more: so long a platform may deliver an event again"
+        arguments.must_be(wanted, lambda given: arguments.is_number(given) and given >= _SHORTEST)("keep", keep)
         arguments.seconds("patience", patience)
         arguments.flag("mark", mark)
         self._client = client
