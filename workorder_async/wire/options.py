@@ -9,16 +9,7 @@ from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
-from workorder_async.arguments import (
-    Option,
-    above_zero,
-    flag,
-    is_whole,
-    must_be,
-    unknown_name,
-    whole,
-    with_defaults,
-)
+from workorder_async.arguments import Option, above_zero, flag, is_whole, must_be, unknown_name, whole, with_defaults
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.wire.limits import Limits
