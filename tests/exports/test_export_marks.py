@@ -378,6 +378,23 @@ async def test_undated_that_are_not_shown(tmp_path: Path, monkeypatch: pytest.Mo
     assert again.rows == 400
 
 
+async def test_undated_while_others_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that goes on tells of tickets that no range shows also where more came meanwhile than these are."""
+    server, target = ListServer(Random(3), evenly(Random(3), 400), Habits(order="oldest")), tmp_path / "t.jsonl"
+    server._undated = {399, 400}
+    async with served(server, monkeypatch) as client:
+        with monkeypatch.context() as patched:
+            Dying(patched)
+            with pytest.raises(ExportError, match="No space left"):
+                await export_tickets(client, EVERYTHING, target, raw=True)
+        server.create(10)
+        report = await export_tickets(client, EVERYTHING, target, raw=True)
+    assert report.resumed_rows
+    assert report.rows == 408
+    assert "counts 410 tickets, and 408 by their created times" in report.reason
+    assert not report.exact
+
+
 @pytest.mark.parametrize("counts", [True, False])
 async def test_tickets_that_left(counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer rows than the list counted at first are no doubt where the others left meanwhile, and it can tell that.
@@ -469,7 +486,7 @@ def test_a_forgotten_part_that_voids_others(tmp_path: Path) -> None:
     with closing(Manifest(tmp_path / "t.manifest")) as manifest:
         manifest.begin(head)
         for rest in ((None, BEGAN), None):
-            manifest.add(Part(query=0, rows=1, rest=rest, total=9, exact=True, reason="", requests=1, read_at=1))
+            manifest.add(Part(query=0, rows=1, rest=rest, exact=True, reason="", requests=1, read_at=1))
         manifest.keep(1)
         assert manifest.parts == []
     with closing(Manifest(tmp_path / "t.manifest")) as manifest:

@@ -69,11 +69,11 @@ async def export_tickets(
 
     **Exact.** As for `client.walk`: `report.exact` is true only if the walks of all calls are exact, and no ticket can
     have passed from one of several queries to another, unseen by both. The list is as of `report.read_from`. A call
-    that goes on cannot see tickets without a created time: if fewer rows came than the list counted at first, it asks
-    for totals, and says so if there are such tickets. With `detail=True` a ticket that is refused when its full record
-    is asked for is left out, told in `report.gone`, and the result is not exact. With `strict=True` an inexact result
-    is an `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without a
-    request; with `strict=False` it takes them as they are, with `resume=False` it begins anew.
+    that goes on cannot see tickets without a created time: it asks for totals, and says so if there are such tickets.
+    With `detail=True` a ticket that is refused when its full record is asked for is left out, told in `report.gone`,
+    and the result is not exact. With `strict=True` an inexact result is an `InexactExportError` with the report. Its
+    rows stay in TARGET.part: the same call raises again, without a request; with `strict=False` it takes them as they
+    are, with `resume=False` it begins anew.
 
     Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` if the disk does not
     do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except

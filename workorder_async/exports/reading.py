@@ -137,11 +137,11 @@ class Reading:
 
     async def read(self) -> None:
         """Read all that is left; it is durable then. Raises `UnfoundedError`."""
-        done = [*self._parts.done]
-        for number in range(done[-1].query if done else 0, len(self._queries)):
-            earlier = [part for part in done if part.query == number]
-            if not (earlier and earlier[-1].ended):
-                await self._read(number, earlier)
+        last = self._parts.done[-1] if self._parts.done else None
+        for number in range(last.query if last else 0, len(self._queries)):
+            before = last if last and last.query == number else None
+            if before is None or not before.ended:
+                await self._read(number, before)
         await self._disk.wait()
         self.tell("reading")
 
@@ -159,10 +159,9 @@ class Reading:
                 )
             )
 
-    async def _read(self, number: int, earlier: Sequence[Part]) -> None:
-        """Read a query, of which earlier calls wrote these parts."""
+    async def _read(self, number: int, before: Part | None) -> None:
+        """Read a query; `before` is the newest part that an earlier call has of it."""
         query, rows_before = self._queries[number], self._rows
-        before = earlier[-1] if earlier else None
         start, end = (before and before.rest) or (None, None)
         window = Window(query, start, end)
         async with self._client.walk(window, **self._walks) as walk:
@@ -171,25 +170,19 @@ class Reading:
             self._begin_query(number, walk, before)
             while page := await walk.next_page():
                 self._expected_rows = rows_before + page.total
-                if before is None:
-                    self._total = page.total
                 await self._take(page)
                 await self._check_order()
                 if page.rest is not None and not walk.is_restarted and self._is_due():
                     await self._end_part(page.rest)
             await self._check_order()
-        rows = sum(part.rows for part in earlier) + self._rows - rows_before
-        if before is not None and rows < self._total and (doubt := await undated_in(self._count, query)):
+        if before is not None and (doubt := await undated_in(self._count, query)):
             self._doubts.append(f"{doubt}; only an export that is begun anew, and not cut short, looks for the others")
         await self._end_part(None, ended=True)
 
     def _begin_query(self, number: int, walk: Walk, before: Part | None) -> None:
         self._walk = walk
-        # The newest part that an earlier call has of this query.
         self._before = before
         self._part.query = number
-        # How many tickets the query had, by the very first answer.
-        self._total = -1 if before is None else before.total
         # The doubts about its tickets that the walk does not know of.
         self._doubts = [] if before is None or before.exact else [before.reason]
         # Whether a call would go on from an earlier part of this query, not begin anew.
@@ -246,7 +239,6 @@ class Reading:
         doubts = [*self._doubts, *self._walk.flaws]
         part.rest = None if rest is None else (rest.start, rest.end)
         part.ended = ended
-        part.total = self._total
         part.exact = not doubts
         part.reason = "; ".join(doubts) or (report.reason if ended else "")
         part.requests += report.requests - told.requests

@@ -77,8 +77,6 @@ class Part:
     call could go on with."""
     ended: bool = False
     """Whether it is the last one of its query."""
-    total: int = -1
-    """How many tickets the query had, by the very first answer; -1 before that."""
     exact: bool = True
     """Whether there is no doubt about the query up to here, apart from tickets that are skipped or gone."""
     reason: str = ""
