@@ -36,6 +36,7 @@ from workorder_async.exports.attachments import LONGEST, distinct_names, safe_na
         ("nul.tar.gz", "_nul.tar.gz"),
         ("com1 .txt", "_com1 .txt"),
         ("lpt¹.log", "_lpt¹.log"),
+        ("con" + " " * 300 + "sole.txt", "_con.txt"),
         ("console.log", "console.log"),
         ("e\u0301.png", "\xe9.png"),
         ("a" * 300 + ".tar.gz", "a" * 197 + ".gz"),

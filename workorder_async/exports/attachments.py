@@ -294,8 +294,8 @@ def safe_name(name: str) -> str:
     last = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
     # NUL, other control characters, lone surrogates, and marks that turn the text around do not print.
     shown = "".join(one if one.isprintable() and one not in _FORBIDDEN else "_" for one in last)
-    kept = shown.lstrip(". ").rstrip(". ") or "file"
-    return _joined(f"_{kept}" if _DEVICES.match(kept) else kept)
+    kept = _joined(shown.lstrip(". ").rstrip(". ") or "file")
+    return _joined(f"_{kept}") if _DEVICES.match(kept) else kept
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
