@@ -419,6 +419,18 @@ async def test_tickets_that_left(counts: bool, tmp_path: Path, monkeypatch: pyte
     assert report.exact == counts, report.reason
 
 
+async def test_bad_rows_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that cannot be read is told once, though several calls and several queries come across it."""
+    server = ListServer(Random(3), evenly(Random(3), 100), Habits(bad=range(40, 43)))
+    async with served(server, monkeypatch) as client:
+        Dying(monkeypatch)
+        queries = [TicketQuery(status=1), EVERYTHING]
+        report, _ = await chain(client, queries, tmp_path / "t.jsonl", page_size=20, on_bad_row="skip")
+    assert [row.id for row in report.skipped] == [42, 41, 40]
+    assert (report.rows, report.skipped_rows) == (97, 3)
+    assert "3 rows could not be read" in report.reason
+
+
 async def test_flaw_of_an_earlier_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stood against the result at a part stands against the whole, also where the last call saw nothing of it."""
     server = ListServer(Random(3), evenly(Random(3), 400), Habits(order="oldest", undated=0.02))

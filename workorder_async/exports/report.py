@@ -129,7 +129,7 @@ class ExportReport:
     skipped: tuple[SkippedRow, ...]
     """Tickets that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int
-    """How many were left out so; a ticket without a readable id may count again if a call was cut short."""
+    """How many were left out; one without a readable id may count again if a call was cut short, and in each query."""
     gone: tuple[int, ...]
     """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
     gone_tickets: int
@@ -169,11 +169,15 @@ def report_of(
 ) -> ExportReport:
     """Add up the parts; `changes` are those of a conversion, `doubts` those about the queries together."""
     last = {part.query: part for part in parts}.values()
-    gone, skipped = sum(part.gone_tickets for part in parts), sum(part.skipped_rows for part in parts)
+    named = [row for part in parts for row in part.skipped]
+    # Another query, or the call that goes on, may have come across the same ticket.
+    rows = {place if row.id is None else (row.id,): row for place, row in enumerate(named)}
+    skipped = sum(part.skipped_rows for part in parts) - len(named) + len(rows)
+    gone = sum(part.gone_tickets for part in parts)
     doubts = [*doubts, *dict.fromkeys(part.reason for part in last if not part.exact)]
     if gone:
-        named = ", ".join([str(id) for part in parts for id in part.gone][:5])
-        doubts.append(f"{gone} tickets were gone when their full records were asked for, as {named}")
+        examples = ", ".join([str(id) for part in parts for id in part.gone][:5])
+        doubts.append(f"{gone} tickets were gone when their full records were asked for, as {examples}")
     if skipped:
         doubts.append(f"{skipped} rows could not be read, and were skipped")
     proofs = [part.reason for part in last]
@@ -188,7 +192,7 @@ def report_of(
         seconds=seconds,
         resumed_rows=resumed,
         changes=sum((part.changes for part in parts), changes),
-        skipped=tuple(row for part in parts for row in part.skipped)[:SKIPPED_ROWS_NAMED],
+        skipped=tuple(rows.values())[:SKIPPED_ROWS_NAMED],
         skipped_rows=skipped,
         gone=tuple(id for part in parts for id in part.gone)[:SKIPPED_ROWS_NAMED],
         gone_tickets=gone,
