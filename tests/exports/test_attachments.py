@@ -391,6 +391,15 @@ class TestGoingOn:
             assert await fetch(served, folder, served.detail(one)) == AttachmentCounts(fetched=1, bytes=SIZE)
         assert files(folder) == {"a": CONTENT}
 
+    async def test_all_but_its_end(self, folder: Path) -> None:
+        """An answer that is cut short once all bytes came is a whole file: it is not asked for again."""
+        async with storage() as served:
+            head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            one = served.attachment("a", b"12345", broken_off(head + b"5\r\n12345\r\n", 10))
+            assert await fetch(served, folder, served.detail(one)) == AttachmentCounts(fetched=1, bytes=5)
+            assert served.ranges() == [""]
+        assert files(folder) == {"a": b"12345"}
+
     async def test_stalled(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An attempt that brings nothing for a while has failed, in the middle as before the first byte."""
         monkeypatch.setattr(module, "STALLED_AFTER", 0.2)

@@ -482,12 +482,11 @@ class AttachmentFolder:
             await do(wanted.open)
             if wanted.size and wanted.part.size > wanted.size:
                 await do(partial(wanted.part.cut, 0))
-            if not wanted.size or wanted.part.size < wanted.size:
-                try:
-                    async with asyncio.timeout(MOST_SECONDS):
-                        await self._receive(wanted, links)
-                except TimeoutError:
-                    raise BrokenError(f"it took longer than {MOST_SECONDS:g} s") from None
+            try:
+                async with asyncio.timeout(MOST_SECONDS):
+                    await self._receive(wanted, links)
+            except TimeoutError:
+                raise BrokenError(f"it took longer than {MOST_SECONDS:g} s") from None
             size = wanted.part.size
             await do(wanted.finish)
             return size
@@ -498,12 +497,13 @@ class AttachmentFolder:
             await do(wanted.close)
 
     async def _receive(self, wanted: _Wanted, links: _Links) -> None:
-        """Receive the rest of a part, in as many attempts as there may be."""
+        """Receive the rest of a part, if it is not whole, in as many attempts as there may be."""
         waits = iter(WAITS)
-        while True:
+        while not wanted.size or wanted.part.size < wanted.size:
             url, was_renewed = await links.url(wanted.index)
             try:
-                return await self._attempt(wanted, url)
+                await self._attempt(wanted, url)
+                return
             except StaleError as stale:
                 await links.renew(was_renewed=was_renewed, why=str(stale))
             except BrokenError as broken:
