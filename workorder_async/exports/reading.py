@@ -23,7 +23,7 @@ from workorder_async.tasks import for_each
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 from workorder_async.walks.jobs import WalkedPage
 from workorder_async.walks.options import WalkOptions
-from workorder_async.walks.walk import Walk, undated_in
+from workorder_async.walks.walk import undated_in
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
@@ -163,39 +163,31 @@ class Reading:
         """Read a query; `before` is the newest part that an earlier call has of it."""
         query, rows_before = self._queries[number], self._rows
         start, end = (before and before.rest) or (None, None)
-        window = Window(query, start, end)
-        async with self._client.walk(window, **self._walks) as walk:
-            if self._options["raw"] or self._options["detail"]:
-                walk.raw()
-            self._begin_query(number, walk, before)
-            while page := await walk.next_page():
-                self._expected_rows = rows_before + page.total
-                await self._take(page)
-                await self._check_order()
-                if page.rest is not None and not walk.is_restarted and self._is_due():
-                    await self._end_part(page.rest)
-            await self._check_order()
-        if before is not None and (doubt := await undated_in(self._count, query)):
-            self._doubts.append(f"{doubt}; only an export that is begun anew, and not cut short, looks for the others")
-        await self._end_part(None, ended=True)
-
-    def _begin_query(self, number: int, walk: Walk, before: Part | None) -> None:
-        self._walk = walk
-        self._before = before
-        self._part.query = number
         # The doubts about its tickets that the walk does not know of.
         self._doubts = [] if before is None or before.exact else [before.reason]
         # Whether a call would go on from an earlier part of this query, not begin anew.
-        self._is_founded = before is not None
-        # What parts have told of the walk: they tell what came since.
-        self._told = walk.report
-
-    async def _check_order(self) -> None:
-        """If the list proved to have another order than assumed, let no call go on from a part of it."""
-        if self._walk.is_restarted and self._is_founded:
-            if self._before is not None:
-                raise UnfoundedError
-            await self._end_part(None)
+        is_founded = before is not None
+        self._part.query = number
+        async with self._client.walk(Window(query, start, end), **self._walks) as walk:
+            if self._options["raw"] or self._options["detail"]:
+                walk.raw()
+            # What parts have told of the walk: they tell what came since.
+            self._walk, self._told = walk, walk.report
+            while page := await walk.next_page():
+                self._expected_rows = rows_before + page.total
+                await self._take(page)
+                if walk.is_restarted and is_founded:
+                    # The list proved to have another order than assumed: no call goes on from a part of it.
+                    if before is not None:
+                        raise UnfoundedError
+                    is_founded = False
+                    await self._end_part(None)
+                elif (rest := page.rest) and self._is_due():
+                    is_founded = True
+                    await self._end_part(rest)
+        if before is not None and (doubt := await undated_in(self._count, query)):
+            self._doubts.append(f"{doubt}; only an export that is begun anew, and not cut short, looks for the others")
+        await self._end_part(None, ended=True)
 
     async def _take(self, page: WalkedPage) -> None:
         """Take in a page of the list."""
@@ -246,7 +238,6 @@ class Reading:
         part.skipped = [*report.skipped[len(told.skipped) :], *part.skipped][:SKIPPED_ROWS_NAMED]
         part.skipped_rows += report.skipped_rows - told.skipped_rows
         self._told = report
-        self._is_founded = rest is not None
         self._begin_part(Part(query=part.query))
         await self._disk.submit(self._parts.end_part(part))
 
