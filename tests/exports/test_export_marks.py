@@ -314,6 +314,23 @@ async def test_order_that_was_none(
     assert os.listdir(tmp_path) == [target.name]
 
 
+async def test_order_that_was_none_and_a_damaged_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what came after the other order was seen is damaged, nothing of before counts: each ticket comes once."""
+    target = tmp_path / "t.jsonl"
+    server = ListServer(Random(2), evenly(Random(2), 400, 2.0), Habits(skew=4))
+    async with served(server, monkeypatch) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(Manifest, "name", lambda *_: os.stat("/nowhere"))
+            turning(server, 8)
+            with pytest.raises(ExportError, match="No such file"):
+                await export_tickets(client, EVERYTHING, target, raw=True, page_size=20, concurrency=1)
+        part = tmp_path / "t.jsonl.part"
+        part.write_bytes(part.read_bytes()[:-1])
+        report = await export_tickets(client, EVERYTHING, target, raw=True, page_size=20)
+    assert sorted(ids_in(target)) == list(range(1, 401))
+    assert report.resumed_rows == 0
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".sqlite"])
 async def test_order_that_another_call_saw(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that goes on, and finds another order than the one that its parts rest on, begins anew by itself."""

@@ -214,12 +214,11 @@ class _Export:
         return named
 
     def _open_parts(self) -> None:
-        """Open the file that takes the rows; begin anew if no call can go on from its parts."""
-        parts = self._manifest.parts
+        """Open the file that takes the rows."""
         self._disk.opened.callback(self._clear_if_nothing)
         if self._manifest.head is None:
             self._manifest.begin(self._head)
-        self._go_on(0 if parts and parts[-1].is_void else len(parts))
+        self._go_on(len(self._manifest.parts))
 
     def _go_on(self, parts: int) -> None:
         """Keep so many parts, and take rows behind them."""

@@ -198,9 +198,9 @@ class Manifest:
     def keep(self, parts: int) -> None:
         """Forget all parts but the first so many, and that a file was to get its name.
 
-        If a forgotten part says that the parts before it do not count, none is kept.
+        If the last one, or a forgotten one, says that the parts before it do not count, none is kept.
         """
-        if any(part.is_void for part in self.parts[parts:]):
+        if any(part.is_void for part in self.parts[max(0, parts - 1) :]):
             parts = 0
         del self.parts[parts:]
         del self._ends[parts + 1 :]

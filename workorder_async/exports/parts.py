@@ -31,9 +31,8 @@ from workorder_async.tasks import to_its_end
 
 T = TypeVar("T")
 
-#: So much is held before it is written.
+#: So much is held before it is written, and read at once to be checked.
 _BYTES_AT_ONCE: Final = 1 << 20
-_BYTES_CHECKED: Final = 1 << 20
 _STDOUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 #: How often a stream that waits asks whether to stop, in seconds.
 _NAP: Final = 0.05
@@ -109,9 +108,7 @@ class GrowingFile:
         self._path = path
         self._file = FileIO(open_private(path, os.O_RDWR), "r+")
         try:
-            whole = self._count(manifest.parts, check)
-            if whole < len(manifest.parts):
-                manifest.keep(whole)
+            manifest.keep(self._count(manifest.parts, check))
             self._file.truncate(self._file.seek(manifest.parts[-1].end if manifest.parts else 0))
             sync_folder(path.parent)
         except BaseException:
@@ -125,7 +122,7 @@ class GrowingFile:
             crc = 0
             while position < part.end:
                 check()
-                content = self._file.read(min(_BYTES_CHECKED, part.end - position))
+                content = self._file.read(min(_BYTES_AT_ONCE, part.end - position))
                 if not content:
                     return number
                 crc = zlib.crc32(content, crc)
