@@ -190,8 +190,6 @@ class _Export:
         Return its line about the file, if that has its name already.
         """
         target, options = self._target, self._options
-        if not (options["overwrite"] or target.manifest.exists()):
-            target.refuse_existing()
         manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
         self._disk.opened.callback(manifest.close)
         differences = "" if manifest.head is None else manifest.head.differences(self._head)
@@ -239,7 +237,8 @@ class _Export:
 
     def _name(self, made: Path, changes: TextChanges) -> ExportReport:
         """Give a file that is on disk its name, and clear away; `changes` are those of its conversion."""
-        target, named = self._target, Renamed.of(made, changes)
+        target, found = self._target, made.stat()
+        named = Renamed(named=(found.st_ino, found.st_size), changes=changes)
         if not self._options["overwrite"]:
             target.refuse_existing(is_late=True)
         self._manifest.name(named)

@@ -20,7 +20,7 @@ one of its query. Then all parts before rest on a wrong order, and the next call
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 from zlib import crc32
 
 from attrs import fields_dict, frozen
@@ -76,12 +76,6 @@ class Renamed:
     """Its inode and its size, by which it is told from any other file of that name."""
     changes: TextChanges = UNCHANGED
     """The changes of its conversion."""
-
-    @classmethod
-    def of(cls, path: Path, changes: TextChanges) -> Self:
-        """Return the marks of this file."""
-        found = path.stat()
-        return cls(named=(found.st_ino, found.st_size), changes=changes)
 
     def is_at(self, path: Path) -> bool:
         """Tell whether that file has this name."""
