@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -116,13 +116,6 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
     return found
 
 
-class _Member(Protocol):
-    """The compressor of one member or frame: an object of zlib or of zstd."""
-
-    def compress(self, data: bytes, /) -> bytes: ...
-    def flush(self) -> bytes: ...
-
-
 class Compressed(Sink):
     """A sink of lines whose bytes are compressed; `kind` is gz or zst.
 
@@ -132,12 +125,12 @@ class Compressed(Sink):
 
     def __init__(self, lines: Sink, kind: str) -> None:
         self._lines = lines
-        # Level 6 of gzip saves a quarter, and takes up to six times as long.
-        self._new_member: Callable[[], _Member] = partial(zlib.compressobj, 1, wbits=16 + zlib.MAX_WBITS)
+        # It makes an object of zlib or of zstd. Level 6 of gzip saves a quarter, and takes up to six times as long.
+        self._new_member: Callable[[], Any] = partial(zlib.compressobj, 1, wbits=16 + zlib.MAX_WBITS)
         if kind == "zst":
             zstd = zstd_module()
             self._new_member = partial(zstd.ZstdCompressor, options={zstd.CompressionParameter.checksum_flag: 1})
-        self._member: _Member | None = None
+        self._member: Any = None
 
     def begin(self) -> bytes:
         """Return a member with the bytes in front of the lines, even if there are none: an empty file is no gzip."""
@@ -157,7 +150,8 @@ class Compressed(Sink):
     def _compress(self, content: bytes) -> bytes:
         if self._member is None:
             self._member = self._new_member()
-        return self._member.compress(content)
+        compressed: bytes = self._member.compress(content)
+        return compressed
 
 
 def zstd_module() -> Any:
