@@ -120,24 +120,16 @@ def to_parquet(staged: Path, target: Path, columns: Columns, on_progress: Told) 
 
 
 def _row_groups(staged: Path) -> "Iterator[pa.Table]":
-    """Yield the rows of a staged file, some thousands at a time."""
+    """Yield the rows of the streams of a staged file, some thousands at a time."""
     arrow = extra_module("pyarrow", "parquet")
-    batches: list[pa.RecordBatch] = []
-    for batch in _batches(staged):
-        batches.append(batch)
-        rows, size = sum(batch.num_rows for batch in batches), sum(batch.nbytes for batch in batches)
-        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield arrow.Table.from_batches(batches)
-            batches.clear()
-    if batches:
-        yield arrow.Table.from_batches(batches)
-
-
-def _batches(staged: Path) -> "Iterator[pa.RecordBatch]":
-    """Yield the batches of the streams of a file."""
-    arrow = extra_module("pyarrow", "parquet")
-    size = staged.stat().st_size
+    size, batches = staged.stat().st_size, list[Any]()
     with staged.open("rb") as file:
         while file.tell() < size:
             with arrow.ipc.open_stream(file) as stream:
-                yield from stream
+                batches += stream
+            rows, held = sum(batch.num_rows for batch in batches), sum(batch.nbytes for batch in batches)
+            if rows >= _GROUP_ROWS or held >= _GROUP_BYTES:
+                yield arrow.Table.from_batches(batches)
+                batches.clear()
+    if batches:
+        yield arrow.Table.from_batches(batches)
