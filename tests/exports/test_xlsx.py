@@ -112,7 +112,7 @@ def test_a_sheet_is_as_long_as_excel_allows(tmp_path: Path, monkeypatch: pytest.
     folder = tmp_path / "parts"
     with (tmp_path / "t.xlsx").open("wb") as file, xlsx._workbook(file, folder) as workbook:
         sheets = xlsx._Sheets(workbook, TICKET_COLUMNS)
-        sheets._next = 1_048_575
+        sheets.rows = 1_048_574
         sheets.add((1, "last"))
         with pytest.raises(ExportError, match="row 1048576 of a sheet was not written: XlsxWriter returned -1"):
             sheets.add((2, "one too many"))

@@ -114,29 +114,25 @@ class _Sheets:
         self._sheet._escape_control_characters = _escaped
         for place, name in enumerate(self._names):
             self._sheet.write_string(0, place, name, self._bold)
-        self._next = 1
 
     def add(self, cells: Iterable[Value]) -> None:
         """Write one row; an empty text and none are an empty cell."""
-        if self._next >= SHEET_ROWS:
+        row = 1 + self.rows % (SHEET_ROWS - 1)
+        if row == 1 and self.rows:
             self._begin_sheet()
         for place, cell in enumerate(cells):
             if cell is not None and cell != "":
-                self._write(place, cell)
-        self._next += 1
+                self._write(row, place, cell)
         self.rows += 1
 
-    def _write(self, place: int, cell: int | str | bool) -> None:
-        result = 0
-        if isinstance(cell, str):
-            result = self._sheet.write_string(self._next, place, cell)
+    def _write(self, row: int, place: int, cell: int | str | bool) -> None:
+        if isinstance(cell, str) or not -_DIGITS_END < cell < _DIGITS_END:
+            result = self._sheet.write_string(row, place, str(cell))
         elif isinstance(cell, bool):
-            result = self._sheet.write_boolean(self._next, place, cell)
-        elif -_DIGITS_END < cell < _DIGITS_END:
-            result = self._sheet.write_number(self._next, place, cell, self._whole)
+            result = self._sheet.write_boolean(row, place, cell)
         else:
-            result = self._sheet.write_string(self._next, place, str(cell))
+            result = self._sheet.write_number(row, place, cell, self._whole)
         if result == _WAS_CUT:
             self.cut += 1
         elif result:
-            raise ExportError(f"row {self._next} of a sheet was not written: XlsxWriter returned {result}")
+            raise ExportError(f"row {row} of a sheet was not written: XlsxWriter returned {result}")
