@@ -62,7 +62,7 @@ class Head:
     def differences(self, other: "Head") -> str:
         """Say in which points another one is another export; "" if in none."""
         return "; ".join(
-            f"{name} was {_said(before)}, and is {_said(now)}"
+            f"{name} was {to_json(before).decode()}, and is {to_json(now).decode()}"
             for name in fields_dict(Head)
             if (before := getattr(self, name)) != (now := getattr(other, name))
         )
@@ -226,7 +226,3 @@ def said_of(query: TicketQuery) -> dict[str, Any]:
     """Return a query as a head has it."""
     said: dict[str, Any] = json.loads(to_json(encode(query)))
     return said
-
-
-def _said(value: object) -> str:
-    return to_json(value).decode() if not isinstance(value, str) else repr(value)  # type: ignore[arg-type]
