@@ -453,17 +453,17 @@ class AttachmentFolder:
             self._files += 1
             self._bytes += wanted.there
             return AttachmentCounts(kept=1)
-        if self._files >= MOST_FILES:
-            return _not_fetched(wanted, f"it is beyond the limit of {MOST_FILES:,} files")
         self._files += 1
         try:
+            if self._files > MOST_FILES:
+                raise NotFetchedError(f"it is beyond the limit of {MOST_FILES:,} files")
             self._count(wanted, wanted.size)
             async with self._places:
                 return AttachmentCounts(fetched=1, bytes=await self._fetch(wanted, links))
         except (NotFetchedError, BrokenError, StaleError) as error:
             self._files -= 1
             self._bytes -= wanted.counted
-            return _not_fetched(wanted, str(error))
+            return AttachmentCounts(failed=1, failures=(f"{wanted.path}: {error}",))
 
     def _count(self, wanted: _Wanted, size: int) -> None:
         """Count a file towards the limits as one of so many bytes. Raises `NotFetchedError` beyond them."""
@@ -609,10 +609,6 @@ class AttachmentFolder:
 def attachments_of(detail: TicketDetail) -> list[Attachment]:
     """Return every attachment of a ticket, in the order that their names are given by."""
     return [*detail.attachment, *detail.handle_attachment]
-
-
-def _not_fetched(wanted: _Wanted, reason: str) -> AttachmentCounts:
-    return AttachmentCounts(failed=1, failures=(f"{wanted.path}: {reason}",))
 
 
 def _looks(attachment: Attachment) -> tuple[str, int, str]:
