@@ -14,7 +14,7 @@ from tests.support.sandbox_wire import Clock
 from tests.support.slow import slow_after
 from workorder_async import ConfigError, ExportError, NotSentError, Sandbox, SchemeSigner, TicketQuery, WorkorderClient
 from workorder_async.exports import ExportReport, export_tickets, reading
-from workorder_async.exports.manifest import Manifest
+from workorder_async.exports.manifest import Line, Manifest
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import SANDBOX_ERRNOS
 from workorder_async.signing.scheme import SigningInput
@@ -29,8 +29,8 @@ async def cut_short(client: WorkorderClient, target: Path, parts: int, *queries:
     """Begin an export that ends after so many parts, as a kill would end it: the files stay as they are then."""
     add = Manifest.add
 
-    def adding(manifest: Manifest, part: Part) -> None:
-        if len(manifest.parts) >= parts:
+    def adding(manifest: Manifest, part: Line) -> None:
+        if isinstance(part, Part) and len(manifest.parts) >= parts:
             raise RuntimeError("killed")
         add(manifest, part)
 

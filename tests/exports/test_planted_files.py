@@ -16,8 +16,7 @@ from workorder_async import ConfigError, ExportError, Sandbox, TicketDetail, Tic
 from workorder_async.exports import attachments, export_tickets, reading
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Format
-from workorder_async.exports.manifest import Head, Manifest
-from workorder_async.exports.report import Part
+from workorder_async.exports.manifest import Line, Manifest
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and modes are POSIX")
 
@@ -76,13 +75,13 @@ async def test_planted_later(suffix: str, what: str, victim: Path, monkeypatch: 
     """The same if it is put there at the very last moment, behind every look at the folder."""
     target = victim.parent.parent / "ours" / f"t{suffix}"
     part = target.with_name(f"{target.name}.part")
-    begin = Manifest.begin
+    add = Manifest.add
 
-    def planting(manifest: Manifest, head: Head) -> None:
-        begin(manifest, head)
+    def planting(manifest: Manifest, head: Line) -> None:
+        add(manifest, head)
         PLANTED[what](part, victim)
 
-    monkeypatch.setattr(Manifest, "begin", planting)
+    monkeypatch.setattr(Manifest, "add", planting)
     async with Sandbox(tickets=20) as sandbox, sandbox.client() as client:
         with pytest.raises(ExportError, match=r"cannot write .*\.part.*(link|second name|no file)"):
             await export_tickets(client, TicketQuery(), target)
@@ -170,10 +169,10 @@ def test_new_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert modes == [0o600]
 
 
-def _once(add: Callable[[Manifest, Part], None]) -> Callable[[Manifest, Part], None]:
+def _once(add: Callable[[Manifest, Line], None]) -> Callable[[Manifest, Line], None]:
     """Return what adds one part, and ends the call with the next."""
 
-    def adding(manifest: Manifest, part: Part) -> None:
+    def adding(manifest: Manifest, part: Line) -> None:
         if manifest.parts:
             raise RuntimeError
         add(manifest, part)

@@ -215,7 +215,7 @@ class _Export:
         """Open the file that takes the rows."""
         self._disk.opened.callback(self._clear_if_nothing)
         if self._manifest.head is None:
-            self._manifest.begin(self._head)
+            self._manifest.add(self._head)
         self._go_on(len(self._manifest.parts))
 
     def _go_on(self, parts: int) -> None:
@@ -241,7 +241,7 @@ class _Export:
         named = Renamed(named=(found.st_ino, found.st_size), changes=changes)
         if not self._options["overwrite"]:
             target.refuse_existing(is_late=True)
-        self._manifest.name(named)
+        self._manifest.add(named)
         for beside in target.format.names(target.path)[1:]:
             beside.unlink(missing_ok=True)
         rename_whole(made, target.path)

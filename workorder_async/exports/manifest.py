@@ -20,7 +20,7 @@ one of its query. Then all parts before rest on a wrong order, and the next call
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 from attrs import fields_dict, frozen
@@ -86,6 +86,9 @@ class Renamed:
         return self.named == (found.st_ino, found.st_size)
 
 
+Line: TypeAlias = Head | Part | Renamed
+
+
 class Manifest:
     """A manifest, locked until it is closed; made if there is none. One thread uses it at a time.
 
@@ -128,7 +131,7 @@ class Manifest:
             content = line[: -len(_SUM % 0)]
             total = crc32(content, total)
             try:
-                self._take_in(line, content + b"}" if line.endswith(_SUM % total) else b"")
+                said = self._said(line, content + b"}" if line.endswith(_SUM % total) else b"")
             except ExportError:
                 raise
             except Exception:  # noqa: BLE001 - torn, in whatever way
@@ -136,15 +139,15 @@ class Manifest:
                     mend = "move it away with its part, or begin anew with resume=False"
                     raise ExportError(f"{str(self.path)!r} is damaged in its first line", mend=mend) from None
                 break
-            self._ends.append((end + len(line), total))
+            self._take_in(said, end + len(line), total)
         self._file.cut(self._last[0])
 
     @property
     def _last(self) -> tuple[int, int]:
         return self._ends[-1] if self._ends else (0, 0)
 
-    def _take_in(self, line: bytes, content: bytes) -> None:
-        """Take in a line; its content is empty if its checksum is not right."""
+    def _said(self, line: bytes, content: bytes) -> Line:
+        """Return what a line says; its content is empty if its checksum is not right."""
         if self.head is None:
             value = json.loads(line)
             if value["version"] != VERSION:
@@ -153,37 +156,28 @@ class Manifest:
                     f"{VERSION})",
                     mend="end the export with that one, or begin anew with resume=False",
                 )
-            self.head = _CONVERTER.structure(json.loads(content), Head)
-            return
+            return _CONVERTER.structure(json.loads(content), Head)
         # Its checksum covers all lines before it, so it stands where it was written.
         value = json.loads(content)
-        if "named" in value:
-            self.named = _CONVERTER.structure(value, Renamed)
+        return _CONVERTER.structure(value, Renamed) if "named" in value else _CONVERTER.structure(value, Part)
+
+    def _take_in(self, said: Line, end: int, total: int) -> None:
+        self._ends.append((end, total))
+        if isinstance(said, Head):
+            self.head = said
+        elif isinstance(said, Part):
+            self.parts.append(said)
         else:
-            self.parts.append(_CONVERTER.structure(value, Part))
+            self.named = said
 
-    def begin(self, head: Head) -> None:
-        """Write the head."""
-        self._append(head)
-        self.head = head
-
-    def add(self, part: Part) -> None:
-        """Remember a part; its rows are on disk."""
-        self._append(part)
-        self.parts.append(part)
-
-    def name(self, named: Renamed) -> None:
-        """Remember that a file is about to get its name."""
-        self._append(named)
-        self.named = named
-
-    def _append(self, line: Head | Part | Renamed) -> None:
+    def add(self, line: Line) -> None:
+        """Write a line: the head, a part whose rows are on disk, or that a file is about to get its name."""
         content = to_json(_CONVERTER.unstructure(line))[:-1]
         total = crc32(content, self._last[1])
         with naming(self.path):
             self.check_place()
             self._file.append(content + _SUM % total)
-        self._ends.append((self._file.size, total))
+        self._take_in(line, self._file.size, total)
 
     def check_place(self) -> None:
         """Raise `OSError` if the name leads to another manifest by now: what lies beside it is another process's."""
