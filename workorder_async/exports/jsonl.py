@@ -58,7 +58,9 @@ class RawLines(Sink):
                     broken=_count(row, lambda value: isinstance(value, Unread))
                 )
             if _EXPONENT in line and _LARGE.search(line):
-                self.changes += TextChanges(rounded=_count(row, _is_rounded))
+                self.changes += TextChanges(
+                    rounded=_count(row, lambda value: isinstance(value, float) and abs(value) >= INT64.stop)
+                )
             lines += line
         return bytes(lines)
 
@@ -68,10 +70,6 @@ def _count(value: object, is_odd: Callable[[object], bool]) -> int:
     if isinstance(value, dict | list):
         return sum(_count(part, is_odd) for part in (value.values() if isinstance(value, dict) else value))
     return is_odd(value)
-
-
-def _is_rounded(value: object) -> bool:
-    return isinstance(value, float) and abs(value) >= INT64.stop
 
 
 class Escaped(Sink):

@@ -221,9 +221,8 @@ class Reading:
 
     def _is_due(self) -> bool:
         """Tell whether the part should be on disk."""
-        if self._details is not None or self._part.rows >= ROWS_OF_A_PART:
-            return True
-        return monotonic() - self._part_began >= SECONDS_OF_A_PART
+        is_large = self._details is not None or self._part.rows >= ROWS_OF_A_PART
+        return is_large or monotonic() - self._part_began >= SECONDS_OF_A_PART
 
     async def _end_part(self, rest: Window | None, *, ended: bool = False) -> None:
         """Begin to have the part on disk, and begin the next one."""
