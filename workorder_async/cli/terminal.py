@@ -14,7 +14,7 @@ from textwrap import indent
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Final, Self
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -186,12 +186,11 @@ def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0, console: Con
     console = console or out()
     for name, value in fields:
         if value:
-            line = Text(" " * depth)
-            line.append(set_cell_size(one_line(name), _LABEL_WIDTH - depth), style="bold")
-            text = safe(value)
+            label, text = " " * depth + one_line(name), safe(value)
             # Set off, a text of several lines cannot pass for further fields.
-            line.append("\n" + indent(text, " " * (depth + 4)) if "\n" in text else " " + text)
-            console.print(line, soft_wrap=True)
+            beside = "\n" + indent(text, " " * (depth + 4)) if "\n" in text else " " + text
+            filled = label + " " * (_LABEL_WIDTH - cell_len(label))
+            console.print(Text.assemble((filled, "bold"), beside), soft_wrap=True)
 
 
 def print_heading(text: str) -> None:

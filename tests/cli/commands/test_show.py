@@ -2,8 +2,12 @@
 
 from datetime import datetime
 
+import pytest
+
 from tests.support.cli_runs import Workorder
-from workorder_async import CHINA_STANDARD_TIME
+from workorder_async import CHINA_STANDARD_TIME, TicketDetail
+from workorder_async.cli.commands.show import print_detail
+from workorder_async.document import JSON
 
 TICKETS = 250
 
@@ -31,6 +35,15 @@ def test_show_tells_everything(workorder: Workorder) -> None:
 def lines_width(name: str) -> int:
     """Return how many characters fill a form field's label: 22 cells, of which a Chinese character takes two."""
     return 22 - sum(ord(character) > 0x2E80 for character in name)
+
+
+def test_a_long_name_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of a form are the platform's: of two that begin alike each can be told."""
+    form: dict[str, JSON] = {"受影响实例所在的可用区编号": "7", "受影响实例所在的可用区名称": "华北一"}
+    print_detail(TicketDetail(1, form_values=form))
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("form")] == [
+        f"form: {name} {value}" for name, value in form.items()
+    ]
 
 
 def test_json_is_what_the_client_reads(workorder: Workorder) -> None:
