@@ -36,8 +36,9 @@ _COMMANDS = (
     *("export", "export:columns", "mirror", "mirror:changes", "mirror:search", "report", "doctor", "login"),
     "login:trust",
 )
-# A text that begins with a dash, and a dash alone, which is stdin or stdout. Options and numbers are the parser's.
-_DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
+# A text that begins with a dash, and a dash alone, which is stdin or stdout. Options, numbers and the -- that ends the
+# options are the parser's.
+_DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$|-\Z)", re.DOTALL)
 
 # What a full disk, a limit or a broken one is: every other file that is written has a name.
 _UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -475,6 +475,13 @@ def test_a_text_may_begin_with_a_dash(
     assert sandbox.applied[-1].request == {"id": id, "detail": text}
 
 
+def test_two_dashes_end_the_options(workorder: Workorder) -> None:
+    """They are no value of the option before them, also of one that takes none."""
+    ran = workorder("comment", "--detail", "x", "--dry-run", "--json", "--", 1473)
+    assert ran.rows == [{"operation": "comment_ticket", "request": {"id": 1473, "detail": "x"}}]
+    assert "--detail needs a value" in workorder("comment", "--detail", "--", 1473).err
+
+
 @pytest.mark.slow
 def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:
     """A batch that takes its time shows a bar with a count for each state, and no line for each ticket."""
