@@ -19,8 +19,8 @@ from rich.table import Column
 from workorder_async.batches.keys import identity_of
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.batches.records import read_records
-from workorder_async.cli.batches.choosing import BatchOptions, Change, Choice, Chosen, read_each, read_matching
-from workorder_async.cli.connection import Connection, Platform, run_with
+from workorder_async.cli.batches.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
+from workorder_async.cli.connection import Platform, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import (
@@ -76,20 +76,22 @@ class Task:
     """Adds uploads and the like to the changes, just before they are sent; None for nothing."""
 
 
-def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Connection) -> int:
-    """Do a task to the tickets of a choice, and return the exit code.
+def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
+    """Do a task to tickets, named by their numbers or chosen by the options, and return the exit code.
 
     Where somebody must be asked and nobody is there, it raises `ConfigError` before anything is sent.
     """
-    asks = not (choice.named or options.yes or options.dry_run)
+    is_named = bool(ids)
+    ids, queries = chosen_by(ids, options)
+    asks = not (is_named or options.yes or options.dry_run)
     if asks and not can_ask():
         raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
-    chosen = [Chosen(id) for id in choice.ids]
-    platform, queries = connection.platform(), choice.queries
+    chosen, platform = [Chosen(id) for id in ids], options.connection.platform()
     if queries:
-        queries, chosen = run_with(platform.client(), lambda client: read_matching(client, choice))
+        asked, has_age = queries, options.filters.older_than is not None
+        queries, chosen = run_with(platform.client(), lambda client: read_matching(client, asked, has_age=has_age))
     elif task.needs_creator:
-        chosen = run_with(platform.client(), lambda client: _read_creators(client, task, choice.ids, options))
+        chosen = run_with(platform.client(), lambda client: _read_creators(client, task, ids, options))
     if not chosen:
         note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
         return OK
@@ -109,12 +111,12 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         read = run_with(platform.client(), lambda client: read_each(client, first, _ROWS_SHOWN))
         # A ticket that cannot be read may be changed all the same.
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
-    if not choice.named:
+    if not is_named:
         print_chosen(out(stderr=True), chosen, task.change)
     if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE
-    tally = Tally(task=task, chosen=chosen, options=options, place=place, named=choice.named)
+    tally = Tally(task=task, chosen=chosen, options=options, place=place, named=is_named)
     return run_with(platform.client(), tally.carry_out)
 
 

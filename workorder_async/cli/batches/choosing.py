@@ -25,6 +25,7 @@ from zipfile import BadZipFile
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, types, validators
 
+from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note
 from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
@@ -64,7 +65,7 @@ TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
 @Parameter(name="*", group=Group("Batch", sort_key=4))
 @frozen(kw_only=True)
 class BatchOptions:
-    """How many tickets are changed by one command."""
+    """How many tickets are changed by one command, which ones, and where."""
 
     source: Annotated[str | None, Parameter(name="--from")] = None
     """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV, CSV or .xlsx with a column id (or
@@ -84,6 +85,8 @@ class BatchOptions:
     """Requests in flight at once, at most."""
     json: bool = False
     """Print one JSON object per ticket."""
+    filters: TicketFilters = TicketFilters()
+    connection: Connection = Connection()
 
     def text(self, detail: str) -> str:
         """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""
@@ -105,38 +108,29 @@ class Chosen:
     error: WorkorderError | None = None
 
 
-@frozen
-class Choice:
-    """The tickets as they were asked for: by number, or (`queries`) by filters."""
-
-    ids: Sequence[int]
-    queries: Sequence[TicketQuery] = ()
-    named: bool = False
-    """Whether each was named on the command line, so that nobody needs to be asked."""
-    has_age: bool = False
-    """Whether the queries end at an age, which no clock may make less."""
-
-
-def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) -> Choice:
-    """Return the choice. Raises `ConfigError` unless it was made in exactly one way."""
-    filtered = filters != type(filters)()
-    if bool(ids) + (options.source is not None) + filtered > 1:
+def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int], Sequence[TicketQuery]]:
+    """Return the tickets' numbers, or the queries for them. Raises `ConfigError` unless chosen in exactly one way."""
+    filtered = options.filters != TicketFilters()
+    ways = bool(ids) + (options.source is not None) + filtered
+    if ways > 1:
         raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
-    if ids:
-        return Choice(list(dict.fromkeys(ids)), named=True)
-    if options.source is not None:
-        return Choice(numbers_from(options.source))
-    if not filtered:
+    if not ways:
         raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
-    return Choice((), filters.queries(), has_age=filters.older_than is not None)
+    if filtered:
+        return (), options.filters.queries()
+    return list(dict.fromkeys(ids)) if options.source is None else numbers_from(options.source), ()
 
 
-async def read_matching(client: "WorkorderClient", choice: Choice) -> tuple[Sequence[TicketQuery], list[Chosen]]:
-    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too."""
+async def read_matching(
+    client: "WorkorderClient", queries: Sequence[TicketQuery], *, has_age: bool
+) -> tuple[Sequence[TicketQuery], list[Chosen]]:
+    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too.
+
+    With `has_age` the queries end at an age, which no clock may make less.
+    """
     chosen: dict[int, Chosen] = {}
     reports: list[WalkReport] = []
-    queries = choice.queries
-    if choice.has_age:
+    if has_age:
         await client.ping()
         behind = floor(min(0.0, client.clock_offset))
         queries = [evolve(query, created_end=(query.created_end or 0) + behind) for query in queries]

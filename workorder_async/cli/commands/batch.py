@@ -7,10 +7,8 @@ from attrs import evolve, frozen
 from cyclopts import Parameter
 
 from workorder_async.cli.batches.carrying_out import Task, carry_out
-from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
+from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers
 from workorder_async.cli.commands.create import Author, Files, upload_all
-from workorder_async.cli.connection import Connection
-from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.times import TIME_HELP, Time
 from workorder_async.cli.values import MARK, Whole, YesNo
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
@@ -51,8 +49,6 @@ def close(
     *,
     how: Closing,
     batch: BatchOptions = BatchOptions(),
-    filters: TicketFilters = TicketFilters(),
-    connection: Connection = Connection(),
 ) -> int:
     """Close tickets: by number, those in a file, or those that match filters; each once.
 
@@ -72,7 +68,7 @@ def close(
 
     name = f"close as {who} {'the creator' if how.closer_name is None else how.closer_name}"
     task = Task(change=change, name=name, needs_creator=how.as_creator, finish=how.with_files)
-    return carry_out(task, choice(ids, batch, filters), batch, connection)
+    return carry_out(task, ids, batch)
 
 
 def comment(
@@ -83,8 +79,6 @@ def comment(
     as_product_group: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
     mark: Annotated[bool, MARK] = False,
     batch: BatchOptions = BatchOptions(),
-    filters: TicketFilters = TicketFilters(),
-    connection: Connection = Connection(),
 ) -> int:
     """Comment on tickets: by number, those in a file, or those that match filters; on each once.
 
@@ -96,7 +90,7 @@ def comment(
     def change(one: Chosen) -> CommentTicket:
         return CommentTicket(id=one.id, detail=text, productGroupId=as_product_group)
 
-    return carry_out(Task(change=change, mark=mark), choice(ids, batch, filters), batch, connection)
+    return carry_out(Task(change=change, mark=mark), ids, batch)
 
 
 def reject(
@@ -106,8 +100,6 @@ def reject(
     detail: Annotated[str | None, Parameter(help="The reason; - reads it from stdin.")] = None,
     as_product_group: Annotated[Whole | None, Parameter(help="The product line that rejects.")] = None,
     batch: BatchOptions = BatchOptions(),
-    filters: TicketFilters = TicketFilters(),
-    connection: Connection = Connection(),
 ) -> int:
     """Reject tickets on behalf of a product line: by number, those in a file, or those that match filters; each once.
 
@@ -119,4 +111,4 @@ def reject(
     def change(one: Chosen) -> RejectTicket:
         return RejectTicket(id=one.id, detail=text, productGroupId=as_product_group)
 
-    return carry_out(Task(change=change), choice(ids, batch, filters), batch, connection)
+    return carry_out(Task(change=change), ids, batch)
