@@ -108,38 +108,26 @@ def _text(value: JSON) -> str:
     return "" if value is None else str(value)
 
 
-_USUAL: Final = (
-    whole("id", 7),
-    whole("status", 6),
-    whole("prio", 4),
-    whole("type", 8),
-    texts("title", 3),
-    texts("customer", 2),
-    whole("handler", 8),
-    # A terminal shows the day.
-    Column("created", width=10, min_width=10, no_wrap=True, overflow="crop"),
+# A terminal shows the day.
+_CREATED: Final = Column("created", width=10, min_width=10, no_wrap=True, overflow="crop")
+# Each column, how wide a terminal has to be to show it, and its value.
+_USUAL: Final[Sequence[tuple[Column, int, Callable[[TicketSummary], JSON]]]] = (
+    (whole("id", 7), 0, lambda ticket: ticket.id),
+    (whole("status", 6), 0, lambda ticket: ticket.status.label),
+    (whole("prio", 4), 76, lambda ticket: ticket.priority.label),
+    (whole("type", 8), 120, lambda ticket: ticket.type.label),
+    (texts("title", 3), 0, lambda ticket: ticket.title),
+    (texts("customer", 2), 90, lambda ticket: ticket.customer_organization_name),
+    (whole("handler", 8), 120, lambda ticket: ticket.handler or None),
+    (_CREATED, 0, lambda ticket: moment(ticket.created_at)),
 )
-# How wide a terminal has to be to show some columns; the others are always there.
-_ROOMS: Final = {"prio": 76, "type": 120, "customer": 90, "handler": 120}
 
 
 def _usual() -> tuple[Sequence[Column], _Row]:
     """Return the columns of a list for which nobody chose them, as many as a terminal has room for, and its rows."""
-
-    def row(ticket: TicketSummary) -> dict[str, JSON]:
-        return {
-            "id": ticket.id,
-            "status": ticket.status.label,
-            "prio": ticket.priority.label,
-            "type": ticket.type.label,
-            "title": ticket.title,
-            "customer": ticket.customer_organization_name,
-            "handler": ticket.handler or None,
-            "created": moment(ticket.created_at),
-        }
-
-    width = out().width if out().is_terminal else inf
-    return [column for column in _USUAL if _ROOMS.get(str(column.header), 0) <= width], row
+    room = out().width if out().is_terminal else inf
+    shown = [(column, read) for column, width, read in _USUAL if width <= room]
+    return [column for column, _ in shown], lambda ticket: {str(column.header): read(ticket) for column, read in shown}
 
 
 def _chosen(fields: str) -> tuple[Sequence[Column], _Row]:
