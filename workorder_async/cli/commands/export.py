@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
-from attrs import asdict, frozen
+from attrs import asdict, define, frozen
 from cyclopts import Parameter
 
 from workorder_async.cli.connection import Connection
@@ -118,12 +118,12 @@ async def _export(
     summarise(report)
 
 
+@define
 class Going:
     """Is told how far an export is: shows it on a bar, and says once where it goes on."""
 
-    def __init__(self, bar: Bar) -> None:
-        self._bar = bar
-        self._is_resumed_told = False
+    _bar: Bar
+    _is_resumed_told: bool = False
 
     def __call__(self, progress: "ExportProgress") -> None:
         """Show that it is so far."""
