@@ -12,7 +12,7 @@ from datetime import datetime
 from getpass import getpass
 from textwrap import indent
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.document import CHINA_STANDARD_TIME, JSON, OpenEnum
+from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
@@ -97,13 +97,6 @@ def write_remark(line: str) -> None:
         pass
 
 
-def write_rows(rows: Iterable[Iterable[str]], file: IO[str] | None = None) -> None:
-    """Print rows, on stdout if not told otherwise, with a tab between two cells."""
-    stream: IO[str] = file or sys.stdout
-    stream.writelines("\t".join(map(_cell, row)) + "\n" for row in rows)
-    stream.flush()
-
-
 def _cell(text: str) -> str:
     """Quote a cell that begins with a quote: who reads quotes in lines with tabs would take the next rows into it."""
     line = one_line(text)
@@ -129,7 +122,8 @@ def print_table(
     """
     console, names = console or out(), [str(column.header) for column in columns]
     if not console.is_terminal:
-        write_rows([names, *rows] if head else rows, console.file)
+        console.file.writelines("\t".join(map(_cell, row)) + "\n" for row in ([names, *rows] if head else rows))
+        console.file.flush()
         return
     expand, own = any(column.ratio for column in columns), (column.copy() for column in columns)
     table = Table(*own, box=None, expand=expand, show_header=head, padding=(0, 1, 0, 0))
@@ -172,13 +166,6 @@ def moment(at: datetime | float | None) -> str:
         except (ValueError, OverflowError, OSError):
             return str(at)
     return "" if at is None else at.isoformat(" ", "seconds")
-
-
-def code(member: OpenEnum) -> str:
-    """Write a code with its name in the API document, `处理中 (2)`; nothing for the 0 of a missing one."""
-    if not member.value:
-        return ""
-    return f"{member.label} ({member.value})" if member.is_known else member.label
 
 
 def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0, console: Console | None = None) -> None:

@@ -318,7 +318,9 @@ class Tally(BatchReport):
             if not self._untouched:
                 self._take_rest()
                 self._print_report()
-        return self.code
+        if self.counts[State.UNKNOWN]:
+            return UNKNOWN
+        return OK if self.settled else FAILED
 
     async def _finished(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
         """Finish the changes when the first one is asked for, then yield them."""
@@ -399,13 +401,6 @@ class Tally(BatchReport):
             self.note(outcome)
         for change in self._changes[self._begun :]:
             self.note(Outcome(change, State.NOT_SENT))
-
-    @property
-    def code(self) -> int:
-        """The exit code: 3 where an outcome is unknown, else 1 where something is left to be done."""
-        if self.counts[State.UNKNOWN]:
-            return UNKNOWN
-        return OK if self.settled else FAILED
 
     @property
     def _untouched(self) -> bool:

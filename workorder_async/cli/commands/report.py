@@ -11,7 +11,7 @@ from rich.bar import Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, texts, whole, write_rows
+from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, texts, whole
 from workorder_async.cli.values import File
 from workorder_async.errors import ConfigError, WorkorderError
 
@@ -81,7 +81,7 @@ def _print(figures: "Figures", word: "Words") -> None:
 def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
     console, rows = out(), list(counts)
     if not console.is_terminal:
-        write_rows([(title, ""), *((name, str(count)) for name, count in rows)])
+        print_table((whole(title), whole("")), [(name, str(count)) for name, count in rows])
         return
     print_heading(title)
     name, number = Column(max_width=30, overflow="fold"), Column(justify="right", no_wrap=True)

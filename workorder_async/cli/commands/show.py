@@ -8,7 +8,7 @@ import attrs
 from cyclopts import Parameter
 
 from workorder_async.cli.connection import Connection
-from workorder_async.cli.terminal import code, moment, print_fields, print_heading, write_json
+from workorder_async.cli.terminal import moment, print_fields, print_heading, write_json
 from workorder_async.cli.values import Whole
 from workorder_async.document import Attachment, OpenEnum, TicketDetail
 from workorder_async.document.codec import encode
@@ -71,7 +71,9 @@ def _scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
         if field.name.endswith("_time"):
             yield field.name, _time(model, field.name.removesuffix("_time") + "_at")
         elif isinstance(value, OpenEnum):
-            yield field.name, code(value)
+            # A code with its name in the API document; 0 is a missing one.
+            text = f"{value.label} ({value.value})" if value.is_known else value.label
+            yield field.name, text if value.value else ""
         elif isinstance(value, bool):
             yield field.name, "yes" if value else "no"
         elif isinstance(value, int) and field.name.endswith("_duration"):
