@@ -78,9 +78,15 @@ def test_an_empty_file(bare: Workorder, sandbox: Sandbox, tmp_path: Path, there:
     assert bare("list").code == 0
 
 
-def test_what_fails_is_kept_and_told(bare: Workorder, sandbox: Sandbox) -> None:
-    """A platform that refuses the secret is a failed check, and the exit code that of doctor."""
-    ran = bare("login", *given(sandbox, secret_command="echo wrong"))
+def test_what_fails_is_kept_and_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A platform that refuses the secret is a failed check, and the exit code that of doctor.
+
+    So it is where the variables, which go before a profile, are those of a platform that works.
+    """
+    workorder = runner({**sandbox.environment, "XDG_CONFIG_HOME": str(tmp_path)}, monkeypatch, capfd)
+    ran = workorder("login", *given(sandbox, secret_command="echo wrong"))
     assert ran.code == 1
     assert "FAILED  signature" in ran.out
 

@@ -59,10 +59,10 @@ def doctor(
     signature is refused, up to eight more such lists are asked for, each with one thing changed, to find out why.
     """
     environ, _ = connection.found()
-    return run(_examine(environ, connection.options(environ), as_json=json))
+    return run(examine(environ, connection.options(environ), as_json=json))
 
 
-async def _examine(environ: Environment, options: "ClientOptions", *, as_json: bool) -> int:
+async def examine(environ: Environment, options: "ClientOptions", *, as_json: bool) -> int:
     """Make each check by clients with these options, and tell it; a check that needs a failed one is skipped."""
     from workorder_async.client import WorkorderClient
 

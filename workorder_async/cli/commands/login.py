@@ -6,8 +6,9 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from workorder_async.cli import profiles
-from workorder_async.cli.commands.doctor import doctor
+from workorder_async.cli.commands.doctor import examine
 from workorder_async.cli.connection import KEYS, SECRET, Connection
+from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask, ask_secret, can_ask, note, tell
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
@@ -49,12 +50,14 @@ def login(
     else:
         values["secret"] = secret = ask_secret(f"Secret of AppId {values['app_id']}")
     # A platform that cannot work is refused before it is written.
-    url, _ = platform_of(variables({name: values[key] for name, key in KEYS.items()} | {SECRET: secret}))
+    environ = {name: values[key] for name, key in KEYS.items()} | {SECRET: secret}
+    url, _ = platform_of(variables(environ))
     checked_url(url)
     profiles.add(path, profile, values)
     named = quote(profile)
     note(f"Profile {profile!r} is in {str(path)!r}; use it with --profile {named} or {profiles.PROFILE}={named}")
-    if code := doctor(connection=Connection(profile=profile)):
+    # Not as a command would find it: variables, and a file of this folder, go before the profile.
+    if code := run(examine(environ, Connection().options(environ), as_json=False)):
         note(f"The profile is kept all the same: mend or remove it in {str(path)!r}")
     return code
 
