@@ -40,8 +40,11 @@ _COMMANDS = (
 # options are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$|-\Z)", re.DOTALL)
 
-# What a full disk, a limit or a broken one is: every other file that is written has a name.
-_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# What has no name: stdout, on a disk that is full or broken, or at a limit; and the folder that we stand in.
+_NAMELESS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "stdout"),
+    errno.ENOENT: "this folder, which was removed",
+}
 
 
 def _default(value: object) -> str | None:
@@ -131,33 +134,29 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _carry_out(arguments: Sequence[str]) -> int:
+    failure: Exception
     try:
         command, bound, _ = load(arguments).parse_args(_join_dashes(arguments), print_error=False, exit_on_error=False)
         code = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
+        return code if isinstance(code, int) else failures.OK
     except CycloptsError as error:
-        _complain(failures.wrong_usage(error, arguments), ConfigError(""))
-        return failures.USAGE
+        failure, code, said = ConfigError(""), failures.USAGE, failures.wrong_usage(error, arguments)
     except WorkorderError as error:
-        _complain(failures.sentence(error), error)
-        return failures.exit_code(error)
+        failure, code, said = error, failures.exit_code(error), failures.sentence(error)
     except BrokenPipeError:
         raise
     except OSError as error:
         _give_up_what_cannot_be_written()
-        where = error.filename or ("stdout" if error.errno in _UNWRITTEN else "")
-        _complain(f"{error.strerror or error}{f': {where}' if where else ''}", error)
-        return failures.FAILED
+        where = error.filename or _NAMELESS.get(error.errno or 0, "")
+        failure, code, said = error, failures.FAILED, f"{error.strerror or error}{f': {where}' if where else ''}"
     except Exception as error:
         logging.getLogger("workorder_async").debug("the failure", exc_info=True)
-        _complain(f"a defect of this program, please report it with what --verbose says: {error!r}", error)
-        return failures.FAILED
-    return code if isinstance(code, int) else failures.OK
-
-
-def _complain(said: str, error: Exception) -> None:
+        said = f"a defect of this program, please report it with what --verbose says: {error!r}"
+        failure, code = error, failures.FAILED
     note(f"workorder: {said}")
-    note_in_chinese(error)
+    note_in_chinese(failure)
+    return code
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:

@@ -369,3 +369,13 @@ def test_csv_is_as_plain_as_it_is_asked_for(
     assert plain.read_bytes().startswith(b"id,")
     assert ",'=1+1," in usual.read_text("utf-8")
     assert ",=1+1," in plain.read_text("utf-8")
+
+
+def test_a_folder_that_was_removed(workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is said to be what is not there: the file that was named has yet to be made."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    ran = workorder("export", "-o", "new.csv")
+    assert (ran.code, ran.err) == (1, "workorder: No such file or directory: this folder, which was removed\n")
