@@ -145,7 +145,7 @@ def test_no_file(bare: Workorder, tmp_path: Path) -> None:
     """A profile of a file that is not there is told with the place where it would be."""
     path = tmp_path / "config" / "workorder" / "workorder.toml"
     ran = bare("list", "--profile", "a")
-    assert ran.err == f"workorder: profile 'a': there is no file {str(path)!r}; `workorder login` writes it\n"
+    assert ran.err == f"workorder: {path}: there is no profile 'a'; it has none, and `workorder login` adds one\n"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o620])

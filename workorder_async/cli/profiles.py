@@ -116,9 +116,6 @@ def chosen(asked: str | None) -> Profile | None:
         note(f"workorder: {users_file.path} has no default; choose by --profile: {', '.join(users_file.by_name)}")
     if found or not wanted:
         return found[0] if found else None
-    if not users_file.digest:
-        problem, mend = f"there is no file {str(users_file.path)!r}", "`workorder login` writes it"
-        raise ConfigError(problem, argument=f"profile {wanted!r}:", mend=mend)
     known = f"it has {', '.join(users_file.by_name)}" if users_file.by_name else "it has none"
     mend = f"{known}, and `workorder login` adds one"
     raise ConfigError(f"there is no profile {wanted!r}", argument=f"{users_file.path}:", mend=mend)
