@@ -44,6 +44,7 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "id": "ID",
     "target": "",
     "text": "TEXT",
+    "database": "DB",
     "base_url": "the base URL",
     "app_id": "the AppId",
     "app_secret": "the secret",

@@ -138,12 +138,9 @@ async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[in
 
 def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
     """Say on which platform a batch acts, and the moments that its times came to."""
-    start, end = (queries[0].created_start, queries[0].created_end) if queries else (None, None)
-    solution = None if change is None else kind_of(change).solution(change)
-    solved = None if solution is None else solution[0]
-    times = (("created since", start), ("created until", end), ("solved", solved))
-    said = (f", {what} {moment(at)}" for what, at in times if at is not None)
-    return f"{platform}{''.join(said)}"
+    words = {"created_start": "created since", "created_end": "created until", "solved_time": "solved"}
+    times = ((what, getattr(one, name, None)) for one in (*queries[:1], change) for name, what in words.items())
+    return f"{platform}{''.join(f', {what} {moment(at)}' for what, at in times if at is not None)}"
 
 
 # What would happen

@@ -191,19 +191,18 @@ def report(
 def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[str, ...]]:
     """Return the rows by day, outcome and time; titles that the journal does not have are asked for."""
     found = [(key, record, _row(record)) for key, record in records.by_key.items()]
-    ids = [one if is_whole(one := row["id"]) and 0 < one < 2**63 else 0 for _, _, row in found]
-    told = zip(ids, found, strict=True)
-    titles = {id: str(record.mutation["title"]) for id, (_, record, _) in told if "title" in record.mutation}
-    missing = [id for id in dict.fromkeys(ids) if id and id not in titles]
+    ids = {key: one if is_whole(one := row["id"]) and 0 < one < 2**63 else 0 for key, _, row in found}
+    titles = {ids[key]: str(record.mutation["title"]) for key, record, _ in found if "title" in record.mutation}
+    missing = [id for id in dict.fromkeys(ids.values()) if id and id not in titles]
     if client is not None and missing:
         titles |= run_with(client, lambda client: _read_titles(client, missing))
     if unknown := sum(id not in titles for id in missing):
         note(f"workorder: the titles of {unknown:,} tickets are not known")
     rows = []
-    for id, (key, record, row) in zip(ids, found, strict=True):
+    for key, record, row in found:
         day, _, time = str(row["ended"] or row["began"]).partition(" ")
         what, number = str(row["operation"]).removesuffix("_ticket"), str(row["id"] or "")
-        title = record.mutation.get("title") or titles.get(id, "(title not known)")
+        title = record.mutation.get("title") or titles.get(ids[key], "(title not known)")
         event = f"event {key}" if records.identity.get("for") == "events" else ""
         remarks = filter(None, (event, f"mark {row['mark']}" if "mark" in row else "", str(row["message"])))
         cells = (day or "no known day", time[:8], record.state.value, what, number, str(title), "; ".join(remarks))

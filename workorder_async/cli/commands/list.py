@@ -15,6 +15,7 @@ from workorder_async.cli.terminal import Bar, moment, note, out, print_table, te
 from workorder_async.cli.values import Whole, names
 from workorder_async.document import JSON, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
+from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
@@ -103,9 +104,7 @@ async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit
 
 def _text(value: JSON) -> str:
     """Write a cell as CSV has it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
+    return "" if value is None else value if isinstance(value, str) else to_json(value).decode()
 
 
 # A terminal shows the day.
