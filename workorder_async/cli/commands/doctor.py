@@ -110,7 +110,7 @@ def _variable(name: str, value: str | Secret) -> Verdict:
         if isinstance(value, Secret):
             SchemeSigner("-", value, "md5:{secret}")
             wrapped = "there are blanks or quotes around it: cut them off, unless it was given so"
-            return True, "set, and not shown", wrapped if _is_wrapped(value) else ""
+            return True, "set, and not shown", wrapped if value.reveal() != value.reveal().strip(_QUOTES) else ""
         value = value.strip()
         if name == APP_ID:
             SchemeSigner(value, "-", "md5:{secret}")
@@ -251,16 +251,12 @@ def _slips(environ: Environment) -> Iterator[tuple[Environment, str]]:
     """Yield the four variables with one of them changed, and the mend if that is accepted."""
     secret = Secret(environ[SECRET])
     bare = Secret(secret.reveal().strip(_QUOTES))
-    if _is_wrapped(secret) and bare.wrong_with(SECRET) is None:
+    if bare.reveal() != secret.reveal() and bare.wrong_with(SECRET) is None:
         how = "without the blanks or quotes around it it is accepted"
         yield {**environ, SECRET: bare}, f"the secret is wrong: {how}; cut them off in {SECRET}"
     for line in neighbours(str(environ[SCHEME]).strip()):
         mend = f"the secret is right and the scheme is wrong: {line} is accepted; export {SCHEME}='{line}'"
         yield {**environ, SCHEME: line}, mend
-
-
-def _is_wrapped(secret: Secret) -> bool:
-    return secret.reveal() != secret.reveal().strip(_QUOTES)
 
 
 def neighbours(text: str) -> Iterator[str]:

@@ -156,7 +156,8 @@ def _remarks(report: "ExportReport") -> Iterator[str]:
     for row in report.skipped:
         which = "a ticket without a number" if row.id is None else f"ticket {row.id}"
         yield f"workorder: left out {which}: {row.path} is {row.got}, not {row.expected}"
-    yield from _more(report.skipped_rows - len(report.skipped))
+    if more := report.skipped_rows - len(report.skipped):
+        yield f"... and {more:,} more"
     if report.gone_tickets:
         gone = named(report.gone[:_NAMED], report.gone_tickets)
         yield f"workorder: left out {gone}: gone when the full record was asked for"
@@ -168,12 +169,8 @@ def _remarks(report: "ExportReport") -> Iterator[str]:
         yield f"attachments: {', '.join(counts)}"
     for failure in files.failures[:_NAMED]:
         yield f"workorder: {failure}"
-    yield from _more(files.failed - len(files.failures[:_NAMED]))
-
-
-def _more(number: int) -> Iterator[str]:
-    if number > 0:
-        yield f"... and {number:,} more"
+    if more := files.failed - len(files.failures[:_NAMED]):
+        yield f"... and {more:,} more"
 
 
 def columns(

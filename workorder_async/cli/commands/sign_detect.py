@@ -187,10 +187,6 @@ def _headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, value in pairs if value.strip()}
 
 
-def _missing(headers: Mapping[str, str]) -> list[str]:
-    return [name for name in _HEADERS if name.lower() not in headers]
-
-
 def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes) -> Accepted:
     request = _signed("--curl", method.upper(), url if "//" in url else f"//{url}", None, body)
     return Accepted(headers["appid"], headers["timestamp"], headers["sign"], request)
@@ -204,7 +200,7 @@ def _of_har(text: str) -> list[Accepted]:
         for one in asked:
             headers = _headers_of((header["name"], header["value"]) for header in one["headers"])
             body = str((one.get("postData") or {}).get("text", "")).encode(errors="surrogatepass")
-            if not _missing(headers):
+            if all(name.lower() in headers for name in _HEADERS):
                 signed.append(_accepted(one["url"], one["method"], headers, body))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         mend = "save it anew from the browser's network tab, or paste the request as a curl line"
@@ -274,7 +270,7 @@ def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepte
         raise _refused("a line without a URL", "paste the whole line")
     lines = (line.partition(":") for line in _values(options, ("-H", "--header")))
     headers = _headers_of((name, value) for name, _, value in lines)
-    if missing := _missing(headers):
+    if missing := [name for name in _HEADERS if name.lower() not in headers]:
         raise _refused(f"a line without the header {', '.join(missing)}", "take a request that was signed")
     # What stands before each piece; the first has nothing before it.
     data = [(b"" if name == "--json" else b"&", _content(name, value)) for name, value in options if name in _DATA]
