@@ -250,11 +250,18 @@ def _threads() -> int:
     return sum(thread.name == "workorder loop" for thread in threading.enumerate())
 
 
-@pytest.mark.parametrize("windows", [None, "all", TicketQuery(), [TicketQuery()]])
-def test_what_is_no_window(windows: Any) -> None:
-    """What is no window is refused at once."""
-    with pytest.raises(ConfigError, match=r"windows(\[0\])? is .*; it must be a (list of )?Window"):
-        arrow_batches(windows, pytest.fail)
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        *(((windows, pytest.fail), r"windows(\[0\])? is .* (list of )?Window") for windows in ("all", [TicketQuery()])),
+        ((Window(TicketQuery()), ArrowOptions(detail=True)), "connect is ArrowOptions.* a function"),
+        (([], pytest.fail, {"detail": True}), "options is {'detail': True}; it must be an ArrowOptions"),
+    ],
+)
+def test_arguments_that_cannot_work(given: tuple[Any, ...], words: str) -> None:
+    """What is no window, no function, or no options, is refused at once."""
+    with pytest.raises(ConfigError, match=words):
+        arrow_batches(*given)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +269,7 @@ def test_what_is_no_window(windows: Any) -> None:
     [
         *({"page_size": 0}, {"concurrency": 0}, {"batch_rows": 0}, {"on_bad_row": "drop"}, {"detail": "no"}),
         *({"exact": 0}, {"columns": 5}, {"columns": "id"}, {"columns": [["id"]]}),
+        {"columns": ["id", "title", "id"]},
     ],
 )
 def test_options_that_cannot_work(option: dict[str, Any]) -> None:

@@ -80,6 +80,7 @@ def test_every_option() -> None:
         ({"created_start": "20", "created_end": "10"}, r"option created_start .* is after option created_end"),
         ({"status": "open"}, "option status"),
         ({"columns": "id,flow"}, "there is no column 'flow'"),
+        ({"columns": "id,id"}, "columns are id, id; name each of them once"),
         ({"page_sise": "5"}, "no option 'page_sise'; did you mean page_size"),
         ({"path": "/x"}, "no option 'path'; it has created_start"),
         *(

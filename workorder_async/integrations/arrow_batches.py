@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
-from workorder_async.arguments import as_validator, flag, items, one_of, whole
+from workorder_async.arguments import as_validator, flag, items, must_be, one_of, whole
 from workorder_async.client import WorkorderClient
 from workorder_async.document.fields import Column
 from workorder_async.errors import ConfigError, WalkDriftError
@@ -61,6 +61,8 @@ class ArrowOptions:
         unknown = [name for name in self.columns if name not in self.table.names]
         if unknown:
             raise ConfigError(f"there is no column {unknown[0]!r}", mend=f"there are {', '.join(self.table.names)}")
+        if len(set(self.columns)) < len(self.columns):
+            raise ConfigError(f"are {', '.join(self.columns)}", argument="columns", mend="name each of them once")
 
     @property
     def table(self) -> Columns:
@@ -81,6 +83,8 @@ class ArrowOptions:
 
 
 _DEFAULTS: Final = ArrowOptions()
+#: Checks an argument that must be `ArrowOptions`.
+arrow_options: Final = must_be("an ArrowOptions", lambda value: isinstance(value, ArrowOptions))
 
 
 def arrow_schema(options: ArrowOptions = _DEFAULTS) -> "pa.Schema":
@@ -88,7 +92,7 @@ def arrow_schema(options: ArrowOptions = _DEFAULTS) -> "pa.Schema":
 
     Raises `ConfigError` where pyarrow is missing.
     """
-    return schema_of(options.kept, "us")
+    return schema_of(arrow_options("options", options).kept, "us")
 
 
 def arrow_batches(
@@ -108,6 +112,7 @@ def arrow_batches(
     Arguments that cannot work are refused at once.
     """
     listed = [windows] if isinstance(windows, Window) else items("windows", windows, Window)
+    must_be("a function that makes a client", callable)("connect", connect)
     schema = arrow_schema(options)
     return _turned(_batches(listed, connect, options, schema)) if listed else (batch for batch in list[Any]())
 

@@ -17,7 +17,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery
 from workorder_async.environment import VARIABLES
 from workorder_async.errors import ConfigError
-from workorder_async.integrations.arrow_batches import ArrowOptions
+from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_options
 from workorder_async.loop_thread import LoopThread
 from workorder_async.walks.windows import Window
 
@@ -121,7 +121,7 @@ class SparkRead:
     """Requests of the whole job in a second, at the most: each task has its share, whether it uses it or not."""
     pushdown: bool = False
     """Whether Spark's filters on created time and status narrow what is asked for."""
-    arrow: ArrowOptions = field(factory=ArrowOptions)
+    arrow: ArrowOptions = field(factory=ArrowOptions, validator=as_validator(arrow_options))
     """How windows are read."""
 
     @classmethod
