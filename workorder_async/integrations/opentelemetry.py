@@ -30,13 +30,12 @@ _CLIENT_ERROR: Final = 400
 
 @define
 class _Call:
-    """A call that is under way, and the attempt that it is at."""
+    """A call that is under way, and when the attempt began that it is at."""
 
     span: Any
     target: Mapping[str, str | int]
     """The attributes of what its attempts ask."""
     url: str
-    attempt: Any = None
     began: int = 0
 
 
@@ -68,11 +67,12 @@ class OpenTelemetryObserver:
         if isinstance(event, CallStarted):
             self._calls[key] = self._begun(event)
         elif isinstance(event, CallEnded):
-            self._end_call(self._calls.pop(key), event)
+            facts: dict[str, str | int] = {"workorder.attempts": event.attempts, "workorder.outcome": _outcome(event)}
+            self._end(self._calls.pop(key).span, event, facts)
         elif isinstance(event, AttemptStarted):
-            self._begin_attempt(self._calls[key], event)
+            self._calls[key].began = time.time_ns()
         else:
-            self._end_attempt(self._calls[key], event)
+            self._tell_of_attempt(self._calls[key], event)
 
     def _begun(self, event: CallStarted) -> _Call:
         endpoint, server = ENDPOINTS[event.operation], urlsplit(event.base_url)
@@ -87,32 +87,22 @@ class OpenTelemetryObserver:
         }
         return _Call(span, target, event.base_url + endpoint.path)
 
-    def _begin_attempt(self, call: _Call, event: AttemptStarted) -> None:
-        call.began = time.time_ns()
-        attributes: dict[str, str | int] = {**call.target, "url.full": call.url, "workorder.operation": event.operation}
-        if event.attempt > 1:
-            attributes["http.request.resend_count"] = event.attempt - 1
-        name = f"{call.target['http.request.method']} {ENDPOINTS[event.operation].path}"
-        within, kind = self._trace.set_span_in_context(call.span), self._trace.SpanKind.CLIENT
-        call.attempt = self._tracer.start_span(name, within, kind, attributes, start_time=call.began)
-
-    def _end_attempt(self, call: _Call, event: AttemptEnded) -> None:
-        facts: dict[str, str | int] = {}
+    def _tell_of_attempt(self, call: _Call, event: AttemptEnded) -> None:
+        facts = {**call.target}
         if event.status is not None:
             facts["http.response.status_code"] = event.status
         if event.error is not None:
             failed = event.status is not None and event.status >= _CLIENT_ERROR
             facts["error.type"] = str(event.status) if failed else event.error
-        within = self._trace.set_span_in_context(call.attempt)
-        self._duration.record(event.seconds.request, {**call.target, **facts}, context=within)
+        own: dict[str, str | int] = {"url.full": call.url, "workorder.operation": event.operation}
+        if event.attempt > 1:
+            own["http.request.resend_count"] = event.attempt - 1
+        name = f"{call.target['http.request.method']} {ENDPOINTS[event.operation].path}"
+        within, kind = self._trace.set_span_in_context(call.span), self._trace.SpanKind.CLIENT
+        span = self._tracer.start_span(name, within, kind, {**facts, **own}, start_time=call.began)
+        self._duration.record(event.seconds.request, facts, context=self._trace.set_span_in_context(span))
         # It is told when the wait for the next attempt is known; until then others may have been asked.
-        self._end(call.attempt, event, facts, call.began + int(event.seconds.request * 1e9))
-
-    def _end_call(self, call: _Call, event: CallEnded) -> None:
-        facts: dict[str, str | int] = {"workorder.attempts": event.attempts, "workorder.outcome": _outcome(event)}
-        if event.error is not None:
-            facts["error.type"] = event.error
-        self._end(call.span, event, facts)
+        self._end(span, event, facts, call.began + int(event.seconds.request * 1e9))
 
     def _end(
         self, span: Any, event: AttemptEnded | CallEnded, facts: dict[str, str | int], at: int | None = None
@@ -123,9 +113,10 @@ class OpenTelemetryObserver:
             facts["workorder.errno"] = event.errno
         if event.request_id:
             facts["workorder.request_id"] = event.request_id
-        span.set_attributes(facts)
         if event.error is not None:
+            facts.setdefault("error.type", event.error)
             span.set_status(self._trace.StatusCode.ERROR, event.error)
+        span.set_attributes(facts)
         span.end(at)
 
 
