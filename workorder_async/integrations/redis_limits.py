@@ -167,7 +167,10 @@ class RedisLimits:
             except NotSentError as silent:
                 if self._own_interval is None:
                     raise
-                self._begin_fallback(silent)
+                if self._looking is None:
+                    why = _said_by(silent.__cause__)
+                    _warn("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
+                    self._looking = asyncio.get_running_loop().create_task(self._look())
         return await self._own_turn(until)
 
     def pause(self, seconds: float) -> None:
@@ -276,12 +279,6 @@ class RedisLimits:
             await self._answer(lambda: self._redis.eval(_PAUSE, 1, self._keys[1], str(milliseconds)))
         except NotSentError as silent:
             _warn("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
-
-    def _begin_fallback(self, silent: NotSentError) -> None:
-        if self._looking is None:
-            why = _said_by(silent.__cause__)
-            _warn("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
-            self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def _look(self) -> None:
         """Return when Redis runs the script again."""
