@@ -73,7 +73,7 @@ class ArrowOptions:
     def kept(self) -> tuple[Column, ...]:
         """The columns of a batch."""
         found = {column.name: column for column in self.table.columns}
-        return tuple(found[name] for name in self.columns) if self.columns else self.table.columns
+        return tuple(found[name] for name in self.columns or found)
 
     @property
     def walk(self) -> WalkOptions:
