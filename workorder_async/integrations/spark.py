@@ -34,7 +34,7 @@ from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 from workorder_async.integrations.spark3 import batches_of, ddl, read_tickets
 from workorder_async.integrations.spark_closing import OUTCOME_DDL, OUTCOMES, SparkClosing
-from workorder_async.integrations.spark_options import Connect, SparkRead, refuse_secrets
+from workorder_async.integrations.spark_options import Connect, SparkRead
 from workorder_async.wire.options import ClientOptions
 
 if TYPE_CHECKING:
@@ -76,10 +76,6 @@ class WorkorderDataSource(DataSource):
     not: `read_outcomes` tells the outcome of each ticket. Speculation must be off, for two copies of a task would fight
     for a journal.
     """
-
-    def __init__(self, options: dict[str, str]) -> None:
-        super().__init__(options)
-        refuse_secrets(options)
 
     @classmethod
     def name(cls) -> str:

@@ -79,18 +79,15 @@ _READING: Final = ("tasks", "rate", "pushdown")
 WRITING: Final = ("operation", "journals", "tasks", "rate", "concurrency")
 
 
-def refuse_secrets(options: Mapping[str, str]) -> None:
-    """Raise `ConfigError` for an option that seems to be a credential or an address; its value is not shown."""
-    for name in options:
-        if _SECRET.search(name):
-            problem = "is refused, for options are shown in plans and in Spark's pages"
-            source = "the connection comes from the environment of the driver and of the executors"
-            raise ConfigError(problem, argument=f"option {name}", mend=f"{source}: {', '.join(VARIABLES)}")
-
-
 def parsed(options: Mapping[str, str], known: Collection[str]) -> dict[str, Any]:
-    """Return the values of options by their names. Raises `ConfigError` that names the option."""
-    refuse_secrets(options)
+    """Return the values of options by their names.
+
+    Raises `ConfigError` that names the option; of one that seems to be a credential or an address no value is shown.
+    """
+    if secrets := [name for name in options if _SECRET.search(name)]:
+        problem = "is refused, for options are shown in plans and in Spark's pages"
+        source = "the connection comes from the environment of the driver and of the executors"
+        raise ConfigError(problem, argument=f"option {secrets[0]}", mend=f"{source}: {', '.join(VARIABLES)}")
     values = {}
     for given, text in options.items():
         name = given.lower()
