@@ -74,6 +74,7 @@ def test_a_refused_ticket(sandbox: SandboxThread, tmp_path: Path) -> None:
         ({"closer_id": 0}, "CloseTicket.closer_id"),
         ({"solved_time": 1_700_000_000_000}, "CloseTicket.solved_time"),
         ({"id": None}, "id is null"),
+        ({"solved_time": datetime(1, 1, 1)}, "CloseTicket.solved_time is -"),
     ],
 )
 def test_a_bad_row(change: dict[str, Any], words: str, sandbox: SandboxThread, tmp_path: Path) -> None:
@@ -106,6 +107,8 @@ def test_a_time(sandbox: SandboxThread, tmp_path: Path) -> None:
 def test_the_folder(sandbox: SandboxThread, tmp_path: Path) -> None:
     """Another number of tasks is refused; so is a task whose folder the driver did not make, or another job took."""
     first = _closing(tmp_path)
+    assert first.close(0, [], sandbox.connect) == {}
+    assert {path.name for path in tmp_path.iterdir()} == {"closing.json", "00000.journal", "00000.outcomes.jsonl"}
     with pytest.raises(ConfigError, match="are of a job with tasks=4"):
         _closing(tmp_path, tasks=5)
     _closing(tmp_path)
@@ -113,6 +116,11 @@ def test_the_folder(sandbox: SandboxThread, tmp_path: Path) -> None:
     for closing in (first, lost):
         with pytest.raises(ConfigError, match="another job uses it by now"):
             closing.close(0, [], sandbox.connect)
+    # No task of the second job has told of anything.
+    assert {path.name for path in tmp_path.iterdir()} == {"closing.json", "00000.journal"}
+    (tmp_path / "closing.json").write_bytes(b"")
+    with pytest.raises(JournalError, match=r"cannot read .*closing\.json"):
+        first.close(0, [], sandbox.connect)
 
 
 def test_an_attempt_that_dies_slowly(sandbox: SandboxThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +138,7 @@ def test_an_attempt_that_dies_slowly(sandbox: SandboxThread, tmp_path: Path, mon
     assert len(naps) == 3
     held = LockedFile(tmp_path / "00000.journal")
     monkeypatch.setattr(spark_closing, "_PATIENCE", 0)
-    with pytest.raises(JournalError, match="in use by another attempt"):
+    with pytest.raises(JournalError, match="in use by another program"):
         _closing(tmp_path, tasks=1).close(0, rows, sandbox.connect)
     held.close()
 

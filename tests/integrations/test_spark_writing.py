@@ -35,9 +35,10 @@ def test_where_spark_puts_a_row(spark: Any) -> None:
         assert {row.id: row.part for row in placed} == {id: place_of(id, tasks) for id in ids}
 
 
-def test_each_close_once(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["共享 {1} [2] *? 50%20", "2026-11-27T14:00:00 共享 50%20"])
+def test_each_close_once(name: str, spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
     """Each ticket is closed once; the same job again skips all; the outcomes are a frame, wherever their folder is."""
-    sandbox, folder = new_sandbox(tickets=1000), tmp_path / "共享 {1} [2] *? 50%20"
+    sandbox, folder = new_sandbox(tickets=1000), tmp_path / name
     rows = sandbox.close_rows()
     frame = spark.createDataFrame(rows).withColumn("solved_time", F.col("solved_time").cast("timestamp"))
     for state in ("done", "skipped"):
@@ -67,8 +68,8 @@ def test_what_was_read_is_closed(spark: Any, new_sandbox: NewSandbox, tmp_path: 
 
 @pytest.fixture
 def speculation(spark: Any) -> Iterator[None]:
-    """Let tasks believe that speculation is on."""
-    spark.sparkContext.setLocalProperty("spark.speculation", "true")
+    """Let tasks believe that speculation is on, in one of the spellings that Spark takes."""
+    spark.sparkContext.setLocalProperty("spark.speculation", "True")
     yield
     spark.sparkContext.setLocalProperty("spark.speculation", None)
 

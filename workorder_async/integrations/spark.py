@@ -167,7 +167,7 @@ class _Writer(DataSourceWriter):
         if task is None:
             raise ConfigError("this is for Spark to call, in a task")
         # The planner of the job does not know the settings; tasks do.
-        if task.getLocalProperty("spark.speculation") == "true":
+        if (task.getLocalProperty("spark.speculation") or "").strip().lower() == "true":
             problem = "is on, and would run a task twice at once"
             raise ConfigError(problem, argument="spark.speculation", mend="set it to false")
         self._closing.close(task.partitionId(), (row.asDict() for row in iterator), self._connect)
@@ -183,4 +183,6 @@ def read_outcomes(spark: "SparkSession", journals: "str | Path") -> "DataFrame":
     """
     # Spark takes a path as it is, but for the characters of patterns.
     folder = re.sub(r"([\\*?{}\[\]])", r"\\\1", Path(journals).absolute().as_posix())
-    return spark.read.schema(OUTCOME_DDL).json(f"file:///{folder.lstrip('/')}/*.{OUTCOMES}")
+    # A pattern of files is no part of the path: a path with a pattern cannot have a colon.
+    outcomes = spark.read.schema(OUTCOME_DDL).option("pathGlobFilter", f"*.{OUTCOMES}")
+    return outcomes.json(f"file:///{folder.lstrip('/')}")

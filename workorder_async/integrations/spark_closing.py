@@ -11,8 +11,8 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
-from datetime import datetime
+from contextlib import aclosing, suppress
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
@@ -87,28 +87,34 @@ class SparkClosing:
         return cls(**values)
 
     def begin(self) -> None:
-        """Take the folder for this job, in the driver. Raises `ConfigError` if it belongs to other tasks."""
+        """Take the folder for this job, in the driver, and forget the outcomes of the job before.
+
+        Raises `ConfigError` if it belongs to other tasks, and `JournalError` if it cannot be read.
+        """
         try:
             self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             why = f"is {str(self.journals)!r}, and that folder cannot be made: {error.strerror}"
             raise ConfigError(why, argument="option journals") from None
-        found = self._head()
-        if found and found["tasks"] != self.tasks:
-            raise ConfigError(
-                f"in {str(self.journals)!r} are of a job with tasks={found['tasks']}, so a ticket would be looked up "
-                "in another journal",
-                argument="the journals",
-                mend="use as many tasks, or another folder",
-            )
+        tasks = self._head().get("tasks", self.tasks)
+        if tasks != self.tasks:
+            problem = f"in {str(self.journals)!r} are of a job with tasks={tasks}, and hold each ticket by that number"
+            raise ConfigError(problem, argument="the journals", mend="use as many tasks, or another folder")
         with written_whole(self.journals / _HEAD) as file:
             file.write(dumps({"tasks": self.tasks, "job": self.job}))
+        # A task of this job that fails, or that Spark leaves out, would seem to tell of it.
+        for outcomes in self.journals.glob(f"*.{OUTCOMES}"):
+            outcomes.unlink()
 
     def _head(self) -> dict[str, Any]:
+        path = self.journals / _HEAD
         try:
-            return dict(loads((self.journals / _HEAD).read_bytes()))
+            return dict(loads(path.read_bytes()))
         except FileNotFoundError:
             return {}
+        except (OSError, ValueError, TypeError) as error:
+            mend = "driver and executors must run as one user; take another folder only if nothing was closed by this"
+            raise JournalError(f"cannot read {str(path)!r}: {error}; {mend}") from None
 
     def close(self, task: int, rows: Iterable[Mapping[str, Any]], connect: Connect) -> Counter[str]:
         """Close the tickets of one task, and return how many ended in each state; for an executor.
@@ -148,7 +154,9 @@ class SparkClosing:
         values = {name: value for name, value in row.items() if value is not None}
         id, solved = values.get("id"), values.get("solved_time")
         if isinstance(solved, datetime):
-            values["solved_time"] = solved.astimezone()  # Spark gives a time of the worker's own zone
+            # Spark gives a time of the worker's own zone. No zone fits into the first and the last year.
+            is_usual = MINYEAR < solved.year < MAXYEAR
+            values["solved_time"] = solved.astimezone() if is_usual else solved.replace(tzinfo=UTC)
         try:
             if missing := [name for name, (_, needed) in COLUMNS.items() if needed and name not in values]:
                 raise ConfigError("is null", argument=missing[0])
@@ -168,19 +176,15 @@ class SparkClosing:
 def _wait_until_free(journal: Path) -> None:
     """Wait until nobody has the journal: the Python of an executor that was killed lives a few seconds longer.
 
-    Raises `JournalError` if somebody still has it after a minute.
+    If somebody still has it after a minute, or it cannot be opened, the batch tells.
     """
     end = monotonic() + _PATIENCE
-    while True:
-        try:
-            LockedFile(journal).close()
-            return
-        except InUseError:
-            if monotonic() > end:
-                raise JournalError(f"the journal {str(journal)!r} is in use by another attempt of this task") from None
-        except (OSError, ValueError) as error:
-            raise JournalError(f"cannot open the journal {str(journal)!r}: {error}") from None
-        sleep(_NAP)
+    with suppress(OSError):
+        while monotonic() < end:
+            with suppress(InUseError):
+                LockedFile(journal).close()
+                return
+            sleep(_NAP)
 
 
 def _check_columns(columns: Mapping[str, str]) -> None:
