@@ -9,7 +9,6 @@ columns are those of exports, with Arrow types that Spark reads.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
@@ -50,9 +49,7 @@ class ArrowOptions:
     """Tickets to ask for per request."""
     concurrency: int = field(default=8, validator=as_validator(whole))
     """Requests in flight at once, at the most."""
-    on_bad_row: Literal["raise", "skip"] = field(
-        default="raise", validator=as_validator(partial(one_of, words=("raise", "skip")))
-    )
+    on_bad_row: Literal["raise", "skip"] = field(default="raise", validator=as_validator(one_of, ("raise", "skip")))
     """How to treat a ticket that cannot be read: raise a `DecodeError`, or leave it out; that is not exact then."""
     batch_rows: int = field(default=1000, validator=as_validator(whole))
     """Rows of a batch, at the most."""

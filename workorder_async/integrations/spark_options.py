@@ -58,10 +58,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _wholes(text: str) -> tuple[int, ...]:
-    return tuple(map(_whole, _words(text)))
-
-
 _WHOLES: Final = ("creator_id", "sub_type", "second_subtype", "page_size", "concurrency", "batch_rows", "tasks")
 _MOMENT: Final = "seconds since 1970, or a time with its zone, such as 2026-11-01T00:00:00+08:00"
 # The readers of options that are more than a text, and what such a text must be.
@@ -71,7 +67,7 @@ _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     **dict.fromkeys(("created_start", "created_end"), (_moment, _MOMENT)),
     "rate": (float, "a number"),
     "columns": (_words, "names with commas between"),
-    "product_group_id": (_wholes, "whole numbers with commas between"),
+    "product_group_id": (lambda text: tuple(map(_whole, _words(text))), "whole numbers with commas between"),
 }
 # Options of `SparkRead` itself; those of its query and of its Arrow batches come beside them.
 _READING: Final = ("tasks", "rate", "pushdown")
