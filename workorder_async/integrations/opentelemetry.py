@@ -9,9 +9,9 @@ import asyncio
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from attrs import define
+from yarl import URL
 
 from workorder_async.document.endpoints import ENDPOINTS, Safety
 from workorder_async.extras import extra_module
@@ -75,14 +75,13 @@ class OpenTelemetryObserver:
             self._tell_of_attempt(self._calls[key], event)
 
     def _begun(self, event: CallStarted) -> _Call:
-        endpoint, server = ENDPOINTS[event.operation], urlsplit(event.base_url)
+        endpoint, server = ENDPOINTS[event.operation], URL(event.base_url)
         name, attributes = f"workorder.{event.operation}", {"workorder.operation": event.operation}
         span = self._tracer.start_span(name, kind=self._trace.SpanKind.INTERNAL, attributes=attributes)
-        port = server.port or (443 if server.scheme == "https" else 80)
         target: dict[str, str | int] = {
             "http.request.method": endpoint.method,
-            "server.address": server.hostname or "",
-            "server.port": port,
+            "server.address": server.host or "",
+            "server.port": server.port or 0,
             "url.scheme": server.scheme,
         }
         return _Call(span, target, event.base_url + endpoint.path)

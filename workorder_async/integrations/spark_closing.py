@@ -128,26 +128,24 @@ class SparkClosing:
             )
         closes = [self._checked(task, row) for row in rows]
         report = BatchReport()
-        _wait_until_free(self._journal(task))
+        journal = self.journals / f"{task:05}.journal"
+        _wait_until_free(journal)
         with LoopThread() as loop, written_whole(self.journals / f"{task:05}.{OUTCOMES}") as file:
-            for outcome in loop.run(self._carry_out(task, closes, connect, report)):
+            for outcome in loop.run(self._carry_out(task, closes, connect, journal, report)):
                 file.write(_line(outcome, task))
         if report.stopped:
             raise WorkorderError(f"task {task} of the job stopped before its end: {report.stopped}")
         return Counter({state.value: count for state, count in report.counts.items()})
 
     async def _carry_out(
-        self, task: int, closes: list[CloseTicket], connect: Connect, report: BatchReport
+        self, task: int, closes: list[CloseTicket], connect: Connect, journal: Path, report: BatchReport
     ) -> list[Outcome]:
         async with connect(rate=task_rate(self.rate, self.tasks)) as client:
             # An iterator: a list must be the same at the next run, and a frame often is not.
-            each, journal, name = iter(closes), self._journal(task), f"task {task} of {self.tasks}"
+            each, name = iter(closes), f"task {task} of {self.tasks}"
             batch = run_batch(client, each, concurrency=self.concurrency, journal=journal, name=name, report=report)
             async with aclosing(batch) as outcomes:
                 return [outcome async for outcome in outcomes]
-
-    def _journal(self, task: int) -> Path:
-        return self.journals / f"{task:05}.journal"
 
     def _checked(self, task: int, row: Mapping[str, Any]) -> CloseTicket:
         """Make a close of a row. Raises `ConfigError` that names the ticket."""
