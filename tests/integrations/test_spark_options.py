@@ -98,11 +98,11 @@ def test_what_is_refused(options: dict[str, str], words: str) -> None:
 
 
 def test_narrowed() -> None:
-    """Bounds are a second wider than the filter, and never wider than the options; an option's status stays."""
+    """Bounds are those of the filter, and never wider than the options; an option's status stays."""
     read = SparkRead.of({"created_start": "1000", "created_end": "5000"})
-    assert read.narrowed(2000, 3000, None).query == TicketQuery(created_start=1999, created_end=3001)
+    assert read.narrowed(2000, 3000, None).query == TicketQuery(created_start=2000, created_end=3000)
     assert read.narrowed(0, 9000, None).query == read.query
-    assert read.narrowed(9000, 100, 3).query == TicketQuery(created_start=8999, created_end=8999, status=3)
+    assert read.narrowed(9000, 100, 3).query == TicketQuery(created_start=9000, created_end=9000, status=3)
     assert SparkRead().narrowed(None, None, 3).query == TicketQuery(status=3)
     status = SparkRead.of({"status": "4"})
     assert status.narrowed(None, None, 3).query == status.query

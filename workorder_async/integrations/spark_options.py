@@ -136,12 +136,11 @@ class SparkRead:
     def narrowed(self, start: int | None, end: int | None, status: int | None) -> "SparkRead":
         """Return the read of only the tickets that were created in these seconds, both included, and have this status.
 
-        More may be read: Spark filters the rows. A second more is asked for at each end, since it is not documented
-        whether the ends are inclusive.
+        More may be read: Spark filters the rows.
         """
         query = self.query
-        starts = [at for at in (query.created_start, None if start is None else max(0, start - 1)) if at is not None]
-        ends = [at for at in (query.created_end, None if end is None else end + 1) if at is not None]
+        starts = [at for at in (query.created_start, start) if at is not None]
+        ends = [at for at in (query.created_end, end) if at is not None]
         first, last = max(starts, default=None), min(ends, default=None)
         if first is not None and last is not None:
             last = max(first, last)
