@@ -13,7 +13,7 @@ from time import perf_counter
 import orjson
 
 from benchmarks.child import block_ends, child
-from benchmarks.measuring import HEAVY_ROUNDS, HEAVY_TIMES, Comparison, Plan, Race, Row, Sample
+from benchmarks.measuring import HEAVY_ROUNDS, HEAVY_TIMES, Comparison, Plan, Race, Row, RowLeftOutError, Sample
 from benchmarks.others import WORKERS
 from benchmarks.pages import PAGE_SIZE, page_count
 from benchmarks.server import canned_server
@@ -50,6 +50,8 @@ def measure(plan: Plan) -> Row:
     """Measure the time per ticket of a long walk on the sandbox, over that of a short one, and of plain paging."""
     short, long = plan.tickets, plan.tickets * HEAVY_TIMES
     starts = [1 + int(page_count(long) * depth) for depth in _DEPTHS]
+    if len(set(starts)) == 1:
+        raise RowLeftOutError(f"a list of {long} tickets has no deep pages; give more --tickets")
     short_seconds, long_seconds, requests, depths = [], [], 0, []
     with child("benchmarks.long", short) as near, child("benchmarks.long", long) as far, asyncio.Runner() as loop:
         loop.run(_walk(_client(near), short))
