@@ -101,7 +101,7 @@ class OpenTelemetryObserver:
         span = self._tracer.start_span(name, within, kind, {**facts, **own}, start_time=call.began)
         self._duration.record(event.seconds.request, facts, context=self._trace.set_span_in_context(span))
         # It is told when the wait for the next attempt is known; until then others may have been asked.
-        self._end(span, event, facts, call.began + int(event.seconds.request * 1e9))
+        self._end(span, event, {**facts}, call.began + int(event.seconds.request * 1e9))
 
     def _end(
         self, span: Any, event: AttemptEnded | CallEnded, facts: dict[str, str | int], at: int | None = None
