@@ -8,7 +8,6 @@ from attrs import asdict, frozen
 from cyclopts import Parameter, validators
 from cyclopts.types import ExistingFile
 
-from workorder_async.arguments import path
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
@@ -91,8 +90,8 @@ async def _mirror(
     from workorder_async.mirror import mirror_tickets
 
     with Bar("mirroring") as bar:
-        options["on_progress"] = lambda now: bar(now.rows, max(now.total, now.rows), now.phase)
-        return await mirror_tickets(client, path("DB", database), query, **options)
+        options["on_progress"] = lambda going: bar(going.rows, max(going.total, going.rows), going.phase)
+        return await mirror_tickets(client, database, query, **options)
 
 
 def _summarise(report: "MirrorReport") -> None:

@@ -1,8 +1,7 @@
 """`workorder show`: everything about one ticket, its fields by their names in the API document."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Annotated, cast
+from typing import Annotated
 
 import attrs
 from cyclopts import Parameter
@@ -85,6 +84,6 @@ def _scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
 def _time(model: object, name: str) -> str:
     """Return a time as text; where it cannot be one, the reason."""
     try:
-        return moment(cast("datetime | None", getattr(model, name)))
+        return moment(getattr(model, name))
     except DecodeError as error:
         return error.message
