@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import update_wrapper
 from operator import attrgetter
 from ssl import SSLContext
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, cast
 
 from workorder_async.arguments import must_be
 from workorder_async.client import MadeOfVariables, WorkorderClient as _Client
