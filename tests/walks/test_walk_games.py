@@ -420,6 +420,23 @@ def test_stamped_late_and_gone() -> None:
     assert not game.missed
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_as_many_enter_as_no_range_shows(at: int, order: Literal["newest", "oldest"]) -> None:
+    """Where tickets without a created time are hidden by as many that are created meanwhile, they are looked for."""
+
+    def creates(server: ListServer) -> None:
+        if server.requests == at:
+            server.create(2)
+
+    for tickets, slots in ((400, 1), (400, 8), (5000, 8)):
+        server = ListServer(Random(1), evenly(Random(1), tickets), Habits(order=order), creates)
+        server._undated = {200, 201}
+        game = Game(server, slots)
+        assert not game.play().exact
+        assert not game.missed
+
+
 @pytest.mark.parametrize("cap", slow_after(1, [8, 5, 6, 12]))
 def test_an_order_by_accident(cap: int) -> None:
     """Small pages of a list that is not sorted may look sorted; that so few of them did does not prove an order."""

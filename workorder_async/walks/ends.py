@@ -79,6 +79,17 @@ class Opening(Job):
         return max(shown, default=second) > second, min(shown, default=second) < second
 
 
+class Recount(Job):
+    """Asks how many tickets the list has now, beside the first pages.
+
+    Where no range shows some of them, as many may have come right after the first answer; then nothing else tells.
+    """
+
+    def steps(self) -> Steps[None]:
+        """Ask once; the total of the newest answer is kept."""
+        yield [_WHOLE]
+
+
 class Witness(Job):
     """Looks at the list once more at the end, if its answers do not prove that nothing is missing."""
 
@@ -97,7 +108,7 @@ class Witness(Job):
         flaw = ""
         if state.believes_filter and not state.filter.works:
             flaw = yield from self._look_at_filter()
-        is_odd = state.ranges or state.tickets != state.first_total
+        is_odd = state.ranges or state.looks or not state.first_total == state.tickets == state.last_total
         if not flaw and state.first_total > 0 and is_odd:
             flaw = yield from self._compare_totals() if is_whole else self._count()
         if flaw:
@@ -143,8 +154,6 @@ class Witness(Job):
             for ask in (_WHOLE, _RANGED, _RANGED, _WHOLE):
                 (page,) = yield [ask]
                 (whole if ask is _WHOLE else ranged).append(0 if page is None else page.total)
-                if whole == ranged == [state.first_total]:
-                    break
             if sum(whole) <= sum(ranged):
                 break
         if sum(whole) > sum(ranged):
