@@ -171,6 +171,7 @@ def test_without_group(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "install the group `bench`" in absent["against"]
 
 
+@pytest.mark.slow
 def test_command() -> None:
     """`python -m benchmarks` prints the table and ends well, whether goals are reached or not."""
     command = [sys.executable, "-m", "benchmarks", "--only", "decode", "--rounds", "1", "--tickets", "100"]
@@ -190,6 +191,7 @@ def test_rows_that_are_left_out(
     assert "long      left out: a list of 100 tickets has no deep pages; give more --tickets" in out
 
 
+@pytest.mark.slow
 def test_instructions_are_counted(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of its own reads the list under callgrind, for which a script stands in: the real one takes long."""
     valgrind = tmp_path / "valgrind"

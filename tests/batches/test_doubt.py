@@ -216,6 +216,7 @@ async def test_a_signature_that_is_refused_for_some(
     assert report.stopped == ""
 
 
+@pytest.mark.slow
 async def test_a_page_of_a_firewall_for_one_comment() -> None:
     """A page with 403, which is not the platform's, stops nothing either; 94 of 100 were never made."""
     page = http("<html>blocked</html>", "403 Forbidden")

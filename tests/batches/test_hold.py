@@ -115,7 +115,7 @@ IMPATIENT = {"retry": RetryPolicy(attempts=1), "deadline": 1.0}
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("options", [{}, IMPATIENT], ids=["usual", "impatient"])
+@pytest.mark.parametrize("options", slow_after(1, [{}, IMPATIENT]), ids=["usual", "impatient"])
 @pytest.mark.parametrize("kept", slow_after(1, [True, False]))
 @pytest.mark.parametrize("seconds", slow_after(1, [4, 60]))
 @virtual_time
@@ -359,6 +359,7 @@ async def test_one_that_the_signer_refuses(place: int) -> None:
 
 
 @virtual_time
+@pytest.mark.slow
 async def test_one_that_is_always_turned_away() -> None:
     """One that is turned away where others are not ends as well, at the latest after `outage` seconds alone."""
     async with platform(deadline=1.0) as (server, client):
@@ -398,6 +399,7 @@ async def test_a_server_that_stays_away(form: Callable[[list[Mutation]], Any]) -
 
 
 @virtual_time
+@pytest.mark.slow
 async def test_trouble_now_and_then_is_no_outage() -> None:
     """Seconds of trouble are added up only while nothing gets through."""
     async with platform(**IMPATIENT) as (server, client):

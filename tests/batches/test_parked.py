@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.batches import asked, closes, happened, ran, states
 from tests.support.mutations import creation
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -354,7 +355,7 @@ class Late:
         """Be told of a pause."""
 
 
-@pytest.mark.parametrize("knows_time", [True, False])
+@pytest.mark.parametrize("knows_time", slow_after(1, [True, False]))
 @virtual_time
 async def test_a_killed_run_with_a_longer_deadline(tmp_path: Path, *, knows_time: bool) -> None:
     """Its close got its turn long after its intent, and is under way: it is not sent again."""

@@ -198,6 +198,7 @@ main()
         assert (child.returncode, b"Traceback" in err) in ((130, False), (0, False)), err
 
 
+@pytest.mark.slow
 def test_help_costs_no_network_library() -> None:
     """Help comes without loading aiohttp, and tells the exit codes and every command."""
     code = "import sys; from workorder_async.cli.app import run; run(['--help']); print('aiohttp' in sys.modules)"
@@ -756,7 +757,7 @@ def test_a_hint_is_at_the_cause(error: ApiError, advice: str) -> None:
     assert ("doctor" in failures.sentence(error)) is ("doctor" in advice)
 
 
-@pytest.mark.parametrize("width", ["0", "1", "2", "3", "7", "-1", "100000", "wide"])
+@pytest.mark.parametrize("width", slow_after(2, ["0", "wide", "1", "2", "3", "7", "-1", "100000"]))
 @pytest.mark.parametrize(
     "words", slow_after(1, [["--help"], ["close", "-h"], ["sign", "detect", "-h"], ["list", "-h"]])
 )

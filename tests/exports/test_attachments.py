@@ -672,6 +672,7 @@ async def _child(served: Storage, folder: Path, limit: int) -> asyncio.subproces
 class TestDisk:
     """What the disk does not do, and what it keeps."""
 
+    @pytest.mark.slow
     async def test_killed(self, folder: Path) -> None:
         """Killed in the middle, no half of a file has its name, and the next process asks for the rest only."""
         begun = asyncio.Event()
@@ -696,6 +697,7 @@ class TestDisk:
             assert served.ranges() == ["", "bytes=1000-"]
         assert files(folder) == {"a": CONTENT, "b": CONTENT}
 
+    @pytest.mark.slow
     async def test_full(self, folder: Path) -> None:
         """A disk that takes no more ends it at once with `ExportError`, and no half of a file has its name."""
         begun = asyncio.Event()

@@ -125,6 +125,7 @@ async def test_timeout_while_nobody_reads(tmp_path: Path) -> None:
                 os.close(reader)
 
 
+@pytest.mark.slow
 async def test_error_of_the_user(tmp_path: Path) -> None:
     """What `on_progress` raises is passed on; the same call without it goes on."""
     target = tmp_path / "t.xlsx"

@@ -62,7 +62,7 @@ async def test_a_disk_that_does_not_keep(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("what", slow_after(1, ["copied", "removed", "begun anew"]))
-@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".sqlite"])
+@pytest.mark.parametrize("suffix", slow_after(1, [".parquet", ".csv", ".sqlite"]))
 async def test_removed_or_replaced_meanwhile(
     suffix: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

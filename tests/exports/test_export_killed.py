@@ -86,6 +86,7 @@ async def begun(sandbox: Sandbox, target: Path, parts: int = 2, **options: Any) 
 
 
 @pytest.mark.parametrize("suffix", slow_after(1, SUFFIXES))
+@pytest.mark.slow
 async def test_goes_on_after_its_parts(suffix: str, tmp_path: Path) -> None:
     """What is durable is not read again, and told: rows, and what is left of the list."""
     target = tmp_path / f"t{suffix}"

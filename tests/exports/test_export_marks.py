@@ -81,7 +81,7 @@ async def chain(
 
 
 @pytest.mark.parametrize("moment", slow_after(1, ["before", "after"]))
-@pytest.mark.parametrize("suffix", slow_after(2, SUFFIXES))
+@pytest.mark.parametrize("suffix", slow_after(1, SUFFIXES))
 async def test_after_every_part(
     suffix: str, moment: Literal["before", "after"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +203,7 @@ HABITS = {
 @pytest.mark.parametrize(
     ("name", "seconds"),
     slow_after(
-        3,
+        1,
         [
             *((name, 5.0) for name in HABITS),
             ("half", 1.0),

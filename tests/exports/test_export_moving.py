@@ -35,6 +35,7 @@ async def test_five_percent(status: TicketStatus | None, seed: int, tmp_path: Pa
     assert report.exact, report.reason
 
 
+@pytest.mark.slow
 async def test_closed_alone_is_exact(tmp_path: Path) -> None:
     """Without a filter that people can change, what is closed and reopened meanwhile leaves the result exact."""
     async with Sandbox(tickets=TICKETS) as sandbox, sandbox.client() as client:

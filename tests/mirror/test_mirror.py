@@ -48,6 +48,7 @@ async def cut_short(client: WorkorderClient, path: Path, **options: Any) -> None
 
 
 @virtual_time
+@pytest.mark.slow
 async def test_a_database_that_keeps_up(tmp_path: Path) -> None:
     """It equals the platform after each run, and says what changed; a second run finds nothing."""
     path = tmp_path / "tickets.db"
@@ -329,6 +330,7 @@ async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dated_ahead", slow_after(1, [True, False]))
 @virtual_time
+@pytest.mark.slow
 async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -> None:
     """Closed tickets that are new are found where new ones are, though a ticket is dated a year ahead: no search."""
     path, clock = tmp_path / "tickets.db", running_loop().wall_clock

@@ -189,6 +189,7 @@ async def test_a_platform_that_is_away(tmp_path: Path, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("total_cap", slow_after(1, [None, 1000]))
 @virtual_time
+@pytest.mark.slow
 async def test_quiet_looks(tmp_path: Path, total_cap: int | None) -> None:
     """A look that finds nothing new asks five times at the most; what leaves the totals alike comes with the tenth."""
     async with (

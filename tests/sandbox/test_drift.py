@@ -272,6 +272,7 @@ def _costs(store: Any, drifting: Any, drift: Drift) -> Iterator[float]:
         yield time.perf_counter() - began
 
 
+@pytest.mark.slow
 async def test_ten_closings_are_cheap() -> None:
     """Among 10,000 tickets ten closings take less than 10 ms (a millisecond or so, on a machine that is not busy)."""
     async with Sandbox(10_000) as sandbox:

@@ -332,6 +332,7 @@ async def test_it_strikes_the_requests_it_says(options: dict[str, Any], struck: 
         assert wire.sandbox.requests["get_ticket"] == 10
 
 
+@pytest.mark.slow
 async def test_chance_is_the_seeds() -> None:
     """The same seed strikes the same requests, another one others, about as many as the share says."""
     records = []

@@ -208,6 +208,7 @@ async def test_a_form_of_aiohttps_own_is_understood() -> None:
     assert attachment.items() >= {"file_name": "追踪 1.txt", "file_size": 5, "file_type": "text/plain"}.items()
 
 
+@pytest.mark.slow
 async def test_invented_tickets_have_files_that_can_be_fetched() -> None:
     """One ticket in ten has one or two; each URL gives the content of its ticket, of the size and type that it says."""
     counts = dict.fromkeys(range(3), 0)

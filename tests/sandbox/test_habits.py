@@ -109,6 +109,7 @@ async def test_an_upload_answered_before(tmp_path: Path) -> None:
         assert [file.read_text() for file in folder.iterdir()] == ["a"]
 
 
+@pytest.mark.slow
 async def test_people_leave_nothing_half_done() -> None:
     """A suspended ticket that a person closes is suspended no more; one that is open again is so for its line, too."""
     async with Sandbox(300) as sandbox, sandbox.client() as client:

@@ -132,6 +132,7 @@ async def test_from_a_loop_that_the_program_needs(tmp_path: Path) -> None:
     assert isinstance(sandbox.applied[0], Applied)
 
 
+@pytest.mark.slow
 def test_a_moment_that_never_comes(tmp_path: Path) -> None:
     """A program that ends before it fails the test, and what it said is shown."""
     with SandboxThread(10) as sandbox:

@@ -130,6 +130,7 @@ def in_mode(mode: str, folder: Path, *words: str, path: str = ROOT, autoload: bo
     return run_project(folder, source, *words, plugins=[] if autoload else [KIT, plugin], ini=ini, path=path, **env)
 
 
+@pytest.mark.slow
 def test_plain_tests(tmp_path: Path) -> None:
     """With pytest alone: a client for `asyncio.run`, the environment, and a new sandbox for each test."""
     ran = run_project(tmp_path, PLAIN, plugins=[KIT])

@@ -60,6 +60,7 @@ async def test_plain_paging_misses() -> None:
 
 @pytest.mark.parametrize("pick", slow_after(1, ["random", "newest", "oldest"]))
 @pytest.mark.parametrize("concurrency", slow_after(1, [1, 8, 32]))
+@pytest.mark.slow
 async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
     """Of a list that loses ten tickets per read, every one that stayed comes once, and the walk is exact."""
     async with Sandbox(tickets=15_000) as sandbox, sandbox.client() as client:

@@ -332,6 +332,7 @@ def _requests_in_flight() -> int:
     return sum("Walk._work" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
+@pytest.mark.slow
 async def test_deep_pages_are_refused() -> None:
     """Hints that are refused are done without."""
     async with Sandbox(tickets=3000, page_depth=300) as sandbox, sandbox.client() as client, client.walk() as walk:

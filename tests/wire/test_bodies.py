@@ -440,6 +440,7 @@ async def test_signature_covers_the_bytes_sent(placeholder: str, tmp_path: Path)
     assert f"Content-Length: {len(body)}".encode() in head
 
 
+@pytest.mark.slow
 async def test_large_file_in_flat_memory(tmp_path: Path) -> None:
     """A file much larger than a piece goes through without being held."""
     path = tmp_path / "large.bin"

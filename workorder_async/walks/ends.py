@@ -148,7 +148,7 @@ class Witness(Job):
         The total of the list and that of its ranges are asked for twice each. The order is such that an even movement,
         or a replica that is behind every second time, adds as much to both. If they differ, all four are asked again.
         """
-        state, whole, ranged = self._state, list[int](), list[int]()
+        whole, ranged = list[int](), list[int]()
         for _ in range(_ROUNDS):
             whole, ranged = [], []
             for ask in (_WHOLE, _RANGED, _RANGED, _WHOLE):

@@ -144,6 +144,7 @@ FIELDS = [[], ["--fields", "title,id"], ["--fields", "id,title"], ["--fields", "
 
 
 @pytest.mark.parametrize("fields", slow_after(1, FIELDS))
+@pytest.mark.slow
 def test_a_title_is_no_column(
     workorder: Workorder, sandbox: Sandbox, new_titled: Callable[[str], int], stdin: Stdin, fields: list[str]
 ) -> None:

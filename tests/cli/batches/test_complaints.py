@@ -22,6 +22,7 @@ def test_one_is_said_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5000])
+@pytest.mark.slow
 def test_equal_ones_are_said_once(count: int) -> None:
     """Whatever the request ids and attempts: the first tickets, how many more, and the sentence of the first."""
     said = lines(*((id, NoAnswerError("gone", attempts=id, request_id=f"r-{id}")) for id in range(1, count + 1)))

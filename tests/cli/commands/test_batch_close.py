@@ -20,6 +20,7 @@ from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox
 
 
+@pytest.mark.slow
 def test_close_closes_many(
     workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_file_that_is_not_there_is_not_copied(workorder: Workorder, monkeypatc
     assert complaints == ["workorder: the list could not be walked to its end: ConfigError: no"]
 
 
+@pytest.mark.slow
 async def test_a_walk_that_misses_tickets_is_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
     """A walk over a list that moves lacks nothing; if it went page by page, that would be told, and be a complaint."""
     async with Sandbox(5000) as sandbox, sandbox.client() as client:

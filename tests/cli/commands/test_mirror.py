@@ -82,6 +82,7 @@ def test_another_list(workorder: Workorder, database: Path) -> None:
     assert "goes on from there" not in ran.err
 
 
+@pytest.mark.slow
 def test_too_many_are_absent(workorder: Workorder, sandbox: Sandbox, database: Path) -> None:
     """Exit code 1 says that somebody has to look; --accept-gone goes on."""
     with closing(sqlite3.connect(database)) as changed, changed:

@@ -124,6 +124,7 @@ def test_what_cannot_go_wrong_so_is_named(workorder: Workorder, words: list[str]
     assert said in ran.err
 
 
+@pytest.mark.slow
 async def test_faults_drift_and_a_rate(tmp_path: Path) -> None:
     """They are the sandbox's own: what they say happens."""
     words = ["--fault", "503:1.0,operation=list_tickets,times=1,retry_after=7", "--drift", "delete=1, status=pending"]
