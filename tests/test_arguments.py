@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from attrs import field, frozen
 
+from tests.support.rows import each
 from workorder_async import arguments
 from workorder_async.errors import ConfigError
 
@@ -29,7 +30,7 @@ def _raise_or_skip(name: str, value: object) -> object:
     return arguments.one_of(name, value, ("raise", "skip"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "value"),
     [
         (arguments.whole, 1),
@@ -55,7 +56,7 @@ def test_taken(check: Callable[[str, object], object], value: object) -> None:
     assert check("x", value) is value
 
 
-@pytest.mark.parametrize(
+@each(
     ("check", "value", "said"),
     [
         (arguments.whole, 0, f"is 0; it must be {WHOLE}"),

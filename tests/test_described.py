@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async.described import describe, fields_said
 from workorder_async.document import TicketQuery, TicketStatus
 
@@ -27,7 +28,7 @@ def plain(text: str) -> str:
     return " ".join(re.sub(r"^ \| ?", "", text, flags=re.MULTILINE).split())
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@each("kind", CLASSES)
 def test_help_says_all(kind: type) -> None:
     """Every sentence under a field or member stands in `help()`, after the class's own."""
     source = Path(inspect.getsourcefile(kind) or "").read_text("utf-8")

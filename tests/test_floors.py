@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 
 import workorder_async
+from tests.support.rows import each
 
 ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
@@ -142,7 +143,7 @@ def test_rules_are_pure() -> None:
     assert impure == {module: {"asyncio"} for module in THAT_WAITS}
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "found"),
     [
         ("import os, workorder_async.errors", {"workorder_async.errors"}),
@@ -177,7 +178,7 @@ def test_imports_of_a_neighbour() -> None:
         assert set(imports(importer, source, is_package)) == {"workorder_async.document.enums"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("importer", "imported", "why"),
     [
         ("client", "wire.session", None),

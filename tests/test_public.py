@@ -13,6 +13,7 @@ from pkgutil import resolve_name
 import pytest
 
 import workorder_async
+from tests.support.rows import each
 
 PACKAGE = Path(str(workorder_async.__file__)).parent
 SOURCE = (PACKAGE / "__init__.py").read_text("utf-8")
@@ -47,7 +48,7 @@ def test_all_is_what_is_imported() -> None:
     assert sorted(ALL, key=lambda name: (not name.isupper(), name)) == ALL
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_every_name_is_there(name: str) -> None:
     """Each exported name can be had, and is shown."""
     assert getattr(workorder_async, name) is getattr(workorder_async, name)

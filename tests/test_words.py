@@ -10,6 +10,7 @@ import pytest
 
 import workorder_async
 from tests.support.mutations import creation
+from tests.support.rows import each
 from workorder_async import (
     ApiError,
     CloseTicket,
@@ -69,8 +70,8 @@ def check(text: str, language: Language) -> None:
     assert not re.search(r"s3cret|pa55|密语|http|://|Sign|/srv|html|java|Error\b|None|_", text)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("kind", ERRORS)
+@each("language", LANGUAGES)
+@each("kind", ERRORS)
 def test_every_error_has_words(kind: type[WorkorderError], language: Language) -> None:
     """Each error class has words of its own, with nothing of its message, and says whether anything was changed."""
     for operation in ("", "close_ticket", "list_tickets", INTERNALS):
@@ -92,8 +93,8 @@ def test_no_two_errors_have_the_same_words() -> None:
         assert len(set(happened)) == len(happened)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("state", State)
+@each("language", LANGUAGES)
+@each("state", State)
 def test_every_state_has_words(state: State, language: Language) -> None:
     """Each state of an outcome has words, whatever its error is; the state decides what is said of changes."""
     changed = {State.DONE: CHANGED, State.UNKNOWN: PERHAPS}.get(state, NOTHING)[language]
@@ -155,7 +156,7 @@ def test_a_new_ticket_is_named_once_it_is_known() -> None:
     assert explain(OutcomeUnknownError("x", mutation=creation()), "en").startswith("Creating the ticket: ")
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "said"),
     [
         (NoAnswerError("x", operation="get_ticket"), NOTHING),

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from attrs import evolve
 
+from tests.support.rows import each
 from workorder_async.batches.journal_file import Entry, JournalFile, Standing
 from workorder_async.document import JSON
 from workorder_async.signing.clock import Ahead
@@ -84,7 +85,7 @@ def test_the_table_is_read() -> None:
     assert len(squares()) == len(EVENTS) * len(Standing) == len(EVENTS) * len(WAYS)
 
 
-@pytest.mark.parametrize(("event", "before", "after"), [square for square in squares() if square[2] != "-"])
+@each(("event", "before", "after"), [square for square in squares() if square[2] != "-"])
 def test_a_square(event: str, before: str, after: str) -> None:
     """Whatever way led to a standing, the event leads to the next one, or is refused."""
     for way in WAYS[before]:

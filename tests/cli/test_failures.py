@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.cli_words import LIBRARY_WORDS
+from tests.support.rows import each
 from workorder_async.cli.failures import sentence
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports import InexactExportError
@@ -12,7 +13,7 @@ def _error(problem: str, argument: str = "", mend: str = "") -> ConfigError:
     return ConfigError(problem, argument=argument, mend=mend)
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "told"),
     [
         (_error("is 0", "CloseTicket.closer_id"), "--closer-id is 0"),

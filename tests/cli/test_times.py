@@ -7,6 +7,7 @@ from time import time as now
 import pytest
 
 from tests.support.cli_runs import runner
+from tests.support.rows import each
 from workorder_async import CHINA_STANDARD_TIME
 from workorder_async.cli.times import Age, Time
 from workorder_async.errors import ConfigError
@@ -28,7 +29,7 @@ def _in_china(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=CHINA_STANDARD_TIME).timestamp())
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "first", "last"),
     [
         *((day, "2026-11-01", "2026-11-01T23:59:59") for day in ("2026-11-01", "2026/11/1", "20261101", "2026-11-1")),
@@ -54,7 +55,7 @@ def test_a_time_is_all_that_was_written(written: str, first: str, last: str) -> 
     assert (time.first(), time.last()) == (_in_china(first), _in_china(last))
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "days"),
     [
         *((word, 0) for word in ("today", "今天", "Today", "0d")),
@@ -78,7 +79,7 @@ def test_days_are_counted_from_today_in_china(written: str, days: int) -> None:
     assert (f"{first:%T}", f"{last:%T}", first.date()) == ("00:00:00", "23:59:59", last.date())
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         *("", " ", "x", "tomorrow", "-1d", "d", "7x", "7dd", "ago", "12345d", "11/1/2026", "1/2", "2026-13", "2026-0"),
@@ -109,7 +110,7 @@ _NO_SECONDS = (
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("digits", "mend"),
     [
         *((digits, "is read as seconds since 1970, and is no time of a ticket; write ") for digits in _NO_SECONDS),

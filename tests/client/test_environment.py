@@ -10,6 +10,7 @@ from aioresponses import aioresponses
 
 from tests.support.clients import BASE_URL, make_client
 from tests.support.raw_server import http, serving
+from tests.support.rows import each
 from tests.support.samples import BASE, ENVIRONMENT
 from workorder_async import (
     ApiError,
@@ -27,7 +28,7 @@ from workorder_async.blocking import WorkorderClient as BlockingClient
 from workorder_async.sandbox import Sandbox
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "words"),
     [
         ("", "must be http:// or https:// and a host"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.clients import BASE_URL, make_client
+from tests.support.rows import each
 from tests.support.samples import ENVIRONMENT
 from workorder_async import (
     ApiError,
@@ -123,7 +124,7 @@ async def test_from_env_takes_them_all() -> None:
             assert client._session.options["deadline"] == 7.5
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "words"),
     [
         ({"signer": "md5:{secret}"}, "signer must have a sign method"),

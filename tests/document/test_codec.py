@@ -10,6 +10,7 @@ import pytest
 from cattrs import Converter
 from hypothesis import given, strategies as st
 
+from tests.support.rows import each
 from tests.support.slow import slow_after
 from workorder_async.document import (
     JSON,
@@ -175,7 +176,7 @@ def test_detail_field_by_field() -> None:
     )
 
 
-@pytest.mark.parametrize("model", MODELS)
+@each("model", MODELS)
 def test_missing_and_null_are_defaults(model: type) -> None:
     """A field that is missing, or null, has its default unless it must be there; one that is unknown is ignored."""
     required: dict[str, Any] = {"id": 1} if model in (TicketSummary, Ticket, TicketDetail) else {}
@@ -292,7 +293,7 @@ MISFITS: list[tuple[type, JSON, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("model", "data", "path", "got"), MISFITS)
+@each(("model", "data", "path", "got"), MISFITS)
 def test_misfit(model: type, data: JSON, path: str, got: str) -> None:
     """A value of the wrong kind is a DecodeError with its path, what was expected, what came, and the request."""
     with pytest.raises(DecodeError) as caught:
@@ -311,7 +312,7 @@ ROW_MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "path"), ROW_MISFITS)
+@each(("data", "path"), ROW_MISFITS)
 def test_rows_that_do_not_fit(data: JSON, path: str) -> None:
     """A walk's first look at a page finds what would hinder it, and says so just as well."""
     with pytest.raises(DecodeError) as caught:

@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
+from tests.support.rows import each
 from workorder_async.document import (
     JSON,
     Attachment,
@@ -120,13 +121,13 @@ NO_NUMBERS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "number"), NUMBERS)
+@each(("value", "number"), NUMBERS)
 def test_number(value: JSON, number: int) -> None:
     """A whole number is read from each of its spellings; none at all is the default."""
     assert repr(codec.decode(TicketSummary, answer({"id": 1, "handler": value})).handler) == repr(number)
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=short)
+@each("value", NO_NUMBERS)
 def test_no_number(value: JSON) -> None:
     """What is no whole number, or may be another one than was written, is refused with its path."""
     with pytest.raises(DecodeError) as caught:
@@ -158,15 +159,15 @@ BOOLEANS: list[tuple[JSON, bool]] = [
 BOOLEAN_FIELDS = [(TicketSummary, "need_process"), (TicketDetail, "is_solved"), (Tag, "is_enabled")]
 
 
-@pytest.mark.parametrize(("model", "name"), [*BOOLEAN_FIELDS, (TicketFormField, "is_required")])
-@pytest.mark.parametrize(("value", "meaning"), BOOLEANS)
+@each(("model", "name"), [*BOOLEAN_FIELDS, (TicketFormField, "is_required")])
+@each(("value", "meaning"), BOOLEANS)
 def test_boolean(model: type, name: str, value: JSON, meaning: bool) -> None:
     """A boolean is read from true and false, 1 and 0, and the words for yes and no, in any case."""
     assert getattr(codec.decode(model, answer({"id": 1, name: value})), name) is meaning
 
 
-@pytest.mark.parametrize(("model", "name"), BOOLEAN_FIELDS)
-@pytest.mark.parametrize("value", [2, -1, 0.5, "2", "on", "x", [], {}, [True], float("nan")])
+@each(("model", "name"), BOOLEAN_FIELDS)
+@each("value", [2, -1, 0.5, "2", "on", "x", [], {}, [True], float("nan")])
 def test_no_boolean(model: type, name: str, value: JSON) -> None:
     """What is neither yes nor no is refused."""
     for rest in (full(model), {"id": 1}):
@@ -205,7 +206,7 @@ TIME_FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(("model", "name"), TIME_FIELDS)
+@each(("model", "name"), TIME_FIELDS)
 def test_time(model: type, name: str) -> None:
     """Each time of each model is read from seconds, milliseconds and date-times; without a zone it is China's."""
     for rest in (full(model), {"id": 1}):
@@ -214,7 +215,7 @@ def test_time(model: type, name: str) -> None:
         assert set(map(type, read.values())) == {int}
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         *(
@@ -232,9 +233,8 @@ def test_time(model: type, name: str) -> None:
         *(-(10**18), str(-(10**18)), -(2**63), -62135625601, -62135625601.0, "0001-01-01 00:00:00+14:00"),
         *(2**63 - 1, str(2**63 - 1), AT * 1_000_000, float("nan"), float("inf"), 1e300, "9" * 30, [10**30, 1, 1]),
     ],
-    ids=short,
 )
-@pytest.mark.parametrize(("model", "name"), [(TicketSummary, "created_time"), (TicketDetail, "closed_time")])
+@each(("model", "name"), [(TicketSummary, "created_time"), (TicketDetail, "closed_time")])
 def test_no_time(model: type, name: str, value: JSON) -> None:
     """What is no date of the calendar, or could be several, is refused with its path."""
     with pytest.raises(DecodeError) as caught:
@@ -254,7 +254,7 @@ def test_every_time(seconds: int) -> None:
         assert codec.decode(Ticket, answer({"id": 1, "solved_time": written})).solved_time == seconds
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "status"),
     [
         *(
@@ -301,8 +301,8 @@ TEXTS: list[tuple[JSON, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "text"), TEXTS)
-@pytest.mark.parametrize("name", ["customer_user_id", "title", "tags", "form_values"])
+@each(("value", "text"), TEXTS)
+@each("name", ["customer_user_id", "title", "tags", "form_values"])
 def test_text(name: str, value: JSON, text: str) -> None:
     """A text is what came, written out where it was no text: nothing is lost."""
     assert getattr(codec.decode(TicketSummary, answer({"id": 1, name: value})), name) == text
@@ -360,7 +360,7 @@ DETAILS: list[tuple[str, JSON, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "held"), DETAILS)
+@each(("name", "value", "held"), DETAILS)
 def test_detail(name: str, value: JSON, held: object) -> None:
     """A detail's lists and its object may come as JSON in a text, as one object, or as nothing."""
     assert getattr(codec.decode(TicketDetail, answer({"id": "35", name: value})), name) == held
@@ -392,9 +392,7 @@ NO_DETAILS: list[tuple[str, JSON, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "place"), NO_DETAILS, ids=[f"{name}{n}" for n, (name, *_) in enumerate(NO_DETAILS)]
-)
+@each(("name", "value", "place"), NO_DETAILS)
 def test_no_detail(name: str, value: JSON, place: str) -> None:
     """What has no plain meaning in a detail is refused with its path; depth is no more than one more misfit."""
     with pytest.raises(DecodeError) as caught:
@@ -448,8 +446,8 @@ def test_id(id: JSON) -> None:
     assert repr(codec.decode_created(answer({"id": id}))) == "1473"
 
 
-@pytest.mark.parametrize("id", [0, -5, "0", "-5", 0.0, -(2**63)])
-@pytest.mark.parametrize("row", [{}, plain(1)], ids=["alone", "in full"])
+@each("id", [0, -5, "0", "-5", 0.0, -(2**63)])
+@each("row", [{}, plain(1)])
 def test_no_id(id: JSON, row: dict[str, JSON]) -> None:
     """What cannot be sent as an id is none where it comes, and costs its row."""
     skipped: list[SkippedRow] = []
@@ -473,7 +471,7 @@ def test_no_total(total: JSON) -> None:
         codec.read_rows(answer({"pagination": {"page_size": 100, "total": total}, "tickets": []}))
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "got"),
     [
         *((value, "a number that is too large") for value in (1e30, -1e30, "1e30", "9" * 19, 2**63, float("inf"))),
@@ -481,7 +479,6 @@ def test_no_total(total: JSON) -> None:
         *((value, "no JSON") for value in (Unread("NaN"), Unread("x\x01"))),
         (float("nan"), "NaN"),
     ],
-    ids=short,
 )
 def test_what_came_instead(value: JSON, got: str) -> None:
     """A number that is too large is not called a fraction, nor a fraction a time."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.rows import each
 from workorder_async.document import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 
@@ -142,7 +143,7 @@ def test_other_tables() -> None:
         assert len({one, other}) == 2
 
 
-@pytest.mark.parametrize("member", [*MEMBERS, TicketStatus(9), TicketStatus(SHELVED), Priority(0)], ids=repr)
+@each("member", [*MEMBERS, TicketStatus(9), TicketStatus(SHELVED), Priority(0)])
 def test_equal_to_its_code(member: OpenEnum) -> None:
     """A member equals its code or unknown name from both sides, hashes alike, and is found by it; copies do as well."""
     for one in (member, pickle.loads(pickle.dumps(member)), copy.deepcopy(member)):
@@ -172,9 +173,7 @@ def test_match_by_code() -> None:
             pytest.fail("neither")
 
 
-@pytest.mark.parametrize(
-    "member", [*MEMBERS, TicketStatus(9), TicketStatus(SHELVED), Priority(0), AssignStatus(NOTHING)], ids=repr
-)
+@each("member", [*MEMBERS, TicketStatus(9), TicketStatus(SHELVED), Priority(0), AssignStatus(NOTHING)])
 def test_round_trip(member: OpenEnum) -> None:
     """A member survives pickling and copying: a known one as itself, an unknown one as its equal, labels and all."""
     twins = [pickle.loads(pickle.dumps(member, protocol)) for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async.document.envelope import Answer, open_envelope, parse_json
 from workorder_async.errors import (
     ApiError,
@@ -21,7 +22,7 @@ def test_success() -> None:
     assert open_envelope(200, b'{"data":{},"errmsg":"","errno":10000,"request_id":""}', {}) == Answer({}, "")
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 599])
+@each("status", [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 599])
 def test_success_with_a_status_of_failure(status: int) -> None:
     """The status is judged before the errno: a success that comes with a failure's status is none, nor a refusal."""
     with pytest.raises(ResponseError, match=f"HTTP {status} with errno 10000") as caught:
@@ -49,7 +50,7 @@ def test_failure() -> None:
     assert (caught.value.errno, caught.value.request_id, caught.value.status) == (23000, "r", 200)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "body", "words"),
     [
         (200, b"", "HTTP 200 with an empty body"),

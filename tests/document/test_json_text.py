@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.rows import each
 from workorder_async.document.json_text import Unread, is_sound, loads, parse_slowly
 
 VALUES = st.recursive(
@@ -35,7 +36,7 @@ def test_odd_ones(body: bytes) -> None:
     assert parse_slowly(body) == json.loads(body)
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         *(b"", b"{", b'{"a"', b'{"a":', b'{"a":1', b'{"a" 1}', b"[1", b"[1,]", b'{"a":1,}', b"[1 2]", b"[1}", b"{1:2}"),

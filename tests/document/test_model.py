@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.support.export_rows import cells, full_ticket, hostile_tickets, tickets
+from tests.support.rows import each
 from tests.support.samples import CLOSE
 from tests.support.slow import slow_after
 from workorder_async.document import (
@@ -197,7 +198,7 @@ MISFITS: list[tuple[type[Model], Any, type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("model", "value", "kind", "words"), MISFITS)
+@each(("model", "value", "kind", "words"), MISFITS)
 def test_what_does_not_fit(model: type[Model], value: Any, kind: type[Exception], words: str) -> None:
     """What does not fit is refused in words that name the place."""
     with pytest.raises(kind, match=words):

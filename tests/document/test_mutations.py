@@ -6,6 +6,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.rows import each
 from workorder_async.document import (
     Attachment,
     CloseTicket,
@@ -101,7 +102,7 @@ def test_values_are_kept(kind: type, name: str) -> None:
         assert getattr(make(kind), name) == (() if name in LISTS else None)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in REQUIRED for name in REQUIRED[kind]])
+@each(("kind", "name"), [(kind, name) for kind in REQUIRED for name in REQUIRED[kind]])
 def test_required(kind: type, name: str) -> None:
     """A mutation that lacks what the platform requires cannot be made."""
     with pytest.raises(TypeError, match=f"'{name}'"):
@@ -230,7 +231,7 @@ REFUSED: dict[type, dict[str, list[tuple[Any, str]]]] = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "field", "value", "why"),
     [
         pytest.param(kind, field, value, why, id=f"{kind.__name__}.{field} {why}")

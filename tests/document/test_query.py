@@ -7,6 +7,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.rows import each
 from workorder_async.document import PageRequest, TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 
@@ -77,7 +78,7 @@ SUBTYPES = ("sub_type", "second_subtype")
 IDS = ("creator_id", *SUBTYPES)
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "value", "why"),
     [
         *((name, datetime(2021, 9, 27, 8), "is a datetime without a zone") for name in CLOCKS),
@@ -132,8 +133,8 @@ def test_start_after_end() -> None:
     assert TicketQuery(created_start=1, created_end=1).created_end == 1
 
 
-@pytest.mark.parametrize("field", ["page", "page_size"])
-@pytest.mark.parametrize(
+@each("field", ["page", "page_size"])
+@each(
     ("value", "why"),
     [
         (0, "is 0; it must be from 1 to 2147483647"),

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
+from tests.support.rows import each
 from workorder_async.document import (
     AssignStatus,
     Attachment,
@@ -285,7 +286,7 @@ def test_form_values_that_are_not_json(text: str) -> None:
     assert row.form_values == text
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "name"),
     [(value, field.name) for value in (Attachment(), CustomerInfo()) for field in attrs.fields(type(value))],
 )

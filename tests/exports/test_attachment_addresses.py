@@ -11,6 +11,7 @@ from attrs import evolve
 from tests.support.attachment_server import TICKET, Storage, redirect, storage
 from tests.support.mutations import creation
 from tests.support.raw_server import http, serving
+from tests.support.rows import each
 from workorder_async import Attachment, Sandbox, TicketQuery
 from workorder_async.exports import AttachmentCounts, attachments as module, export_tickets
 from workorder_async.exports.attachments import AttachmentFolder
@@ -37,7 +38,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITS", (0.0, 0.0))
 
 
-@pytest.mark.parametrize("address", [*PUBLIC, *PRIVATE, *NEVER])
+@each("address", [*PUBLIC, *PRIVATE, *NEVER])
 def test_every_kind(address: str) -> None:
     """Public addresses may be asked, others by option, and link-local ones never, however they are dressed up."""
     refused = [bool(module._refused(address, private=private)) for private in (False, True)]

@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from tests.support.export_rows import cells, full_ticket, hostile_tickets, tickets
+from tests.support.rows import each
 from workorder_async.document import (
     Attachment,
     Tag,
@@ -96,7 +97,7 @@ def test_types_of_cells() -> None:
             assert cell is None or type(cell) is kinds[column.arrow], column.name
 
 
-@pytest.mark.parametrize(
+@each(
     ("seconds", "text"),
     [
         (1_636_600_271, "2021-11-11T11:11:11+08:00"),

@@ -3,9 +3,8 @@
 import csv
 import io
 
-import pytest
-
 from tests.support.export_rows import full_ticket
+from tests.support.rows import each
 from workorder_async.document import TicketStatus, TicketSummary
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.csv_lines import CsvLines
@@ -54,7 +53,7 @@ _BLANKS = (
 _OTHERS = ("|", "%", ";", ",", "`", "\u0338", "\ue000")
 
 
-@pytest.mark.parametrize("start", [*_SIGNS, *_WIDE, *_BLANKS, *_OTHERS])
+@each("start", [*_SIGNS, *_WIDE, *_BLANKS, *_OTHERS])
 def test_formulas(start: str) -> None:
     """A text gets an apostrophe if it begins with what is not known to be plain; numbers below 0 stay numbers."""
     ticket = TicketSummary(id=1, title=f"{start}1", creator_name=f"{start}x", tags=f"x{start}", handler=-7)
@@ -67,7 +66,7 @@ def test_formulas(start: str) -> None:
         assert sink.changes == TextChanges(defused=2 if defuse else 0)
 
 
-@pytest.mark.parametrize("start", [*"aÉß工의あع۱7①【「《（([{<#_*./\\!?！？…'\"“‘", "😀", "🔥", "℃", "\ud83d"])
+@each("start", [*"aÉß工의あع۱7①【「《（([{<#_*./\\!?！？…'\"“‘", "😀", "🔥", "℃", "\ud83d"])
 def test_plain_texts(start: str) -> None:
     """What people begin a text with stays as it is."""
     sink = CsvLines(TICKET_COLUMNS)

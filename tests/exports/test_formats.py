@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
+from tests.support.rows import each
 from tests.support.slow import slow_after
 from workorder_async import ConfigError
 from workorder_async.document import TicketDetail
@@ -18,7 +19,7 @@ from workorder_async.exports.sink import TextChanges
 from workorder_async.extras import install_line
 
 
-@pytest.mark.parametrize(
+@each(
     ("target", "format", "name"),
     [
         ("a.jsonl", None, "jsonl"),

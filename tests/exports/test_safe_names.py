@@ -6,10 +6,11 @@ from pathlib import Path, PureWindowsPath
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.rows import each
 from workorder_async.exports.attachments import LONGEST, distinct_names, safe_name
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "safe"),
     [
         ("trace.png", "trace.png"),

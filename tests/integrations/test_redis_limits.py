@@ -18,6 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.observed import failing_log
+from tests.support.rows import each
 from tests.support.valkey import Valkey
 from workorder_async import ConfigError, NotSentError, TurnTimeoutError
 from workorder_async.extras import install_line
@@ -513,7 +514,7 @@ def test_one_event_loop() -> None:
         asyncio.run(use())
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "said"),
     [
         (lambda: RedisLimits(NOBODY, rate=0), "rate is 0; it must be a number above 0"),

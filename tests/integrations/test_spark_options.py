@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.engines import SandboxThread
+from tests.support.rows import each
 from tests.support.slow import slow_after
 from workorder_async import ConfigError, TicketQuery, TicketStatus, TicketType
 from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches
@@ -66,7 +67,7 @@ def test_every_option() -> None:
     assert pickle.loads(pickle.dumps(read)) == read
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "words"),
     [
         ({"tasks": "four"}, "option tasks is 'four'; it must be a whole number"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import each
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
@@ -23,7 +24,7 @@ async def ids(wire: Wire, status: int = 1) -> list[int]:
     return wire.sandbox._store.ids(status)
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "named"),
     [
         ({}, "changes nothing"),

@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
+from tests.support.rows import each
 from tests.support.sandbox_faults import COMMENT, comment, commenting, content_length, noted_struck, noted_waits
 from tests.support.sandbox_files import FORM_TYPE, form
 from tests.support.sandbox_wire import Answer, Clock, Wire, ticket_request, wired
@@ -74,7 +75,7 @@ async def heard(wire: Wire, kind: Kind, asking: Coroutine[Any, Any, Answer]) -> 
     return None
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "arguments", "named"),
     [
         ("crash", {}, r"Fault\.kind.*refuse"),

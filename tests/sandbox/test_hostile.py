@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import each
 from tests.support.sandbox_faults import comment
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
 from workorder_async.errors import ConfigError
@@ -118,7 +119,7 @@ async def test_two_backends_tell_two_times() -> None:
         assert {one.time for one in wire.sandbox.applied} == {clock.now}
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "named"),
     [
         ({"date_offset": "1"}, "date_offset"),

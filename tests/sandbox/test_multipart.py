@@ -1,5 +1,6 @@
 import pytest
 
+from tests.support.rows import each
 from workorder_async.sandbox import files
 from workorder_async.sandbox.errnos import Refused
 from workorder_async.sandbox.files import FilePart, Pieces, find_file
@@ -43,7 +44,7 @@ def test_the_file_is_found_however_the_reads_fall(monkeypatch: pytest.MonkeyPatc
     assert (part.file_name, part.file_type, part.end - part.start) == ("a.txt", "text/plain", len(content))
 
 
-@pytest.mark.parametrize(
+@each(
     ("disposition", "name"),
     [
         ('form-data; name="file"; filename="截图 1.png"', "截图 1.png"),
@@ -88,7 +89,7 @@ def test_a_boundary_is_read_in_every_spelling(kind: str) -> None:
     assert read(body_of(b"x"), kind)[1] == b"x"
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "kind", "errno", "said"),
     [
         (b"", "", 90007, "multipart/form-data"),

@@ -19,6 +19,7 @@ import orjson
 import pytest
 from yarl import URL
 
+from tests.support.rows import each
 from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
 from tests.support.signatures import detect
 from tests.support.slow import slow_after
@@ -28,7 +29,7 @@ from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.signing.scheme import SigningInput
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "named"),
     [
         ({"tickets": -1}, "tickets"),

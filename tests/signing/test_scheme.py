@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import workorder_async
+from tests.support.rows import each
 from tests.support.signatures import EACH_DIGEST, LIST, OVER_REQUEST, REQUEST, SECRET, VARIANTS, rows
 from workorder_async.errors import ConfigError
 from workorder_async.signing.scheme import (
@@ -225,7 +226,7 @@ def test_body_in_pieces(body: bytes, cuts: list[int]) -> None:
     assert signer.sign(whole) == signer.sign(split)
 
 
-@pytest.mark.parametrize("name", PLACEHOLDERS)
+@each("name", PLACEHOLDERS)
 def test_signs_body(name: str) -> None:
     """`signs_body` tells whether the body is read, and it is not read otherwise."""
     read = []
@@ -244,7 +245,7 @@ def test_body_is_not_shown() -> None:
     assert "page" not in repr(SigningInput("POST", LIST, body=(b'{"page":1}',)))
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "why"),
     [
         ("", "has no ':'"),

@@ -5,6 +5,7 @@ from unittest.mock import ANY
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async import CloseTicket, CommentTicket, ConfigError, CreateTicket, RejectTicket
 from workorder_async.document.codec import encode
 from workorder_async.mutations.kinds import kind_of
@@ -80,7 +81,7 @@ def test_as_expected(carried: Sequence[CommentTicket], expected: Sequence[Expect
     assert_applied(Carried(*carried), iter(expected))
 
 
-@pytest.mark.parametrize(
+@each(
     ("carried", "expected", "said"),
     [
         (

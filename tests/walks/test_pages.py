@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async import DecodeError, ResponseError, TicketQuery
 from workorder_async.document import JSON
 from workorder_async.document.envelope import Answer
@@ -44,7 +45,7 @@ def test_a_row_that_was_not_asked_for(query: TicketQuery, row: dict[str, Any], w
         read(rows, query)
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "row"),
     [
         (TicketQuery(status="pending"), {"status": "1"}),

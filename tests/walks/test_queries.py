@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.export_rows import read_back
+from tests.support.rows import each
 from workorder_async import Sandbox, TicketQuery
 from workorder_async.exports import InexactExportError, export_tickets
 from workorder_async.walk_report import WalkReport
@@ -16,7 +17,7 @@ from workorder_async.walks.queries import doubts_of, together
 Q = TicketQuery
 
 
-@pytest.mark.parametrize(
+@each(
     ("queries", "name"),
     [
         ([Q(status=1), Q(status=3)], "status"),
@@ -46,7 +47,7 @@ def test_may_pass(queries: list[TicketQuery], name: str) -> None:
         assert doubt.startswith(f"a ticket whose {name} changed") or asked is not queries
 
 
-@pytest.mark.parametrize(
+@each(
     "queries",
     [
         [Q()],

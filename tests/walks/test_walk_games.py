@@ -14,6 +14,7 @@ import pytest
 from attrs import define, field
 
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
+from tests.support.rows import each
 from tests.support.slow import slow_after, slow_but_every
 from tests.support.walk_games import Game, ideal
 from workorder_async import ResponseError, TicketQuery
@@ -544,8 +545,8 @@ BAD_FILTERS = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_FILTERS)
-@pytest.mark.parametrize(("first", "last"), [(4950, 4999), (2000, 2050), (-100, -1)])
+@each("name", BAD_FILTERS)
+@each(("first", "last"), [(4950, 4999), (2000, 2050), (-100, -1)])
 def test_a_range_that_one_answer_shows(name: str, first: int, last: int) -> None:
     """A query with a range of its own that one answer shows whole, or empty: a filter that hides tickets is seen."""
     rows = evenly(Random(7), 5000)

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async.document.endpoints import Safety
 from workorder_async.errors import (
     ApiError,
@@ -33,21 +34,21 @@ NEVER = [
 
 
 @pytest.mark.parametrize("safety", Safety)
-@pytest.mark.parametrize("error", ALWAYS, ids=repr)
+@pytest.mark.parametrize("error", ALWAYS)
 def test_always(error: WorkorderError, safety: Safety) -> None:
     """What was not sent is repeated whatever it was."""
     assert may_repeat(error, safety)
 
 
-@pytest.mark.parametrize("safety", Safety)
-@pytest.mark.parametrize("error", READ_ONLY, ids=str)
+@each("safety", Safety)
+@each("error", READ_ONLY)
 def test_read_only(error: WorkorderError, safety: Safety) -> None:
     """A lost answer, an error of the server and a strange page are repeated for reads, and never for mutations."""
     assert may_repeat(error, safety) == (safety is Safety.READ)
 
 
-@pytest.mark.parametrize("safety", Safety)
-@pytest.mark.parametrize("error", NEVER, ids=repr)
+@each("safety", Safety)
+@each("error", NEVER)
 def test_never(error: WorkorderError, safety: Safety) -> None:
     """What another attempt cannot mend is not repeated."""
     assert not may_repeat(error, safety)

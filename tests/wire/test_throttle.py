@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async.wire.limits import Throttle
 
 
@@ -83,8 +84,8 @@ def calendar(rate: int) -> Callable[[float], bool]:
     return allowed
 
 
-@pytest.mark.parametrize("latency", [0.005, 0.05, 0.2])
-@pytest.mark.parametrize("make", [per_second, lambda rate: bucket(rate, rate), lambda rate: bucket(rate, 10), calendar])
+@each("latency", [0.005, 0.05, 0.2])
+@each("make", [per_second, lambda rate: bucket(rate, rate), lambda rate: bucket(rate, 10), calendar])
 def test_a_true_limit(make: Callable[[int], Callable[[float], bool]], latency: float) -> None:
     """Of what a server allows nine tenths are used, and one answer in twenty at the most is turned away."""
     served, turned_away = play(make(100), workers=64, latency=latency, seconds=30)
