@@ -69,11 +69,6 @@ def full(model: type[Any]) -> dict[str, Any]:
     return {**value, **numbers, **texts}
 
 
-def short(value: object) -> str | None:
-    """Name a row of parameters; None leaves lists and objects, which may be deep, to pytest."""
-    return None if isinstance(value, list | dict) else f"{value!r:.20}"
-
-
 def plain(number: int) -> dict[str, Any]:
     """Return a row as the API document has it."""
     return {
