@@ -112,7 +112,8 @@ async def cut_short(client: WorkorderClient, journal: Path, steps: Steps) -> set
         loop.set_task_factory(cast("Any", steps.make))
         try:
             steps.consumer = asyncio.create_task(run())
-            await asyncio.wait([steps.consumer])
+            # Where a worker alone is cancelled, it ends with an error, which would else be told much later.
+            await asyncio.gather(steps.consumer, return_exceptions=True)
         finally:
             loop.set_task_factory(None)
     return sent

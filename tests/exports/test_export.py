@@ -245,7 +245,7 @@ async def test_strict(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     async with Sandbox(tickets=1500) as sandbox, sandbox.client() as client:
-        sandbox.faults = [Fault("bad_row", after=4, times=1)]
+        sandbox.faults = [Fault("bad_row", after=3, times=1)]
         options = ExportOptions(strict=True, on_bad_row="skip")
         for requests in (1, 0):
             before = sandbox.requests.total()

@@ -19,7 +19,7 @@ from workorder_async.walks.windows import Window
 def asked_in_turn(
     rows: list[Row], slots: int = 1, size: int = 10, **habits: object
 ) -> tuple[list[Ask], WalkRules, list[int]]:
-    """Walk a list, one request after the other; return which rows were asked for, the rules, and what came."""
+    """Walk a list, one request after the other; return what was asked, the rules, and what came."""
     server = ListServer(Random(1), rows, Habits(**habits))  # type: ignore[arg-type]
     rules = WalkRules(Window(TicketQuery()), walk_options(page_size=size, concurrency=slots))
     asked: list[Ask] = []
@@ -28,7 +28,7 @@ def asked_in_turn(
         while (page := rules.take()) is not None:
             came += page.ids
         if (read := rules.next_read()) is not None:
-            asked += [read.ask] * read.ask.for_rows
+            asked.append(read.ask)
             rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
     return asked, rules, came
 

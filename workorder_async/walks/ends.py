@@ -79,17 +79,6 @@ class Opening(Job):
         return max(shown, default=second) > second, min(shown, default=second) < second
 
 
-class Recount(Job):
-    """Asks how many tickets the list has now, beside the first pages.
-
-    Where no range shows some of them, as many may have come right after the first answer; then nothing else tells.
-    """
-
-    def steps(self) -> Steps[None]:
-        """Ask once; the total of the newest answer is kept."""
-        yield [_WHOLE]
-
-
 class Witness(Job):
     """Looks at the list once more at the end, if its answers do not prove that nothing is missing."""
 
@@ -108,7 +97,7 @@ class Witness(Job):
         flaw = ""
         if state.believes_filter and not state.filter.works:
             flaw = yield from self._look_at_filter()
-        is_odd = state.ranges or state.looks or not state.first_total == state.tickets == state.last_total
+        is_odd = state.ranges or state.looks or state.tickets != state.first_total
         if not flaw and state.first_total > 0 and is_odd:
             flaw = yield from self._compare_totals() if is_whole else self._count()
         if flaw:

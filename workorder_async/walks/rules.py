@@ -19,7 +19,7 @@ from typing import Final
 from attrs import evolve
 
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
-from workorder_async.walks.ends import NumberedPages, Opening, Recount, Witness
+from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
 from workorder_async.walks.list_state import ROWS_OF_AN_ORDER, ListState, Mode, RangeFilter, RestartError
 from workorder_async.walks.options import LEAST_ROWS, WalkOptions
@@ -131,8 +131,6 @@ class WalkRules:
             job = NumberedPages(self.state, first)
         self._jobs.append(job)
         job.start()
-        if mode == "sections" and self.state.span == (None, None):
-            self._jobs.insert(self._jobs.index(job) + 1, Recount(self.state))
 
     def _split(self, whole: Range, parts: Sequence[Range]) -> None:
         place = self._jobs.index(whole)
