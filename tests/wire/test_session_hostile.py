@@ -460,11 +460,12 @@ async def test_a_large_page_does_not_hold_up_the_loop() -> None:
     body = orjson.dumps({"errno": 10000, "data": {"pagination": {"total": 100_000}, "tickets": rows}})
     assert 50 << 20 < len(body) < 64 << 20
     async with serving(http(gzip.compress(body, 1), Content_Encoding="gzip")) as wire, make_client(wire.url) as client:
+        began = time.process_time()
         async with Lag() as lag:
             page = await client.list_tickets(page_size=100)
         assert [ticket.id for ticket in page.tickets] == list(range(1, 100_001))
-        # On a quiet machine it is under 0.05 s; on a busy one it is still less than of a page parsed in one piece.
-        assert lag.worst < 0.5
+        # Parsed in one piece, it would be most of that time.
+        assert lag.worst < (time.process_time() - began) / 4
 
 
 async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
