@@ -58,7 +58,12 @@ def test_killed_while_it_closes(spark: Any, new_sandbox: NewSandbox, tmp_path: P
     rows = sandbox.close_rows()
     frame = spark.createDataFrame(rows).repartition(4, "id")
     writer = frame.write.format("workorder").mode("append").option("operation", "close").option("concurrency", 4)
-    with _one_killed(sandbox, lambda: len(sandbox.sandbox.applied) >= 100):
+
+    def have_closed_some() -> bool:
+        lines = [journal.read_bytes().count(b"\n") for journal in tmp_path.glob("*.journal")]
+        return len(lines) >= len(pids_at(sandbox.port)) and min(lines, default=0) > 60
+
+    with _one_killed(sandbox, have_closed_some):
         writer.option("journals", str(tmp_path)).save()
     applied = Counter(one.ticket_id for one in sandbox.sandbox.applied)
     assert applied == {row["id"]: 1 for row in rows}
