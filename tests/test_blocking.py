@@ -47,6 +47,7 @@ from workorder_async.batches.batch import settle_journal
 from workorder_async.blocking import Walk, WorkorderClient
 from workorder_async.client import WorkorderClient as AsyncClient
 from workorder_async.exports import export_tickets
+from workorder_async.loop_thread import LoopThread
 from workorder_async.mirror import mirror_tickets
 from workorder_async.sandbox import Sandbox
 from workorder_async.wire.observing import Event
@@ -463,6 +464,25 @@ def test_a_loop_that_died_is_noticed(sandbox: Sandbox, monkeypatch: pytest.Monke
             client.run(leave)
         with pytest.raises(ConfigError, match="this client is closed"):
             client.ping()
+
+
+def test_nothing_begins_in_a_loop_that_died(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A call that comes while such a loop closes what it has is refused, and leaves no task that never ends."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    async def leave() -> None:
+        sys.exit(3)
+
+    async def take_a_while() -> None:
+        await asyncio.sleep(0.01)
+
+    with LoopThread(at_end=take_a_while) as loop:
+        with pytest.raises(SystemExit):
+            loop.run(leave())
+        with pytest.raises(ConfigError, match="this loop is closed"):
+            loop.run(asyncio.sleep(60))
+    gc.collect()
+    assert not caplog.records
 
 
 def test_a_call_that_never_begins_ends(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,10 @@ class LoopThread(Closing):
 
     def _serve(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._until_stopped())
+            try:
+                runner.run(self._until_stopped())
+            finally:
+                self._stop.set()  # what ended it may be an error: nothing begins any more
 
     async def _until_stopped(self) -> None:
         self._loop.set_default_executor(_Workers())
