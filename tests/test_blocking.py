@@ -203,16 +203,15 @@ def leave_the_block(client: WorkorderClient) -> None:
 
 
 @pytest.mark.parametrize("leave", [leave_by_break, leave_by_error, leave_by_close, leave_the_block])
-def test_a_loop_that_is_left(
-    client: WorkorderClient, sandbox: Sandbox, leave: Callable[[WorkorderClient], None]
-) -> None:
-    """Leaving a walk ends its requests at once."""
-    before = sandbox.requests["list_tickets"]
-    leave(client)
-    (walk,) = client._client._walks or [None]
-    assert walk is None or walk.in_flight == 0
-    assert client.stats().in_flight == client.stats().waiting == 0
-    assert sandbox.requests["list_tickets"] > before
+def test_a_loop_that_is_left(leave: Callable[[WorkorderClient], None]) -> None:
+    """A walk reads no further ahead than sixteen pages, and leaving it ends its requests at once."""
+    with elsewhere(Sandbox(2000)) as sandbox, WorkorderClient.from_env(sandbox.environment) as client:
+        leave(client)
+        (walk,) = client._client._walks or [None]
+        assert walk is None or walk.in_flight == 0
+        assert client.stats().in_flight == client.stats().waiting == 0
+        # A few rows of each page come again, and those under way come beside the pages that are held.
+        assert 1 <= sandbox.requests["list_tickets"] <= 24
 
 
 def test_pages_wait() -> None:

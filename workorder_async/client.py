@@ -63,10 +63,10 @@ class Ping:
 
 
 class MadeOfVariables:
-    """How a client, with coroutines or without, is made of the environment."""
+    """A client, with coroutines or without: it can be made of the environment, and cannot be copied."""
 
     def __init__(self, base_url: str, *, signer: Signer, **options: Unpack[ClientOptions]) -> None:
-        """As each of them is made."""
+        """Make a client of one platform; both classes take these arguments."""
 
     @classmethod
     def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:

@@ -304,9 +304,9 @@ class Once:
             return
         self._events[name] = evolve(event, outcome=outcome, at=now)
         ended = takewhile(lambda one: not one[1].outcome or one[1].at < now - self._keep, self._events.items())
-        if old := [known for known, event in ended if event.outcome]:
-            unknown = {event.place for event in self._events.values() if event.outcome is None}
-            old = [known for known in old if self._events[known].place not in unknown]
+        aged = [known for known, event in ended if event.outcome]
+        unknown = {event.place for event in self._events.values() if event.outcome is None} if aged else set()
+        if old := [known for known in aged if self._events[known].place not in unknown]:
             for known in old:
                 del self._events[known]
             self._at_work()[0].forget(old)

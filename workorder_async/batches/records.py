@@ -65,11 +65,13 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
             break
         body, found = line[:-SUM_SIZE], line[-SUM_SIZE:]
         try:
-            if number == 1 and ((head := parsed(line))["journal"], head["version"]) != ("workorder_async", VERSION):
-                raise JournalError(
-                    f"{str(path)!r} is a journal of another version; go on with that version, or look what became of "
-                    "its mutations and choose another file for the rest"
-                )
+            if number == 1:
+                head = parsed(line)
+                if head["journal"] != "workorder_async" or head["version"] != VERSION:
+                    raise JournalError(
+                        f"{str(path)!r} is a journal of another version; go on with that version, or look what became "
+                        "of its mutations and choose another file for the rest"
+                    )
             total = crc32(body, total)
             if found != SUM % total:
                 raise ValueError("another checksum")

@@ -129,7 +129,7 @@ class ExportReport:
     skipped: tuple[SkippedRow, ...]
     """Tickets that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int
-    """How many were left out; one without a readable id may count again if a call was cut short, and in each query."""
+    """How many were left out. One without a readable id counts in each query, and may count again in each call."""
     gone: tuple[int, ...]
     """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
     gone_tickets: int
@@ -171,7 +171,7 @@ def report_of(
     last = {part.query: part for part in parts}.values()
     named = [row for part in parts for row in part.skipped]
     # Another query, or the call that goes on, may have come across the same ticket.
-    rows = {place if row.id is None else (row.id,): row for place, row in enumerate(named)}
+    rows = {(row.id, place if row.id is None else 0): row for place, row in enumerate(named)}
     skipped = sum(part.skipped_rows for part in parts) - len(named) + len(rows)
     gone = sum(part.gone_tickets for part in parts)
     doubts = [*doubts, *dict.fromkeys(part.reason for part in last if not part.exact)]

@@ -86,7 +86,7 @@ class Figures:
     by_product_line: Counts
     """The twelve largest; the "others" as one."""
     weeks: tuple[Week, ...]
-    """26 weeks, the latest in which tickets were created, by now, as the last."""
+    """26 weeks, the earliest first; the last one is the latest week until now in which a ticket was created."""
     to_close: tuple[Durations, ...]
     """From creation to close: of "all", then of each type."""
     in_status: tuple[Durations, ...]

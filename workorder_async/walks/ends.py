@@ -137,12 +137,14 @@ class Witness(Job):
         The total of the list and that of its ranges are asked for twice each. The order is such that an even movement,
         or a replica that is behind every second time, adds as much to both. If they differ, all four are asked again.
         """
-        whole, ranged = list[int](), list[int]()
+        state, whole, ranged = self._state, list[int](), list[int]()
         for _ in range(_ROUNDS):
             whole, ranged = [], []
             for ask in (_WHOLE, _RANGED, _RANGED, _WHOLE):
                 (page,) = yield [ask]
                 (whole if ask is _WHOLE else ranged).append(0 if page is None else page.total)
+                if state.ranges and whole == ranged == [state.first_total]:
+                    break  # each range was shown whole, and came to as many
             if sum(whole) <= sum(ranged):
                 break
         if sum(whole) > sum(ranged):
