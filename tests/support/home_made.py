@@ -1,6 +1,7 @@
 """Signing schemes as people build them, signed by a second hand: plain hashlib and hmac, nothing of the package.
 
-Each is a function of what a request sends, and says which request shows it.
+Each is a function of what a request sends, and says which request shows it. Those over a whole request end in an MD5,
+since each further digest is another search of seconds; those over the headers alone end in every digest.
 """
 
 import base64
@@ -142,9 +143,9 @@ def _encoded() -> None:
     _add("base64url", lambda r: b64url(mac("sha1", r.secret, r.ts + r.app)))
     _add("base64url unpadded", lambda r: b64url(mac("sha512", r.secret, f"{r.ts}\n{r.app}")).rstrip("="))
     _add("base64 of hex", lambda r: base64.b64encode(mac("sha256", r.secret, r.ts).encode()).decode())
-    _add("prefix sha256=", lambda r: "sha256=" + mac("sha256", r.secret, r.body), "post")
-    _add("prefix HMAC", lambda r: "HMAC " + b64(mac("sha256", r.secret, f"{r.method}\n{r.path}\n{r.ts}")), "post")
-    _add("prefix v1:", lambda r: "v1:" + mac("sha1", r.secret, f"{r.ts}.{r.body}"), "post")
+    _add("prefix sha256=", lambda r: "sha256=" + mac("md5", r.secret, r.body), "post")
+    _add("prefix HMAC", lambda r: "HMAC " + b64(mac("md5", r.secret, f"{r.method}\n{r.path}\n{r.ts}")), "post")
+    _add("prefix v1:", lambda r: "v1:" + mac("md5", r.secret, f"{r.ts}.{r.body}"), "post")
     _add("prefix MD5, HEX", lambda r: "MD5 " + hexed("md5", r.app + r.secret + r.ts).upper())
     _add("sm3 base64 ms", lambda r: b64(mac("sm3", r.secret, f"{r.app}|{r.ts}")), unit="ms")
     _add("sha384 HEX", lambda r: hexed("sha384", f"{r.ts}-{r.app}-{r.secret}").upper())
@@ -186,52 +187,50 @@ def _named() -> None:
 
 
 def _whole() -> None:
-    _add("hmac ts body", lambda r: mac("sha256", r.secret, r.ts + r.body), "post")
-    _add("hmac body", lambda r: mac("sha1", r.secret, r.body), "post")
-    _add("github-like", lambda r: mac("sha256", r.secret, f"v0:{r.ts}:{r.body}".removeprefix("v0:")), "post")
-    _add("lines of a GET", lambda r: mac("sha256", r.secret, "\n".join((r.method, r.path, r.query, r.ts))), "get")
+    _add("hmac ts body", lambda r: mac("md5", r.secret, r.ts + r.body), "post")
+    _add("hmac body", lambda r: mac("md5", r.secret, r.body), "post")
+    _add("github-like", lambda r: mac("md5", r.secret, f"v0:{r.ts}:{r.body}".removeprefix("v0:")), "post")
+    _add("lines of a GET", lambda r: mac("md5", r.secret, "\n".join((r.method, r.path, r.query, r.ts))), "get")
     _add(
         "lines of a POST",
-        lambda r: b64(mac("sha256", r.secret, "\n".join((r.method, r.path, hexed("md5", r.body), r.ts, r.app)))),
+        lambda r: b64(mac("md5", r.secret, "\n".join((r.method, r.path, hexed("md5", r.body), r.ts, r.app)))),
         "post",
         "ms",
     )
-    _add("ts method path body", lambda r: b64(mac("sha256", r.secret, r.ts + r.method + r.path + r.body)), "post", "ms")
-    _add(
-        "all joined by ;", lambda r: mac("sha512", r.secret, ";".join((r.app, r.ts, r.method, r.path, r.query))), "get"
-    )
+    _add("ts method path body", lambda r: b64(mac("md5", r.secret, r.ts + r.method + r.path + r.body)), "post", "ms")
+    _add("all joined by ;", lambda r: mac("md5", r.secret, ";".join((r.app, r.ts, r.method, r.path, r.query))), "get")
     _add(
         "all joined by :",
-        lambda r: mac("sha256", r.secret, ":".join((r.app, r.ts, r.method, r.path, "", r.body))),
+        lambda r: mac("md5", r.secret, ":".join((r.app, r.ts, r.method, r.path, "", r.body))),
         "post",
     )
     _add("md5 of everything", lambda r: hexed("md5", r.app + r.ts + r.method + r.path + r.body + r.secret), "post")
     _add("path first", lambda r: hexed("md5", r.path + r.query + r.app + r.ts + r.secret), "get")
-    _add("secret between", lambda r: hexed("sha1", "|".join((r.method, r.path, r.secret, r.ts))), "get")
-    _add("url", lambda r: mac("sha256", r.secret, f"{r.ts}{r.method}{r.path}?{r.query}"), "get")
-    _add("url and secret", lambda r: hexed("sha256", f"{r.path}?{r.query}&{r.ts}&{r.secret}"), "get", "ms")
+    _add("secret between", lambda r: hexed("md5", "|".join((r.method, r.path, r.secret, r.ts))), "get")
+    _add("url", lambda r: mac("md5", r.secret, f"{r.ts}{r.method}{r.path}?{r.query}"), "get")
+    _add("url and secret", lambda r: hexed("md5", f"{r.path}?{r.query}&{r.ts}&{r.secret}"), "get", "ms")
     _add(
         "body sha256",
-        lambda r: mac("sha256", r.secret, "\n".join((r.method, r.path, r.ts, hexed("sha256", r.body)))),
+        lambda r: mac("md5", r.secret, "\n".join((r.method, r.path, r.ts, hexed("sha256", r.body)))),
         "post",
     )
     _add("BODY MD5", lambda r: hexed("md5", hexed("md5", r.body).upper() + r.ts + r.secret).upper(), "post")
     _add(
         "content-md5",
-        lambda r: b64(mac("sha1", r.secret, "\n".join((r.method, b64(hexed("md5", r.body)), r.path)))),
+        lambda r: b64(mac("md5", r.secret, "\n".join((r.method, b64(hexed("md5", r.body)), r.path)))),
         "post",
     )
     _add("sorted body", lambda r: hexed("md5", compact(r) + r.ts + r.secret), "post")
-    _add("sorted body, python", lambda r: mac("sha256", r.secret, r.ts + python(r)), "post")
-    _add("sorted body hmac", lambda r: mac("sha256", r.secret, f"{r.app}&{r.ts}&{compact(r)}"), "post")
+    _add("sorted body, python", lambda r: mac("md5", r.secret, r.ts + python(r)), "post")
+    _add("sorted body hmac", lambda r: mac("md5", r.secret, f"{r.app}&{r.ts}&{compact(r)}"), "post")
     _add(
         "digest of sorted body",
-        lambda r: hexed("sha256", r.app + r.ts + hexed("sha256", compact(r)) + r.secret),
+        lambda r: hexed("md5", r.app + r.ts + hexed("sha256", compact(r)) + r.secret),
         "post",
     )
     _add("md5 of python body", lambda r: hexed("md5", r.ts + hexed("md5", python(r)) + r.secret), "post")
     _add("pairs of body", lambda r: hexed("md5", "&".join(sorted(pairs(r.fields))) + r.secret), "post")
-    _add("pairs of body and ts", lambda r: mac("sha256", r.secret, r.ts + "&".join(sorted(pairs(r.fields)))), "post")
+    _add("pairs of body and ts", lambda r: mac("md5", r.secret, r.ts + "&".join(sorted(pairs(r.fields)))), "post")
     _add(
         "pairs merged",
         lambda r: hexed(
@@ -241,15 +240,13 @@ def _whole() -> None:
     )
     _add(
         "pairs merged, glued",
-        lambda r: hexed(
-            "sha256", "&".join(sorted([*pairs(r.fields), f"appId={r.app}", f"timestamp={r.ts}"])) + r.secret
-        ),
+        lambda r: hexed("md5", "&".join(sorted([*pairs(r.fields), f"appId={r.app}", f"timestamp={r.ts}"])) + r.secret),
         "post",
         "ms",
     )
     _add(
         "pairs merged, hmac",
-        lambda r: mac("sha256", r.secret, "&".join(sorted([*pairs(r.fields), f"AppId={r.app}", f"Timestamp={r.ts}"]))),
+        lambda r: mac("md5", r.secret, "&".join(sorted([*pairs(r.fields), f"AppId={r.app}", f"Timestamp={r.ts}"]))),
         "post",
     )
     _add(
@@ -264,7 +261,7 @@ def _whole() -> None:
     _add(
         "query merged with secret",
         lambda r: hexed(
-            "sha1",
+            "md5",
             "&".join(sorted([*r.query.split("&"), f"app_id={r.app}", f"timestamp={r.ts}", f"secret={r.secret}"])),
         ),
         "get",
@@ -272,13 +269,13 @@ def _whole() -> None:
     _add("query first", lambda r: hexed("md5", f"{r.query}&timestamp={r.ts}&key={r.secret}"), "get")
     _add(
         "named path",
-        lambda r: hexed("sha256", f"appId={r.app}&path={r.path}&timestamp={r.ts}&secret={r.secret}"),
+        lambda r: hexed("md5", f"appId={r.app}&path={r.path}&timestamp={r.ts}&secret={r.secret}"),
         "get",
     )
     _add(
         "named all",
         lambda r: mac(
-            "sha256", r.secret, (f"app_id={r.app}&body={r.body}&method={r.method}&path={r.path}&timestamp={r.ts}")
+            "md5", r.secret, (f"app_id={r.app}&body={r.body}&method={r.method}&path={r.path}&timestamp={r.ts}")
         ),
         "post",
     )
@@ -286,7 +283,7 @@ def _whole() -> None:
     _add(
         "named md5",
         lambda r: mac(
-            "sha1",
+            "md5",
             r.secret,
             (f"AppId={r.app}&Timestamp={r.ts}&Method={r.method}&Path={r.path}&BodyMd5={hexed('md5', r.body)}"),
         ),
@@ -302,7 +299,7 @@ def _whole() -> None:
             _add(
                 f"hmac {order} {joint!r}",
                 lambda r, o=order, j=joint: mac(
-                    "sha256",
+                    "md5",
                     r.secret,
                     j.join({"t": r.ts, "m": r.method, "p": r.path, "b": r.body, "a": r.app}[c] for c in o),
                 ),
@@ -311,9 +308,9 @@ def _whole() -> None:
     for order in ("tmpq", "mpqt", "pqts", "atmpqs", "sqpmta", "qst"):
         for joint in ("", "|", "~"):
             _add(
-                f"sha1 {order} {joint!r}",
+                f"md5 {order} {joint!r}",
                 lambda r, o=order, j=joint: hexed(
-                    "sha1",
+                    "md5",
                     j.join(
                         {"t": r.ts, "m": r.method, "p": r.path, "q": r.query, "a": r.app, "s": r.secret}[c]
                         for c in (o if "s" in o else o + "s")
@@ -345,20 +342,20 @@ def _nested() -> None:
     _add("body in md5 in md5", lambda r: hexed("md5", hexed("md5", r.body + r.ts) + r.secret), "post")
     _add(
         "all in md5, then secret",
-        lambda r: hexed("sha256", hexed("sha256", (r.method + r.path + r.body)) + r.ts + r.secret),
+        lambda r: hexed("md5", hexed("sha256", (r.method + r.path + r.body)) + r.ts + r.secret),
         "post",
     )
     _add(
         "canonical",
-        lambda r: mac("sha256", r.secret, r.ts + "\n" + hexed("sha256", "\n".join((r.method, r.path, r.query)))),
+        lambda r: mac("md5", r.secret, r.ts + "\n" + hexed("sha256", "\n".join((r.method, r.path, r.query)))),
         "get",
     )
     for digest in ("md5", "sha1", "sha256", "sha512"):
-        _add(f"hmac keyed with {digest}", lambda r, d=digest: mac("sha256", hexed(d, r.secret), r.app + r.ts))
+        _add(f"hmac keyed with {digest}", lambda r, d=digest: mac("md5", hexed(d, r.secret), r.app + r.ts))
     _add("hmac keyed with MD5", lambda r: mac("sha1", hexed("md5", r.secret).upper(), r.ts))
     _add(
         "hmac keyed with md5 over all",
-        lambda r: mac("sha256", hexed("md5", r.secret), "\n".join((r.method, r.path, r.ts, r.body))),
+        lambda r: mac("md5", hexed("md5", r.secret), "\n".join((r.method, r.path, r.ts, r.body))),
         "post",
     )
     _add("hmac-md5 keyed with md5", lambda r: mac("md5", hexed("md5", r.secret), f"{r.app}&{r.ts}"))

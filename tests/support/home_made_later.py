@@ -69,76 +69,72 @@ _add(
 )
 _add("hmac key secret&", "bare", "s", lambda r: b64(mac("sha1", r.secret + "&", f"app_id={r.app}&timestamp={r.ts}")))
 # Over a GET.
-_add(
-    "path?query in lines", "get", "s", lambda r: b64(mac("sha256", r.secret, f"{r.method}\n{r.path}?{r.query}\n{r.ts}"))
-)
+_add("path?query in lines", "get", "s", lambda r: b64(mac("md5", r.secret, f"{r.method}\n{r.path}?{r.query}\n{r.ts}")))
 _add(
     "method path query ts app",
     "get",
     "ms",
-    lambda r: mac("sha256", r.secret, r.method + r.path + r.query + r.ts + r.app),
+    lambda r: mac("md5", r.secret, r.method + r.path + r.query + r.ts + r.app),
 )
 _add("query with secret", "get", "s", lambda r: hexed("md5", f"{r.query}&{r.secret}&{r.ts}"))
 _add(
     "sorted query and headers, hmac",
     "get",
     "s",
-    lambda r: mac("sha1", r.secret, "&".join(sorted([*r.query.split("&"), f"appId={r.app}", f"timestamp={r.ts}"]))),
+    lambda r: mac("md5", r.secret, "&".join(sorted([*r.query.split("&"), f"appId={r.app}", f"timestamp={r.ts}"]))),
 )
 _add(
     "query then secret=",
     "get",
     "s",
-    lambda r: hexed("sha256", f"{r.query}&app_id={r.app}&timestamp={r.ts}&secret={r.secret}"),
+    lambda r: hexed("md5", f"{r.query}&app_id={r.app}&timestamp={r.ts}&secret={r.secret}"),
 )
 _add("url pair", "get", "s", lambda r: hexed("md5", f"app_id={r.app}&timestamp={r.ts}&url={r.path}&key={r.secret}"))
-_add("method:path:ts:secret", "get", "s", lambda r: hexed("sha256", f"{r.method}:{r.path}:{r.ts}:{r.secret}"))
+_add("method:path:ts:secret", "get", "s", lambda r: hexed("md5", f"{r.method}:{r.path}:{r.ts}:{r.secret}"))
 _add(
     "secret, method, path, ts, secret",
     "get",
     "s",
     lambda r: hexed("md5", "-".join((r.secret, r.method, r.path, r.ts, r.secret))),
 )
-_add("all, in turn", "get", "s", lambda r: mac("sha256", r.secret, f"{r.method}:{r.path}\n{r.query}:{r.ts}"))
+_add("all, in turn", "get", "s", lambda r: mac("md5", r.secret, f"{r.method}:{r.path}\n{r.query}:{r.ts}"))
 _add(
     "get with empty body line",
     "get",
     "s",
-    lambda r: mac("sha256", r.secret, "\n".join((r.method, r.path, r.query, "", r.ts))),
+    lambda r: mac("md5", r.secret, "\n".join((r.method, r.path, r.query, "", r.ts))),
 )
 _add(
     "get with md5 of empty body",
     "get",
     "s",
-    lambda r: mac("sha256", r.secret, "\n".join((r.method, r.path, r.query, hexed("md5", ""), r.ts))),
+    lambda r: mac("md5", r.secret, "\n".join((r.method, r.path, r.query, hexed("md5", ""), r.ts))),
 )
 _add(
     "aws-like",
     "get",
     "s",
     lambda r: mac(
-        "sha256",
+        "md5",
         r.secret,
         "\n".join((r.app, r.ts, hexed("sha256", "\n".join((r.method, r.path, r.query, hexed("sha256", "")))))),
     ),
 )
 # Over a POST.
-_add("ts.body", "post", "s", lambda r: "v1=" + mac("sha256", r.secret, f"{r.ts}.{r.body}"))
+_add("ts.body", "post", "s", lambda r: "v1=" + mac("md5", r.secret, f"{r.ts}.{r.body}"))
 _add("body secret", "post", "s", lambda r: hexed("md5", r.body + r.secret))
-_add("app body ts secret", "post", "s", lambda r: hexed("sha256", r.app + r.body + r.ts + r.secret))
-_add("secret body secret", "post", "ms", lambda r: hexed("sha1", r.secret + r.ts + r.body + r.secret))
+_add("app body ts secret", "post", "s", lambda r: hexed("md5", r.app + r.body + r.ts + r.secret))
+_add("secret body secret", "post", "ms", lambda r: hexed("md5", r.secret + r.ts + r.body + r.secret))
 _add(
     "sha512 of body",
     "post",
     "s",
-    lambda r: mac("sha512", r.secret, f"{r.method}\n{r.path}\n{r.ts}\n{hexed('sha512', r.body)}"),
+    lambda r: mac("md5", r.secret, f"{r.method}\n{r.path}\n{r.ts}\n{hexed('sha512', r.body)}"),
 )
-_add("SHA256 of body", "post", "s", lambda r: mac("sha256", r.secret, f"{r.ts}{hexed('sha256', r.body).upper()}"))
+_add("SHA256 of body", "post", "s", lambda r: mac("md5", r.secret, f"{r.ts}{hexed('sha256', r.body).upper()}"))
 _add("md5 of body, ts, secret with +", "post", "s", lambda r: hexed("md5", f"{hexed('md5', r.body)}+{r.ts}+{r.secret}"))
-_add("sorted body, semicolons", "post", "s", lambda r: hexed("sha1", f"{r.app};{r.ts};{compact(r)};{r.secret}"))
-_add(
-    "python body in lines", "post", "s", lambda r: mac("sha256", r.secret, f"{r.method}\n{r.path}\n{python(r)}\n{r.ts}")
-)
+_add("sorted body, semicolons", "post", "s", lambda r: hexed("md5", f"{r.app};{r.ts};{compact(r)};{r.secret}"))
+_add("python body in lines", "post", "s", lambda r: mac("md5", r.secret, f"{r.method}\n{r.path}\n{python(r)}\n{r.ts}"))
 _add(
     "escaped compact",
     "post",
@@ -149,7 +145,7 @@ _add(
     "spaced, not escaped",
     "post",
     "s",
-    lambda r: mac("sha256", r.secret, r.app + r.ts + json.dumps(r.fields, sort_keys=True, ensure_ascii=False)),
+    lambda r: mac("md5", r.secret, r.app + r.ts + json.dumps(r.fields, sort_keys=True, ensure_ascii=False)),
 )
 _add(
     "body pairs, key=",
@@ -167,21 +163,21 @@ _add(
     "body pairs and Timestamp, secret in",
     "post",
     "s",
-    lambda r: hexed("sha1", "&".join(sorted([*pairs(r.fields), f"timestamp={r.ts}", f"appSecret={r.secret}"]))),
+    lambda r: hexed("md5", "&".join(sorted([*pairs(r.fields), f"timestamp={r.ts}", f"appSecret={r.secret}"]))),
 )
 _add("named data", "post", "s", lambda r: hexed("md5", f"appid={r.app}&data={r.body}&timestamp={r.ts}&key={r.secret}"))
 _add(
     "body= glued secret",
     "post",
     "s",
-    lambda r: hexed("sha256", f"app_id={r.app}&body={r.body}&timestamp={r.ts}{r.secret}"),
+    lambda r: hexed("md5", f"app_id={r.app}&body={r.body}&timestamp={r.ts}{r.secret}"),
 )
 _add(
     "method, uri, md5 pairs",
     "post",
     "ms",
     lambda r: mac(
-        "sha256",
+        "md5",
         r.secret,
         f"appId={r.app}&timestamp={r.ts}&method={r.method}&uri={r.path}&bodyMd5={hexed('md5', r.body)}",
     ),
@@ -190,12 +186,12 @@ _add(
     "keyed with sha256, lines",
     "post",
     "s",
-    lambda r: b64(mac("sha256", hexed("sha256", r.secret), f"{r.method}\n{r.path}\n{r.body}\n{r.ts}")),
+    lambda r: b64(mac("md5", hexed("sha256", r.secret), f"{r.method}\n{r.path}\n{r.body}\n{r.ts}")),
 )
-_add("hmac of md5 of body and ts", "post", "s", lambda r: mac("sha1", r.secret, hexed("md5", r.body + r.ts)))
+_add("hmac of md5 of body and ts", "post", "s", lambda r: mac("md5", r.secret, hexed("md5", r.body + r.ts)))
 _add(
     "base64 of hex over body",
     "post",
     "s",
-    lambda r: base64.b64encode(mac("sha256", r.secret, r.ts + r.body).encode()).decode(),
+    lambda r: base64.b64encode(mac("md5", r.secret, r.ts + r.body).encode()).decode(),
 )

@@ -33,7 +33,6 @@ BODIES = (
     *("{query}{body}", "{md5({query}{body})}", "{sha256({query}{body})}"),
 )
 _PLAIN_BODIES = 3
-_SM3_BODIES = ("{body}", "{body_md5}", "{body_sorted}", "{sm3({body})}")
 _COMMON_BODIES = 10
 
 _SEPARATORS = ("", "&", ":", "|", "\\n", "-", "_", ",", ".", "+", "/", "#", "@", " ", ";", "~", "\\t")
@@ -130,8 +129,6 @@ class Seen:
     bodies: tuple[str, ...] = ()
     empty: frozenset[str] = frozenset()
     whole: bool = True
-    #: Whether the digest is seldom met, and fewer candidates are worth their time.
-    rare: bool = False
 
     @property
     def plain_bodies(self) -> list[str]:
@@ -151,12 +148,14 @@ _COMMON = _same(_SEPARATORS)
 _ALL = _same((*_SEPARATORS, *_UNUSUAL))
 _GLUED = _same(("",))
 _FEW = _same(("", "&", ":", "|", "\\n", "-", "_", ","))
-#: Two separators in turn, by how many parts there are beside the secret.
-_TURNS = {
-    2: tuple(permutations((*_SEPARATORS, "=", "?"), 2)),
-    3: tuple(permutations(("", "&", ":", "|", "\\n", "-", "_", ",", "=", ";", "/"), 2)),
-    4: tuple(permutations(("&", ":", "|", "\\n", "-", "="), 2)),
-}
+#: The separators to try, by how many parts there are beside the secret; first one of them, then two in turn.
+_BY_SIZE = (
+    *(_GLUED, _ALL),
+    _ALL + tuple(permutations((*_SEPARATORS, "=", "?"), 2)),
+    _ALL + tuple(permutations(("", "&", ":", "|", "\\n", "-", "_", ",", "=", ";", "/"), 2)),
+    _COMMON + tuple(permutations(("&", ":", "|", "\\n", "-", "="), 2)),
+    *(_COMMON, _FEW),
+)
 
 
 def _turns(parts: Sequence[str], seen: Seen, turns: Turns) -> Turns:
@@ -175,14 +174,34 @@ def _sets(seen: Seen, most: int, bodies: Sequence[str], among: Sequence[str] = W
                     yield *chosen, body
 
 
-def _with_secret(parts: tuple[str, ...], seen: Seen, turns: Turns) -> Iterator[Variants]:
+def _with_secret(parts: tuple[str, ...], seen: Seen, turns: Turns, secret: str = SECRET) -> Iterator[Variants]:
     """Yield every order of the parts with the secret: among them, before and after them, or as the key."""
     turns = _turns(parts, seen, turns)
     if turns:
-        yield Variants((*parts, SECRET), turns if parts else _GLUED)
+        yield Variants((*parts, secret), turns if parts else _GLUED)
         if parts:
-            yield Variants(parts, turns, around=SECRET)
+            yield Variants(parts, turns, around=secret)
+        if parts and secret == SECRET:
             yield Variants(parts, turns if parts[1:] else _GLUED, key=SECRET)
+
+
+def _ends(
+    parts: tuple[str, ...], turns: Turns, secret: str = SECRET, *, any_order: bool = True, names: Sequence[str] = ()
+) -> Iterator[Variants]:
+    """Yield the ways to bring the secret to the ends of the rest: glued or joined, before, after, or both; and keyed.
+
+    `names` are texts that may stand between the rest and the secret.
+    """
+    more = [("", f"{name}{secret}") for name in names]
+    for turn in turns:
+        joints = dict.fromkeys(("", turn[0]))
+        ends = chain.from_iterable(
+            (("", joint + secret), (secret + joint, ""), (secret + joint, joint + secret)) for joint in joints
+        )
+        yield Variants(parts, (turn,), any_order=any_order, ends=(*ends, *more))
+    if secret == SECRET:
+        # An HMAC that has the secret in its text as well, as WeChat's.
+        yield Variants(parts, turns, key=SECRET, any_order=any_order, ends=(("", ""), *more[:2]))
 
 
 def _single(seen: Seen) -> Iterator[Variants]:
@@ -190,18 +209,11 @@ def _single(seen: Seen) -> Iterator[Variants]:
     plain = seen.plain_bodies
     rare = [body for body in seen.bodies if body not in plain]
     for parts in _sets(seen, 6, plain):
-        if len(parts) == 6:
-            yield Variants((*parts, SECRET), _turns(parts, seen, _FEW))
-            yield from _ends(parts, _turns(parts, seen, _FEW if seen.rare else _COMMON))
-            continue
-        yield from _with_secret(parts, seen, _ALL if len(parts) <= 3 else _FEW if seen.rare else _COMMON)
+        yield from _with_secret(parts, seen, _BY_SIZE[len(parts)])
         if 0 < len(parts) <= 3:
             turns = _turns(parts, seen, _COMMON)
             yield Variants((*parts, SECRET), turns, key=SECRET)
-            if len(parts) > 1:
-                yield Variants(parts, [turn for turn in turns if any(turn)], ends=_glued(SECRET))
-        if 1 < len(parts) <= (3 if seen.rare else 4):
-            yield from _with_secret(parts, seen, _TURNS[len(parts)])
+            yield from _ends(parts, turns)
     for parts in _sets(seen, 6, rare):
         if not parts or parts[-1] not in rare:
             continue
@@ -214,31 +226,6 @@ def _single(seen: Seen) -> Iterator[Variants]:
         for parts in _sets(seen, 5, plain, (APP_ID, TIMESTAMP, METHOD, url)):
             if url in parts:
                 yield from _with_secret(parts, seen, _COMMON if len(parts) < 4 else _FEW)
-
-
-def _glued(secret: str) -> Turns:
-    return ("", secret), (secret, ""), (secret, secret)
-
-
-def _ends(
-    parts: tuple[str, ...], turns: Turns, secret: str = SECRET, *, any_order: bool = True, names: Sequence[str] = ()
-) -> Iterator[Variants]:
-    """Yield the ways to bring the secret to the ends of the rest: glued or joined, before, after, or both; and keyed.
-
-    `names` are texts that may stand between the rest and the secret.
-    """
-    more = tuple(("", f"{name}{secret}") for name in names)
-    joined = [(("", one + secret), (secret + one, ""), (secret + one, one + secret)) for one, _ in turns if one]
-    if len(turns) == 1:
-        yield Variants(parts, turns, any_order=any_order, ends=(*_glued(secret), *chain(*joined), *more))
-    else:
-        yield Variants(parts, turns[:3], any_order=any_order, ends=(*_glued(secret), *more))
-        for turn, ends in zip((turn for turn in turns if turn[0]), joined, strict=True):
-            yield Variants(parts, (turn,), any_order=any_order, ends=ends)
-    if secret == SECRET:
-        # An HMAC that has the secret in its text as well, as WeChat's.
-        within = (("", ""), *more[:2])
-        yield Variants(parts, turns, key=SECRET, any_order=any_order, ends=within)
 
 
 def _headers(equals: str, names: Iterable[tuple[str, str]] = ()) -> Iterator[tuple[str, ...]]:
@@ -294,11 +281,9 @@ def _whole(seen: Seen) -> Iterator[Variants]:
         turns = _same([between])
         styles = _STYLES if between else _STYLES[:4]
         names = [f"{between}{secret}{equals}" for secret in _SECRETS[:_COMMON_SECRETS]]
-        for number, (style, (app_id, time)) in enumerate(zip(styles, _HEADERS, strict=False)):
+        for style, (app_id, time) in zip(styles, _HEADERS, strict=False):
             both = (f"{app_id}{equals}{APP_ID}", f"{time}{equals}{TIMESTAMP}")
-            for headers, pairs in product(
-                (both, both[1:])[: 2 if number < 4 else 1], _request_pairs(seen, style, equals)
-            ):
+            for headers, pairs in product((both, both[1:]), _request_pairs(seen, style, equals)):
                 every = (*headers, *pairs)
                 for order in dict.fromkeys((every, (*pairs, *headers), tuple(sorted(every)))):
                     yield from _ends(order, turns, any_order=False, names=names)
@@ -333,23 +318,20 @@ def _merged(seen: Seen) -> Iterator[Variants]:
                 yield Variants((_call("sorted", "&".join((*headers, *pairs))),))
 
 
-def _inner(digest: str) -> tuple[str, ...]:
-    names = ("sm3",) if digest == "sm3" else tuple(dict.fromkeys(("md5", digest, "sha1", "sha256")))
+def _cased(*digests: str) -> tuple[str, ...]:
+    """Return the calls of these digests, in small letters and then in capitals."""
+    names = tuple(dict.fromkeys(digests))
     return (*names, *(name.upper() for name in names))
 
 
 def _nested(seen: Seen, digest: str) -> Iterator[Variants]:
     """Yield the digest of a digest; a digest in the secret's place; a digest of some of the parts among the rest."""
-    calls = _inner(digest)
+    calls = _cased("md5", digest, "sha1", "sha256")
     for parts in _sets(seen, 3, seen.plain_bodies):
         for call in calls:
             for some in _with_secret(parts, seen, _COMMON):
                 yield evolve(some, nest=call)
-            turns = _turns(parts, seen, _COMMON)
-            digested = _call(call, SECRET)
-            yield Variants((*parts, digested), turns)
-            if parts:
-                yield Variants(parts, turns, around=digested)
+            yield from _with_secret(parts, seen, _COMMON, _call(call, SECRET))
     for call in calls:
         digested = _call(call, SECRET)
         for pairs in _headers("=", _HEADERS):
@@ -362,8 +344,7 @@ def _nested(seen: Seen, digest: str) -> Iterator[Variants]:
         for parts in ((APP_ID, TIMESTAMP, SECRET), (TIMESTAMP, SECRET), (APP_ID, SECRET)):
             for each in product(*((part, _call(call, part)) for part in parts)):
                 yield Variants(each, _COMMON)
-    partly = [call for call in calls if call not in ("sha1", "SHA1", "SHA256") or call.lower() == digest]
-    yield from _partly(seen, partly, seen.plain_bodies)
+    yield from _partly(seen, tuple(dict.fromkeys((*_cased("md5", digest), "sha256"))), seen.plain_bodies)
 
 
 def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator[Variants]:
@@ -391,11 +372,12 @@ def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator
 
 def _keys(seen: Seen, digest: str) -> Iterator[Variants]:
     """Yield an HMAC under another key: the hex of the secret's digest, or the secret with another part beside it."""
-    digests = [_call(call, SECRET) for call in (*_inner(digest), "sha512", "md5_base64")]
+    calls = (*_cased("md5", digest, "sha1", "sha256"), "sha512", "md5_base64")
+    digests = [_call(call, SECRET) for call in calls]
     beside = [f"{APP_ID}{SECRET}", f"{SECRET}{APP_ID}", f"{SECRET}{TIMESTAMP}", f"{TIMESTAMP}{SECRET}", f"{SECRET}&"]
     for parts in _sets(seen, 6, seen.plain_bodies):
         turns = _turns(parts, seen, _COMMON if len(parts) <= 3 else _FEW)
-        if parts and turns and not (seen.rare and len(parts) > 4):
+        if parts and turns:
             for key in (*digests, *beside) if len(parts) <= 4 else digests[:3]:
                 yield Variants(parts, turns if parts[1:] else _GLUED, key=key)
             for key in (APP_ID, TIMESTAMP) if len(parts) <= 2 else ():
@@ -406,9 +388,7 @@ def _keys(seen: Seen, digest: str) -> Iterator[Variants]:
 
 
 def candidates(seen: Seen, digest: str) -> Iterator[Variants]:
-    """Yield all candidates of one digest, the simplest first; SM3 is seldom met and gets the fewest."""
-    if digest == "sm3":
-        seen = evolve(seen, bodies=tuple(body for body in seen.bodies if body in _SM3_BODIES), rare=True)
+    """Yield all candidates of one digest, the simplest first."""
     yield from _single(seen)
     yield from _named(seen)
     yield from _keys(seen, digest)

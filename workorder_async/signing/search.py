@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from functools import cache, lru_cache
+from functools import cache
 from itertools import chain, islice
 from typing import TypeAlias, TypeVar
 
@@ -25,8 +25,6 @@ from workorder_async.signing.scheme import (
     DIGESTS,
     ENCODINGS,
     HASHES,
-    Nested,
-    Node,
     Scheme,
     SchemeSigner,
     Signed,
@@ -116,12 +114,8 @@ _Hash: TypeAlias = Callable[[bytes], bytes]
 Hit: TypeAlias = tuple[str, bytes]
 """A line without options for how it is written, and the digest that it gives."""
 
-#: A longer part is hashed once for all texts that begin alike.
-_LONG = 4 << 10
-#: A longer body is tried as it is and as its digests, and not with its keys in another order.
-_REWRITTEN = _PIECE = 1 << 20
-#: Beginnings that are kept of each hash; candidates that begin alike follow each other.
-_KEPT = 256
+#: Millions of texts that hold a longer body would take an hour to hash.
+_LONGEST_BODY = 64 << 10
 #: A longer Timestamp is milliseconds.
 _SECONDS = 11
 _BODY = '{"title":"磁盘","id":7,"tags":["b"],"a":{"z":1,"y":"2"}}'.encode()
@@ -170,8 +164,8 @@ class Search:
     """Signs a request in every way, and tells which of them give one of the digests that are wanted.
 
     Of several requests the one that shows most is signed in every way, and what fits it is tried on the others. It
-    takes seconds, and over a long body longer: `tried` of `total` signatures are done. `is_over` is asked now and then,
-    between two pieces of a body as well, and the search ends where it says so. Its constructor raises `ConfigError`.
+    takes seconds: `tried` of `total` signatures are done. `is_over` is asked now and then, and the search ends where it
+    says so. Its constructor raises `ConfigError`.
     """
 
     def __init__(self, accepted: Sequence[Accepted], secret: Secret, is_over: Callable[[], bool] = bool) -> None:
@@ -184,12 +178,11 @@ class Search:
         (self._signed, self._sign), *self._others = sorted(requests, key=_shows, reverse=True)
         self._whole = all(one.request is not None for one in accepted)
         self._unit = ["ms"] if len(self._signed.timestamp) > _SECONDS else []
-        #: The long parts of the request, each by the text that stands for it.
-        self._long: dict[bytes, bytes] = {}
+        if (size := _size(self._signed)) > _LONGEST_BODY:
+            mend = f"take one with a body of at most {_LONGEST_BODY:,} bytes, or none"
+            raise ConfigError(f"has a body of {size:,} bytes", argument="the request", mend=mend)
         self._render = cache(self._rendered)
-        self._part = cache(self._rendered_part)
         self._signs = cache(self._hash_or_mac)
-        self._split = re.compile(b"(?!)")
         self._seen = Seen()
         self.tried: int = 0
         self.total: int = 0
@@ -225,10 +218,8 @@ class Search:
     def _look(self) -> None:
         others = [signed for signed, _ in self._others]
         there = [body for body in BODIES if self._whole and not _lacks(body)]
-        if max(map(_size, (self._signed, *others))) > _REWRITTEN:
-            there = [body for body in there if "sorted" not in body and "pairs" not in body]
         shown = {
-            part: (self._render(part), *(b"".join(Template.parse(part).render(signed)) for signed in others))
+            part: tuple(b"".join(Template.parse(part).render(signed)) for signed in (self._signed, *others))
             for part in self._going_on((*WHOLE, *there))
         }
         kinds = {shown[body]: body for body in reversed(there)}
@@ -264,20 +255,7 @@ class Search:
         return [*map(Scheme.parse, lines)]
 
     def _rendered(self, text: str) -> bytes:
-        return b"".join(map(self._part, Template.parse(text).nodes)) if text else b""
-
-    def _rendered_part(self, node: Node) -> bytes:
-        """Return the bytes of a node; of a long part, a text that stands for it."""
-        if isinstance(node, Nested) and node.name in HASHES:
-            return self._written(node.name)(b"".join(map(self._part, node.inside.nodes)))
-        part = b"".join(Template((node,)).render(self._signed))
-        if len(part) <= _LONG:
-            return part
-        known = (text for text, long in self._long.items() if long == part)
-        stands = next(known, b"\0%d\0" % len(self._long))
-        self._long[stands] = part
-        self._split = re.compile(b"(%b)" % b"|".join(self._long))
-        return stands
+        return b"".join(Template.parse(text).render(self._signed)) if text else b""
 
     def _hits(self, digest: str, some: Variants, wanted: Set[bytes]) -> Iterator[Hit]:
         """Yield the line and the digest of each candidate that hits."""
@@ -293,42 +271,21 @@ class Search:
 
     def _hash_or_mac(self, digest: str, key: str) -> _Hash:
         """Return the function that signs a message."""
-        if not key:
-            return self._hash(hashlib.new(digest))
-        return self._hash(hmac.new(b"".join(Template.parse(key).render(self._signed)), digestmod=digest))
-
-    def _written(self, call: str) -> _Hash:
-        """Return the function of a call: it writes a message's digest as hex, HEX or base64."""
-        digest, encoding = HASHES[call]
-        hashed, write = self._signs(digest, ""), ENCODINGS[encoding]
-        return lambda message: write(hashed(message)).encode()
-
-    def _hash(self, start: "hashlib._Hash | hmac.HMAC") -> _Hash:
-        """Return the function that hashes a message from here on; of messages that begin alike, what is long once."""
         # A copy of an empty hash is quicker to make than a hash by its name.
-        copy = start.copy
+        copy = (hmac.new(self._render(key), digestmod=digest) if key else hashlib.new(digest)).copy
 
         def hashed(message: bytes) -> bytes:
             hasher = copy()
             hasher.update(message)
             return hasher.digest()
 
-        @lru_cache(maxsize=_KEPT)
-        def begun(*pieces: bytes) -> "hashlib._Hash | hmac.HMAC":
-            hasher = copy()
-            for piece in pieces:
-                part = memoryview(self._long.get(piece, piece))
-                for at in self._going_on(range(0, len(part), _PIECE)):
-                    hasher.update(part[at : at + _PIECE])
-            return hasher
+        return hashed
 
-        def hashed_once(message: bytes) -> bytes:
-            *pieces, rest = self._split.split(message)
-            hasher = begun(*pieces).copy()
-            hasher.update(rest)
-            return hasher.digest()
-
-        return hashed_once if self._long else hashed
+    def _written(self, call: str) -> _Hash:
+        """Return the function of a call: it writes a message's digest as hex, HEX or base64."""
+        digest, encoding = HASHES[call]
+        hashed, write = self._signs(digest, ""), ENCODINGS[encoding]
+        return lambda message: write(hashed(message)).encode()
 
     def _deciding(self, schemes: Sequence[Scheme]) -> Iterator[str]:
         """Yield the requests that show other parts than this one, then those that tell the schemes apart."""
@@ -365,18 +322,17 @@ def _lacks(part: str) -> bool:
 def _signed(one: Accepted, secret: Secret) -> Signed:
     """Return the values of the placeholders; a request of which only the headers are known is empty."""
     asked = one.request or SigningInput("", "")
-    body = (piece[start : start + _PIECE] for piece in asked.body for start in range(0, len(piece), _PIECE))
-    return Signed(evolve(asked, body=tuple(body)), one.app_id, one.timestamp, secret)
+    return Signed(evolve(asked, body=tuple(asked.body)), one.app_id, one.timestamp, secret)
 
 
 def _size(signed: Signed) -> int:
     return sum(map(len, signed.request.body))
 
 
-def _shows(one: tuple[Signed, str]) -> tuple[int, bool]:
-    """Return how many parts of a request are there; of two that show as many, one without a long body shows more."""
+def _shows(one: tuple[Signed, str]) -> tuple[bool, int]:
+    """Return how much a request shows: one with a long body the least, the others by how many parts are there."""
     asked, size = one[0].request, _size(one[0])
-    return sum(map(bool, (asked.method, asked.path, asked.query, size))), size <= _LONG
+    return size <= _LONGEST_BODY, sum(map(bool, (asked.method, asked.path, asked.query, size)))
 
 
 def _sign(scheme: Scheme, signed: Signed) -> str:
