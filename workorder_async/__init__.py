@@ -28,11 +28,10 @@ if __name__ == "":
     from workorder_async.walks.options import WalkOptions as WalkOptions
     from workorder_async.walks.walk import Walk as Walk
     from workorder_async.walks.windows import Window as Window
-    from workorder_async.wire.call import Deadline as Deadline
+    from workorder_async.wire.call import Deadline as Deadline, RetryPolicy as RetryPolicy
     from workorder_async.wire.limits import *  # noqa: F403
     from workorder_async.wire.observing import *  # noqa: F403
     from workorder_async.wire.options import ClientOptions as ClientOptions
-    from workorder_async.wire.retry import RetryPolicy as RetryPolicy
     from workorder_async.words import explain as explain
 
 # The same for the interpreter: each module with its names.
@@ -58,11 +57,10 @@ _NAMES = {
     "walks.options": "WalkOptions",
     "walks.walk": "Walk",
     "walks.windows": "Window",
-    "wire.call": "Deadline",
+    "wire.call": "Deadline RetryPolicy",
     "wire.limits": "ClientStats Limits TurnTimeoutError",
     "wire.observing": "AttemptEnded AttemptStarted CallEnded CallStarted Event Observer Seconds",
     "wire.options": "ClientOptions",
-    "wire.retry": "RetryPolicy",
     "words": "explain",
 }
 _LATER = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -189,10 +189,10 @@ ODD = r"""
 2 | create {all} --tag 0                        | --tag is 0
 2 | create {all} --sub-type 0                   | --sub-type is 0
 2 | create {all} --customer-info me             | --customer-info 'me' is neither a user_id nor a JSON object
-2 | create {all} --customer-info {}             | --customer-info [0] has no user_id
+2 | create {all} --customer-info {}             | --customer-info [0].user_id is 0
 2 | create {all} --customer-info '[1]'          | is neither a user_id nor a JSON object
 2 | create {all} --customer-info '{"user_id":"x"}' | is neither a user_id nor a JSON object
-2 | create {all} --customer-info 0              | --customer-info [0] has no user_id
+2 | create {all} --customer-info 0              | --customer-info [0].user_id is 0
 2 | create {all} --relate-to-ticket-id 0        | --relate-to-ticket-id is 0
 2 | create {all} --attach none.png              | "none.png" does not exist
 2 | create {all} --attach folder                | "folder" is a directory

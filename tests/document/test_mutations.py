@@ -172,20 +172,20 @@ TAGS = [
 ]
 CUSTOMERS = [
     (CustomerInfo(user_id=1), "must be a list of CustomerInfo, not CustomerInfo"),
-    ([{"user_id": 1}], "[0] must be a CustomerInfo, not dict {'user_id': 1}"),
-    ([CustomerInfo(user_id=1), CustomerInfo(level=2)], "[1] has no user_id; the platform needs it"),
-    ([CustomerInfo(user_id=1, level=2**31)], "[0].level is 2147483648; it must have no more than 32 bits"),
-    ([CustomerInfo(user_id=True)], "[0] has no user_id"),
+    ([{"user_id": 1}], "[0] must be of class CustomerInfo, not dict {'user_id': 1}"),
+    ([CustomerInfo(user_id=1), CustomerInfo(level=2)], "[1].user_id is 0; it must be from 1"),
+    ([CustomerInfo(user_id=1, level=2**31)], "[0].level is 2147483648; it must be from -2147483648 to 2147483647"),
+    ([CustomerInfo(user_id=True)], "[0].user_id is bool True; it must be a whole number"),
 ]
 ATTACHMENTS = [
     (UPLOADED, "must be a list of Attachment, not Attachment"),
     ("trace.png", "must be a list of Attachment, not str 'trace.png'"),
-    (["trace.png"], "[0] must be an Attachment from upload_file, not str 'trace.png'"),
-    ([attrs.evolve(UPLOADED, file_name="")], "[0] has no file_name; send what upload_file returned"),
-    ([UPLOADED, attrs.evolve(UPLOADED, file_path=" ")], "[1] has no file_path"),
-    ([attrs.evolve(UPLOADED, file_type="")], "[0] has no file_type"),
-    ([attrs.evolve(UPLOADED, file_size=-1)], "[0] has no file_size"),
-    ([attrs.evolve(UPLOADED, file_size=True)], "[0] has no file_size"),
+    (["trace.png"], "[0] must be of class Attachment, not str 'trace.png'"),
+    ([attrs.evolve(UPLOADED, file_name="")], "[0].file_name is empty; the platform needs a text here"),
+    ([UPLOADED, attrs.evolve(UPLOADED, file_path=" ")], "[1].file_path is empty"),
+    ([attrs.evolve(UPLOADED, file_type="")], "[0].file_type is empty"),
+    ([attrs.evolve(UPLOADED, file_size=-1)], "[0].file_size is -1; it must be from 0"),
+    ([attrs.evolve(UPLOADED, file_size=True)], "[0].file_size is bool True; it must be a whole number"),
     (
         [attrs.evolve(UPLOADED, file_path="http://ks3.example/a?Expires=600")],
         "[0].file_path is a temporary URL; only what upload_file returned may be sent",
@@ -193,7 +193,7 @@ ATTACHMENTS = [
 ]
 AUTHORED = [
     *ATTACHMENTS,
-    ([UPLOADED, attrs.evolve(UPLOADED, author=None)], "[1] has no author; close_ticket needs all five fields"),
+    ([UPLOADED, attrs.evolve(UPLOADED, author=None)], "[1].author is None; it must be a whole number"),
 ]
 REFUSED: dict[type, dict[str, list[tuple[Any, str]]]] = {
     CreateTicket: {

@@ -19,7 +19,7 @@ from workorder_async.errors import (
     TicketStateError,
     WorkorderError,
 )
-from workorder_async.wire.retry import RetryPolicy, is_answered, may_repeat, says_nothing_happened
+from workorder_async.wire.call import RetryPolicy, is_answered, may_repeat, says_nothing_happened
 
 READ_ONLY = [
     *(NoAnswerError("x"), ApiError("x", status=500), TicketStateError("x", status=502)),

@@ -6,17 +6,16 @@ could only refuse. Do not mix up two staff numbers: `creator_id` is a long staff
 (业务平台长工号), `closer_id` one of the address book (通讯录工号).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from types import UnionType
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, get_args
 
 from attrs import field, frozen
-from attrs.validators import optional
 
 from workorder_async import arguments
-from workorder_async.arguments import as_validator, has_bytes, is_whole, kind_of, shown, unknown_name, whole_within
+from workorder_async.arguments import Check, as_validator, is_whole, kind_of, shown, unknown_name, whole_within
 from workorder_async.document.enums import OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import CHINA_STANDARD_TIME, fields_of
 from workorder_async.document.json_text import JSON
@@ -97,160 +96,139 @@ def _several(values: Iterable[_T]) -> tuple[_T, ...]:
     return tuple(values)
 
 
-# Checks
+# Checks of an argument, as those of `arguments.py`
 
-Check: TypeAlias = "Callable[[object, Attribute[Any], Any], None]"
-
-
-def _refused(instance: object, attribute: "Attribute[Any]", problem: str, mend: str = "") -> ConfigError:
-    """Return the error that names the class and the field."""
-    return ConfigError(problem, argument=f"{type(instance).__name__}.{attribute.name}", mend=mend)
-
-
-_is_id: Final = as_validator(whole_within, 1, _INT64_MAX, names_class=True)
-_is_count: Final = as_validator(whole_within, 1, _INT32_MAX, names_class=True)
-_is_int32: Final = as_validator(whole_within, -_INT32_MAX - 1, _INT32_MAX, names_class=True)
-_is_second: Final = as_validator(whole_within, 0, SECONDS_MAX, names_class=True)
+_is_id: Final = partial(whole_within, low=1, high=_INT64_MAX)
+_is_size: Final = partial(whole_within, low=0, high=_INT64_MAX)
+_is_int64: Final = partial(whole_within, low=-_INT64_MAX, high=_INT64_MAX)
+_is_count: Final = partial(whole_within, low=1, high=_INT32_MAX)
+_is_int32: Final = partial(whole_within, low=-_INT32_MAX - 1, high=_INT32_MAX)
 
 
-def _is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+def _is_second(name: str, value: object) -> object:
     if isinstance(value, datetime):
         mend = "give it one, for example datetime.now(timezone.utc)"
-        raise _refused(instance, attribute, "is a datetime without a zone", mend)
+        raise ConfigError("is a datetime without a zone", argument=name, mend=mend)
     if not is_whole(value):
         mend = "it must be whole seconds, or a datetime with a zone"
-        raise _refused(instance, attribute, f"is {kind_of(value)}", mend)
+        raise ConfigError(f"is {kind_of(value)}", argument=name, mend=mend)
     if value > SECONDS_MAX:
         problem = f"is {shown(value)}, which looks like milliseconds"
-        raise _refused(instance, attribute, problem, "it must be in seconds")
-    _is_second(instance, attribute, value)
+        raise ConfigError(problem, argument=name, mend="it must be in seconds")
+    return whole_within(name, value, 0, SECONDS_MAX)
 
 
-def _is_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+def _is_text(name: str, value: object) -> object:
     """Accept text that has UTF-8 bytes, the empty one too."""
     if not isinstance(value, str):
-        raise _refused(instance, attribute, f"must be text, not {kind_of(value)}")
+        raise ConfigError(f"must be text, not {kind_of(value)}", argument=name)
     try:
         value.encode()
     except UnicodeEncodeError as error:
         problem = f"holds a lone surrogate at index {error.start}, which cannot be sent"
-        raise _refused(instance, attribute, problem, "remove it") from None
+        raise ConfigError(problem, argument=name, mend="remove it") from None
+    return value
 
 
-def _is_filled_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+def _is_filled_text(name: str, value: object) -> object:
     """Accept text that is more than white space."""
-    _is_text(instance, attribute, value)
-    if not str(value).strip():
-        raise _refused(instance, attribute, "is empty", "the platform needs a text here")
+    if not str(_is_text(name, value)).strip():
+        raise ConfigError("is empty", argument=name, mend="the platform needs a text here")
+    return value
 
 
-def _code(kind: type[OpenEnum]) -> Check:
+def _is_key(name: str, value: object) -> object:
+    """Accept the storage key of an uploaded file."""
+    if "://" in str(_is_filled_text(name, value)):
+        mend = "only what upload_file returned may be sent"
+        raise ConfigError("is a temporary URL", argument=name, mend=mend)
+    return value
+
+
+def _is_member(kind: type[OpenEnum]) -> Check:
     """Accept a member with an integer code, also one that the document does not list."""
 
-    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    def check(name: str, value: object) -> object:
         if not isinstance(value, kind):
             known = ", ".join(f"{member.value} {member.label}" for member in kind)
-            raise _refused(instance, attribute, f"cannot be {kind_of(value)}", f"use a {kind.__name__}: {known}")
+            mend = f"use a {kind.__name__}: {known}"
+            raise ConfigError(f"cannot be {kind_of(value)}", argument=name, mend=mend)
         if not isinstance(value.value, int):
-            raise _refused(instance, attribute, f"is {value.value!r}, which has no code to send")
-        _is_int32(instance, attribute, value.value)
+            raise ConfigError(f"is {value.value!r}, which has no code to send", argument=name)
+        _is_int32(name, value.value)
+        return value
 
     return check
 
 
-def _are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+def _are_ids(name: str, values: object) -> object:
     if not isinstance(values, tuple):
-        raise _refused(instance, attribute, f"must be a list of ids, not {kind_of(values)}")
-    for value in values:
-        _is_id(instance, attribute, value)
+        raise ConfigError(f"must be a list of ids, not {kind_of(values)}", argument=name)
+    return [_is_id(name, value) for value in values]
 
 
-def _each(plural: str, complaints: Callable[[Any], Iterator[tuple[str, str]]]) -> Check:
-    """Accept a tuple without a complaint about any of its values. A complaint is a problem and its mend."""
+def _are(kind: type, checks: Mapping[str, Check]) -> Check:
+    """Accept a tuple of models of this kind whose fields pass these checks. A field that may be None is let pass so."""
 
-    def check(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+    def check(name: str, values: object) -> object:
         if not isinstance(values, tuple):
-            raise _refused(instance, attribute, f"must be a list of {plural}, not {kind_of(values)}")
+            raise ConfigError(f"must be a list of {kind.__name__}, not {kind_of(values)}", argument=name)
         for index, value in enumerate(values):
-            for problem, mend in complaints(value):
-                raise _refused(instance, attribute, f"[{index}]{problem}", mend)
+            if not isinstance(value, kind):
+                raise ConfigError(f"[{index}] must be of class {kind.__name__}, not {kind_of(value)}", argument=name)
+            for part, is_right in checks.items():
+                try:
+                    is_right(part, getattr(value, part))
+                except ConfigError as error:
+                    raise ConfigError(f"[{index}].{part} {error.problem}", argument=name, mend=error.mend) from None
+        return values
 
     return check
 
 
-def _about_attachment(value: object) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, Attachment):
-        yield f" must be an Attachment from upload_file, not {kind_of(value)}", ""
-        return
-    for name in ("file_name", "file_path", "file_type"):
-        if not _is_sendable(getattr(value, name), required=True):
-            yield f" has no {name}", "send what upload_file returned"
-    if not _is_number(value.file_size) or value.file_size < 0:
-        yield " has no file_size", "send what upload_file returned"
-    if value.author is not None and not _is_number(value.author):
-        yield f".author must be a user's id, not {kind_of(value.author)}", ""
-    if "://" in value.file_path:
-        yield ".file_path is a temporary URL", "only what upload_file returned may be sent"
+def _or_none(check: Check) -> Check:
+    return lambda name, value: None if value is None else check(name, value)
 
 
-def _about_authored(value: object) -> Iterator[tuple[str, str]]:
-    """Say why an attachment cannot be sent with close_ticket (以下参数均为必填)."""
-    yield from _about_attachment(value)
-    if isinstance(value, Attachment) and value.author is None:
-        yield " has no author", "close_ticket needs all five fields"
-
-
-def _about_customer(value: object) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, CustomerInfo):
-        yield f" must be a CustomerInfo, not {kind_of(value)}", ""
-        return
-    if not _is_number(value.user_id) or value.user_id < 1:
-        yield " has no user_id", "the platform needs it"
-    for name in ("attribute", "business_director_id", "level"):
-        number = getattr(value, name)
-        if number is not None and not _is_number(number):
-            yield f".{name} must be a whole number, not {kind_of(number)}", ""
-    if value.level is not None and abs(value.level) > _INT32_MAX:
-        yield f".level is {value.level}", "it must have no more than 32 bits"
-    director = value.business_director_name
-    if director is not None and not _is_sendable(director):
-        yield f".business_director_name must be text, not {kind_of(director)}", ""
-
-
-def _is_number(value: object) -> bool:
-    """Tell whether this is a whole number of at most 64 bits."""
-    return is_whole(value) and -_INT64_MAX <= value <= _INT64_MAX
-
-
-def _is_sendable(value: object, *, required: bool = False) -> bool:
-    """Tell whether this is text that has UTF-8 bytes, and more than white space if it is required."""
-    return isinstance(value, str) and has_bytes(value) and (not required or bool(value.strip()))
-
-
+_ATTACHMENT: Final[dict[str, Check]] = {
+    "file_name": _is_filled_text,
+    "file_path": _is_key,
+    "file_size": _is_size,
+    "file_type": _is_filled_text,
+    "author": _or_none(_is_int64),
+}
+_CUSTOMER: Final[dict[str, Check]] = {
+    "user_id": _is_id,
+    "attribute": _or_none(_is_int64),
+    "business_director_id": _or_none(_is_int64),
+    "business_director_name": _or_none(_is_text),
+    "level": _or_none(_is_int32),
+}
 #: How a field of a type is checked, unless it has a check of its own. A text that may be left out may also be empty.
 _CHECKS: Final[Mapping[object, Check]] = {
     int: _is_id,
     str: _is_filled_text,
-    str | None: optional(_is_text),
-    bool: as_validator(arguments.flag, names_class=True),
-    TicketStatus: _code(TicketStatus),
-    TicketType: _code(TicketType),
-    Priority: _code(Priority),
+    str | None: _or_none(_is_text),
+    bool: arguments.flag,
+    TicketStatus: _is_member(TicketStatus),
+    TicketType: _is_member(TicketType),
+    Priority: _is_member(Priority),
     tuple[int, ...]: _are_ids,
-    tuple[Attachment, ...]: _each("Attachment", _about_attachment),
-    tuple[CustomerInfo, ...]: _each("CustomerInfo", _about_customer),
+    tuple[Attachment, ...]: _are(Attachment, _ATTACHMENT),
+    tuple[CustomerInfo, ...]: _are(CustomerInfo, _CUSTOMER),
 }
 
 
 def _checked(_: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
     """Give each field the check of its type."""
-    return [field if field.validator else field.evolve(validator=_check_of(field.type)) for field in fields]
+    return [field if field.validator else field.evolve(validator=_naming(_check_of(field.type))) for field in fields]
 
 
 def _check_of(kind: object) -> Check:
-    if kind in _CHECKS or not isinstance(kind, UnionType):
-        return _CHECKS[kind]
-    return optional(_CHECKS[get_args(kind)[0]])
+    return _CHECKS[kind] if kind in _CHECKS else _or_none(_CHECKS[get_args(kind)[0]])
+
+
+_naming: Final = partial(as_validator, names_class=True)
 
 
 class Request(Model):
@@ -284,13 +262,15 @@ class TicketQuery(Request):
     `created_end` itself is inside is not documented. Raises `ConfigError`, naming the field.
     """
 
-    created_start: int | None = field(default=None, converter=_optional_seconds, validator=optional(_is_seconds))
+    created_start: int | None = field(
+        default=None, converter=_optional_seconds, validator=_naming(_or_none(_is_second))
+    )
     """Created at or after, in seconds or as an aware datetime (创建开始时间)."""
-    created_end: int | None = field(default=None, converter=_optional_seconds, validator=optional(_is_seconds))
+    created_end: int | None = field(default=None, converter=_optional_seconds, validator=_naming(_or_none(_is_second)))
     """Created until, in seconds or as an aware datetime (创建截止时间)."""
     creator_id: int | None = None
     """Its creator, by long staff number of the business platform (工单发起人, 业务平台长工号)."""
-    customer_organization_name: str | None = field(default=None, validator=optional(_is_filled_text))
+    customer_organization_name: str | None = field(default=None, validator=_naming(_or_none(_is_filled_text)))
     """Name of the customer (客户名称)."""
     product_group_id: tuple[int, ...] = field(default=(), converter=_ids)
     """Any of these product lines (产品线ID); empty: every one."""
@@ -298,9 +278,9 @@ class TicketQuery(Request):
     """Status, as a member, a code or a name (工单状态)."""
     type: TicketType | None = field(default=None, converter=_optional_type)
     """Type, as a member, a code or a name (工单类型)."""
-    sub_type: int | None = field(default=None, validator=optional(_is_count))
+    sub_type: int | None = field(default=None, validator=_naming(_or_none(_is_count)))
     """Id of the sub-type (工单子类型ID)."""
-    second_subtype: int | None = field(default=None, validator=optional(_is_count))
+    second_subtype: int | None = field(default=None, validator=_naming(_or_none(_is_count)))
     """Id of the second-level sub-type (工单二级子分类ID)."""
 
     def __attrs_post_init__(self) -> None:
@@ -341,7 +321,7 @@ class CreateTicket(Request):
     """Title (工单标题)."""
     detail: str
     """The ticket's text (工单详情)."""
-    reported_time: int = field(converter=_seconds, validator=_is_seconds)
+    reported_time: int = field(converter=_seconds, validator=_naming(_is_second))
     """When the customer called, in seconds or as an aware datetime (客户来访时间)."""
     type: TicketType = field(converter=_ticket_type)
     """Type, as a member, a code or a name (工单类型)."""
@@ -411,14 +391,14 @@ class CloseTicket(Request):
     """Who closes it, by staff number of the address book (关单操作人员工号, 通讯录工号)."""
     closer_name: str
     """Name of who closes it (关单操作人姓名)."""
-    solved_time: int = field(converter=_seconds, validator=_is_seconds)
+    solved_time: int = field(converter=_seconds, validator=_naming(_is_second))
     """When the customer confirmed the solution, in seconds or as an aware datetime (客户确认问题解决时间)."""
     detail: str | None = None
     """A remark (关闭工单时的备注反馈内容)."""
     is_solved: bool | None = None
     """Whether the cause was found (是否已定位原因)."""
     handle_attachment: tuple[Attachment, ...] = field(
-        default=(), converter=_attachments, validator=_each("Attachment", _about_authored)
+        default=(), converter=_attachments, validator=_naming(_are(Attachment, _ATTACHMENT | {"author": _is_int64}))
     )
     """Files of the investigation, as `upload_file` returned them, each with an author (问题处理排查附件)."""
 

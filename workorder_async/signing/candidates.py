@@ -71,7 +71,7 @@ _STYLES = [
 #: The names of the two headers in each of these.
 _HEADERS = [(app_ids[0], times[0]) for app_ids, times, *_ in _STYLES]
 
-Turns: TypeAlias = Sequence[tuple[str, str]]
+Turns: TypeAlias = tuple[tuple[str, str], ...]
 """Separators of parts: two in turn, which may be the same."""
 
 

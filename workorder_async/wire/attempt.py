@@ -30,10 +30,9 @@ from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, Wor
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
-from workorder_async.wire.bodies import FileBody, JsonBody, ask_caller
-from workorder_async.wire.call import Call, Deadline
+from workorder_async.wire.bodies import FileBody, JsonBody
+from workorder_async.wire.call import OF_AN_ANSWER, Call, Deadline, ending_call
 from workorder_async.wire.options import ClientOptions
-from workorder_async.wire.retry import OF_AN_ANSWER
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -302,7 +301,8 @@ class _Payload(aiohttp.Payload):
         stream, body = cast("StreamWriter", writer), self._call.body
         try:
             if isinstance(body, JsonBody) and body.before_write is not None:
-                await ask_caller(body.before_write)
+                with ending_call("nothing was sent"):
+                    await body.before_write()
             # Last, since what comes while the caller's code runs is no answer either.
             await self._begin(stream)
             if isinstance(self._value, bytes):

@@ -16,8 +16,7 @@ from typing import BinaryIO, TypeAlias, cast
 from attrs import define
 
 from workorder_async.arguments import kind_of, path, plain
-from workorder_async.errors import ConfigError, WorkorderError
-from workorder_async.wire.retry import stop
+from workorder_async.errors import ConfigError
 
 _CHUNK = 256 * 1024
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.ASCII)
@@ -39,22 +38,6 @@ class JsonBody:
     """Awaited each time, once there is a connection."""
     on_turned_away: Callable[[], None] | None = None
     """Called when an answer says that the request has changed nothing."""
-
-    def note_turned_away(self, answer: WorkorderError) -> None:
-        """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
-        try:
-            if self.on_turned_away is not None:
-                self.on_turned_away()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
-            stop(error, f"turned away ({answer.message}), so nothing happened, and on_turned_away failed")
-
-
-async def ask_caller(before_write: BeforeWrite) -> None:
-    """Let the caller's code run that comes before the first byte. What that raises ends the call."""
-    try:
-        await before_write()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
-        stop(error, "nothing was sent")
 
 
 class FileBody:
@@ -129,20 +112,16 @@ class FileBody:
 
     def _chunks(self, size: int) -> Generator[bytes, None, None]:
         """Read the file from its start; it must have so many bytes, neither fewer nor more."""
-        sent = 0
+        sent, changed = 0, f"it changed while its {size:,} bytes were read, or somebody else reads from it"
         with self._opened() as (file, _):
             while sent < size:
                 chunk = file.read(min(_CHUNK, size - sent))
-                if not chunk:
-                    raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
                 sent += len(chunk)
-                if sent > size:
-                    raise ValueError(f"it reads {sent:,} bytes where it has {size:,}")
-                if file.tell() != self._start + sent:
-                    raise ValueError("somebody else reads from it at the same time")
+                if not chunk or sent > size or file.tell() != self._start + sent:
+                    raise ValueError(changed)
                 yield chunk
             if file.read(1):
-                raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
+                raise ValueError(changed)
 
     def _size(self) -> int:
         with self._opened() as (_, size):
@@ -197,12 +176,8 @@ def _start_of(source: object) -> int:
         raise wrong
     try:
         start = cast("BinaryIO", source).tell()
-    except Exception as error:
-        # It is somebody else's file, and may be detached, or worse.
-        closed = False
-        with suppress(Exception):
-            closed = bool(getattr(source, "closed", False))
-        problem = "this file is closed" if closed else "this file cannot seek, so it could not be sent again"
+    except Exception as error:  # it is somebody else's file, and may be detached, or worse
+        problem = "this file is closed, or cannot seek, so it could not be sent again"
         raise ConfigError(problem, mend="pass its bytes or a path") from error
     # What a file reads, text or bytes, does not stand in its class: `tempfile` wraps both in one.
     with suppress(Exception):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, frozen
 
 from workorder_async.document.envelope import SUCCESS, Answer
 from workorder_async.errors import ApiError, WorkorderError
@@ -178,76 +178,54 @@ class Watch:
     """Follows one call for the observers."""
 
     def __init__(self, watches: Watches, call: "Call", call_id: int) -> None:
-        self._watches = watches
+        self._tell = watches.tell
         self._call = call
         self._id = call_id
         self._operation = call.endpoint.operation
         self._is_in_attempt = False
-        self._ended: AttemptEnded | None = None
         self._told_of = call.spent.copy()
         self._sent = False
-        watches.tell(CallStarted(call_id=call_id, operation=self._operation, base_url=watches.base_url))
+        self._tell(CallStarted(call_id=call_id, operation=self._operation, base_url=watches.base_url))
 
     def attempt_started(self) -> None:
         """Tell that the turn of an attempt has come."""
         self._is_in_attempt = True
-        attempt = self._call.attempts
-        self._watches.tell(AttemptStarted(call_id=self._id, operation=self._operation, attempt=attempt))
+        self._tell(AttemptStarted(call_id=self._id, operation=self._operation, attempt=self._call.attempts))
 
-    def end_attempt(self, outcome: Answer | BaseException) -> None:
-        """Note how an attempt ended: it is told with the wait for the next one, when that is known."""
-        self._is_in_attempt = False
-        self._sent = self._sent or self._call.sent
-        spent = self._call.spent_by_now()
+    def attempt_ended(self, outcome: Answer | BaseException, wait: float | None = None) -> None:
+        """Tell how an attempt ended, and that the next one comes after so many seconds."""
+        call, spent = self._call, self._call.spent_by_now()
+        self._is_in_attempt, self._sent = False, self._sent or call.sent
         seconds = Seconds(**{phase: spent[phase] - before for phase, before in self._told_of.items()})
         self._told_of = spent.copy()
-        self._ended = AttemptEnded(
-            call_id=self._id,
-            operation=self._operation,
-            attempt=self._call.attempts,
-            status=self._call.status,
-            sent=self._call.sent,
-            seconds=seconds,
-            wait=None,
-            **_facts(outcome),
-        )
-
-    def goes_on(self, wait: float | None) -> None:
-        """Tell how the attempt ended, and that the next one comes after so many seconds, or when its turn comes."""
-        if self._ended is not None:
-            self._watches.tell(self._ended if wait is None else evolve(self._ended, wait=wait))
-            self._ended = None
+        self._tell(AttemptEnded(attempt=call.attempts, sent=call.sent, wait=wait, **self._facts(outcome, seconds)))
 
     def call_ended(self, outcome: Answer | BaseException) -> None:
         """Tell the end of the call, and of an attempt that is under way."""
         if self._is_in_attempt:
-            self.end_attempt(outcome)
-        self.goes_on(None)
-        self._watches.tell(
-            CallEnded(
-                call_id=self._id,
-                operation=self._operation,
-                attempts=self._call.attempts,
-                status=self._call.status,
-                sent=self._sent,
-                seconds=Seconds(**self._call.spent_by_now()),
-                **_facts(outcome),
-            )
-        )
+            self.attempt_ended(outcome)
+        call, seconds = self._call, Seconds(**self._call.spent_by_now())
+        self._tell(CallEnded(attempts=call.attempts, sent=self._sent, **self._facts(outcome, seconds)))
+
+    def _facts(self, outcome: Answer | BaseException, seconds: Seconds) -> "_Facts":
+        """Return the facts that both of these tell of an answer or an error."""
+        failed = isinstance(outcome, BaseException)
+        return {
+            "call_id": self._id,
+            "operation": self._operation,
+            "status": self._call.status,
+            "errno": outcome.errno if isinstance(outcome, ApiError) else None if failed else SUCCESS,
+            "request_id": outcome.request_id if isinstance(outcome, Answer | WorkorderError) else "",
+            "seconds": seconds,
+            "error": type(outcome).__name__ if failed else None,
+        }
 
 
 class _Facts(TypedDict):
+    call_id: int
+    operation: str
+    status: int | None
     errno: int | None
     request_id: str
+    seconds: Seconds
     error: str | None
-
-
-def _facts(outcome: Answer | BaseException) -> _Facts:
-    """Return the facts of an answer or an error that an event tells."""
-    if isinstance(outcome, Answer):
-        return {"errno": SUCCESS, "request_id": outcome.request_id, "error": None}
-    return {
-        "errno": outcome.errno if isinstance(outcome, ApiError) else None,
-        "request_id": outcome.request_id if isinstance(outcome, WorkorderError) else "",
-        "error": type(outcome).__name__,
-    }

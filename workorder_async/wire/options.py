@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from workorder_async.arguments import Option, above_zero, flag, is_whole, must_be, unknown_name, whole, with_defaults
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
+from workorder_async.wire.call import RetryPolicy
 from workorder_async.wire.limits import Limits
 from workorder_async.wire.observing import Observer
-from workorder_async.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

@@ -23,11 +23,18 @@ from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
 from workorder_async.wire.attempt import Pool, Reply, Wire, retry_after
 from workorder_async.wire.bodies import Body, JsonBody
-from workorder_async.wire.call import Call, Deadline, Query
+from workorder_async.wire.call import (
+    Call,
+    Deadline,
+    Query,
+    RetryPolicy,
+    ending_call,
+    is_answered,
+    says_nothing_happened,
+)
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
-from workorder_async.wire.retry import RetryPolicy, is_answered, says_nothing_happened
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
@@ -144,11 +151,12 @@ class SignedSession:
 
     async def _wait_for_next(self, call: Call, watch: Watch | None, raised: WorkorderError) -> None:
         """Wait until the next attempt may take its turn. Raises the call's failure where there is none."""
-        if watch is not None:
-            watch.end_attempt(raised)
-        wait = await self._wait_before_next(call, raised)
-        if watch is not None:
-            watch.goes_on(wait)
+        wait = None
+        try:
+            wait = await self._wait_before_next(call, raised)
+        finally:
+            if watch is not None:
+                watch.attempt_ended(raised, wait)
         if wait is not None:
             call.turn_to("sleep")
             await self.pause(wait)
@@ -238,8 +246,10 @@ class SignedSession:
                 self.limiter.throttle.accepted(started, now)
                 if is_answered(error):
                     self._earn()
-            if says_nothing_happened(error) and isinstance(call.body, JsonBody):
-                call.body.note_turned_away(error)
+            told = call.body.on_turned_away if isinstance(call.body, JsonBody) else None
+            if told is not None and says_nothing_happened(error):
+                with ending_call(f"turned away ({error.message}), so nothing happened, and on_turned_away failed"):
+                    told()
             raise
         self.limiter.throttle.accepted(started, now)
         self._earn()

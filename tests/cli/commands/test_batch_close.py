@@ -123,7 +123,7 @@ def test_a_file_without_an_author_needs_one(workorder: Workorder, tmp_path: Path
         assert len(wire.requests) == 1
         assert workorder(*words, "--author", 40084).code == 0
     assert refused.code == 2
-    assert "--attach [0] has no author; the platform did not say who uploaded it: add --author" in refused.err
+    assert "--attach [0].author is None; the platform did not say who uploaded it: add --author" in refused.err
 
 
 @pytest.mark.slow

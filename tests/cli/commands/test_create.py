@@ -78,7 +78,7 @@ def test_create_sends_every_field(
         ("--priority", "0", "1 urgent 紧急"),
         ("--reported-time", "tomorrow", "--reported-time 'tomorrow' is no time"),
         ("--reported-time", "2099-01-01", "--reported-time '2099-01-01' has not come yet"),
-        ("--customer-info", "{}", "--customer-info [0] has no user_id"),
+        ("--customer-info", "{}", "--customer-info [0].user_id is 0"),
         ("--customer-info", "me", "--customer-info 'me' is neither a user_id nor a JSON object"),
         ("--tag", "0", "--tag is 0"),
     ],
@@ -179,7 +179,7 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
         ({"customer_info": {}}, "customer_info in --from-json FILE must be a list"),
         ({"customer_info": ["me"]}, "customer_info in --from-json FILE 'me' is neither a user_id nor"),
         ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
-        ({"attachment": [{}]}, "attachment in --from-json FILE [0] has no file_name"),
+        ({"attachment": [{}]}, "attachment in --from-json FILE [0].file_name is empty"),
         ({"need_process": "yes"}, "need_process in --from-json FILE is 'yes'; it must be True or False"),
     ],
 )

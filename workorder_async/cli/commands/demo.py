@@ -116,7 +116,7 @@ def _options(tickets: int, seed: int, waits: float | None) -> tuple[dict[str, An
     if waits is not None:
         return {"latency": waits}, {}
     from workorder_async.sandbox import Drift, Errno, Fault
-    from workorder_async.wire.retry import RetryPolicy
+    from workorder_async.wire.call import RetryPolicy
 
     make: Any = Fault
     random = Random(seed)  # noqa: S311 - to be repeated, not a secret

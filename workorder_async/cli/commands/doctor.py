@@ -28,7 +28,7 @@ from workorder_async.environment import VARIABLES, checked_url
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme, SchemeSigner, SigningInput
-from workorder_async.wire.retry import RetryPolicy
+from workorder_async.wire.call import RetryPolicy
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
