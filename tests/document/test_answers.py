@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import envelope, http, serving
+from tests.support.rows import each
 from workorder_async import ApiError, CommentTicket, DecodeError, WorkorderClient
 from workorder_async.document import JSON
 from workorder_async.document.json_text import parse_slowly
@@ -75,7 +76,7 @@ OTHERS: list[tuple[Ask, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "data", "path"), [*((ask, *row) for row in LISTS for ask in (paged, walked)), *OTHERS])
+@each(("ask", "data", "path"), [*((ask, *row) for row in LISTS for ask in (paged, walked)), *OTHERS])
 async def test_an_answer_without_its_parts(ask: Ask, data: str, path: str) -> None:
     """It is no empty answer, but an error that names the part and the answer."""
     async with serving(envelope(data)) as wire, make_client(wire.url) as client:
@@ -94,7 +95,7 @@ async def test_a_success_without_data() -> None:
                 await ask(client)
 
 
-@pytest.mark.parametrize(
+@each(
     ("ask", "data", "held"),
     [
         *((ask, PAGE % ROW, [7]) for ask in (paged, walked)),

@@ -188,7 +188,7 @@ def test_missing_and_null_are_defaults(model: type) -> None:
     assert codec.decode(model, answer({**nulls, **required, "later": [1]})) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "member"),
     [
         (2, TicketStatus.PROCESSING),
@@ -206,7 +206,7 @@ def test_status(value: JSON, member: TicketStatus) -> None:
     assert codec.decode(TicketSummary, answer({"id": 1, "status": value})).status == member
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "meaning"),
     [(True, True), (False, False), (1, True), (0, False), ("1", True), ("0", False), ("true", True), ("false", False)],
 )
@@ -215,7 +215,7 @@ def test_boolean(value: JSON, meaning: bool) -> None:
     assert codec.decode(TicketSummary, answer({"id": 1, "need_process": value})).need_process is meaning
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "seconds"),
     [
         ("2021-11-11 11:11:11", 1636600271),

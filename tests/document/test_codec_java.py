@@ -269,7 +269,7 @@ def test_code(value: JSON, status: TicketStatus) -> None:
         assert codec.decode(model, answer({"id": 1, "status": value})).status == status
 
 
-@pytest.mark.parametrize("value", [True, 2.5, float("nan"), [], [2], {}, {"code": 2}, 2**63, -(2**63) - 1, 1e30])
+@each("value", [True, 2.5, float("nan"), [], [2], {}, {"code": 2}, 2**63, -(2**63) - 1, 1e30])
 def test_no_code(value: JSON) -> None:
     """What is neither a number nor a name is no code."""
     for model in (TicketSummary, Ticket, TicketDetail):
@@ -303,7 +303,7 @@ def test_text(name: str, value: JSON, text: str) -> None:
     assert getattr(codec.decode(TicketSummary, answer({"id": 1, name: value})), name) == text
 
 
-@pytest.mark.parametrize("value", [{"区域": ["北京", {"n": 1}]}, ["a"], {}, [], deep(64)])
+@each("value", [{"区域": ["北京", {"n": 1}]}, ["a"], {}, [], deep(64)])
 def test_form_values_as_an_object(value: JSON) -> None:
     """A row's form values that came as an object are given back by `form_values_json`."""
     assert codec.decode(TicketSummary, answer({"id": 1, "form_values": value})).form_values_json == value
@@ -396,7 +396,7 @@ def test_no_detail(name: str, value: JSON, place: str) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["tags", "form_values", "title", "handler", "created_time", "status", "need_process"])
+@each("name", ["tags", "form_values", "title", "handler", "created_time", "status", "need_process"])
 def test_depth_in_a_row(name: str) -> None:
     """Lists a thousand deep in a row, as they come over the wire, cost that row and no other."""
     bomb = "[" * 1000 + "]" * 1000
@@ -429,7 +429,7 @@ def test_to_json_of_the_deep() -> None:
         assert to_json(deep(1000)) == b"[" * 1000 + b"]" * 1000
 
 
-@pytest.mark.parametrize("id", ["1473", " 1473 ", 1473.0, "1473.0", "1.473E3"])
+@each("id", ["1473", " 1473 ", 1473.0, "1473.0", "1.473E3"])
 def test_id(id: JSON) -> None:
     """An id is a number whatever its spelling: in a row, in a record, and of what was created."""
     row: dict[str, JSON] = {"id": id, "title": "x"}
@@ -459,7 +459,7 @@ def test_no_id(id: JSON, row: dict[str, JSON]) -> None:
         codec.decode_created(answer({"id": id}))
 
 
-@pytest.mark.parametrize("total", [-1, "-1", 2**63, 1e30, "1e30"])
+@each("total", [-1, "-1", 2**63, 1e30, "1e30"])
 def test_no_total(total: JSON) -> None:
     """A list of fewer than no tickets is no list."""
     with pytest.raises(DecodeError, match=r"\$\.data\.pagination\.total is "):
@@ -498,7 +498,7 @@ def test_the_ticket_and_the_page_of_a_row() -> None:
             codec.decode_page(data, 4)
 
 
-@pytest.mark.parametrize("data", [{"id": "x"}, {"id": ""}, {"id": 1.5}, {"id": True}, {"id": [1]}, {}, None, [], "1"])
+@each("data", [{"id": "x"}, {"id": ""}, {"id": 1.5}, {"id": True}, {"id": [1]}, {}, None, [], "1"])
 def test_created_without_an_id(data: JSON) -> None:
     """Only where no id can be read is it said not to be known."""
     with pytest.raises(DecodeError, match=r"was created, but .* do not create it again") as caught:
@@ -506,7 +506,7 @@ def test_created_without_an_id(data: JSON) -> None:
     assert (caught.value.path, caught.value.expected) == ("$.data.id", "a whole number")
 
 
-@pytest.mark.parametrize(
+@each(
     ("pagination", "expected"),
     [
         ({"page_size": "100", "total": "7"}, Pagination(100, 7)),
@@ -522,9 +522,7 @@ def test_pagination(pagination: JSON, expected: Pagination) -> None:
     assert codec.decode(TicketPage, came).pagination == expected
 
 
-@pytest.mark.parametrize(
-    ("tickets", "ids"), [([], []), ("[]", []), ({"id": "5"}, [5]), ('[{"id":5},{"id":"6"}]', [5, 6])]
-)
+@each(("tickets", "ids"), [([], []), ("[]", []), ({"id": "5"}, [5]), ('[{"id":5},{"id":"6"}]', [5, 6])])
 def test_list_of_rows(tickets: JSON, ids: list[int]) -> None:
     """The list of rows may come as JSON in a text, or as one row."""
     came = answer({"pagination": {"total": len(ids)}, "tickets": tickets})
@@ -605,7 +603,7 @@ def test_no_row_costs_another(rows: list[JSON]) -> None:
         assert codec.decode(TicketSummary, answer(json.loads(json.dumps(codec.encode(ticket))))) == ticket
 
 
-@pytest.mark.parametrize(
+@each(
     ("row", "seconds"),
     [
         ({"created_time": AT}, AT),

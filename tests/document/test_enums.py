@@ -73,7 +73,7 @@ def test_known_member(member: OpenEnum) -> None:
     assert member.is_known
 
 
-@pytest.mark.parametrize(("label", "member"), [("高", Priority.URGENT), ("中", Priority.HIGH), ("低", Priority.NORMAL)])
+@each(("label", "member"), [("高", Priority.URGENT), ("中", Priority.HIGH), ("低", Priority.NORMAL)])
 def test_other_labels(label: Any, member: Priority) -> None:
     """The words that `create` has for a priority read as the same codes, and are never its label."""
     assert Priority(label) is member
@@ -116,13 +116,13 @@ def test_unknown_code_as_text(kind: Any, code: int) -> None:
 
 
 @of_any_kind
-@pytest.mark.parametrize("text", ["9" * 5000, "2.5", "0x2", "1e0"])
+@each("text", ["9" * 5000, "2.5", "0x2", "1e0"])
 def test_text_that_is_no_code(kind: Any, text: str) -> None:
     """A text that is no plain whole number of 64 bits stays the text that it is."""
     assert kind(text).value == text
 
 
-@pytest.mark.parametrize("value", [None, 2.5, [], {}, b"1"])
+@each("value", [None, 2.5, [], {}, b"1"])
 @of_any_kind
 def test_no_code_at_all(kind: Any, value: object) -> None:
     """What is neither number nor text is no member, not even an unknown one."""
@@ -192,7 +192,7 @@ def test_parse(member: OpenEnum) -> None:
     assert {type(member).parse(written) for written in spellings} == {member}
 
 
-@pytest.mark.parametrize("value", [9, 0, -1, "9", "", "pendin", "搁置", True, AssignStatus.PENDING, AssignStatus(9)])
+@each("value", [9, 0, -1, "9", "", "pendin", "搁置", True, AssignStatus.PENDING, AssignStatus(9)])
 def test_parse_refuses(value: int | str | OpenEnum) -> None:
     """What people write must be known; the error lists what is."""
     with pytest.raises(ConfigError) as caught:
@@ -225,7 +225,7 @@ def test_parse_lets_an_unknown_member_pass() -> None:
     assert TicketStatus.parse(TicketStatus(9)).value == 9
 
 
-@pytest.mark.parametrize("text", ["9" * 19, "-" + "9" * 19, "9" * 40])
+@each("text", ["9" * 19, "-" + "9" * 19, "9" * 40])
 @of_any_kind
 def test_a_code_of_more_than_64_bits_stays_text(kind: type[OpenEnum], text: str) -> None:
     """A text of more digits than a code can have is a name like any other; one digit less is a code."""

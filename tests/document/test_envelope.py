@@ -30,7 +30,7 @@ def test_success_with_a_status_of_failure(status: int) -> None:
     assert type(caught.value) is ResponseError
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 299])
+@each("status", [200, 201, 202, 299])
 def test_success_with_a_status_of_success(status: int) -> None:
     """Control: whatever success the status says."""
     assert open_envelope(status, b'{"errno":10000,"data":1}', {}).data == 1
@@ -82,7 +82,7 @@ def test_first_bytes_only() -> None:
     assert caught.value.body_start == b"<" * 200
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+@each("status", [500, 502, 503, 504, 599])
 def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
     """A failure that comes with a 5xx does not say what was done, whatever its errno means elsewhere."""
     body = b'{"errno":50000,"errmsg":"gateway","request_id":"r"}'
@@ -96,10 +96,8 @@ def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
         open_envelope(499, b'{"errno":23000}', {23000: TicketStateError})
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(401, AuthenticationError), (403, AuthenticationError), (429, RateLimitedError)]
-)
-@pytest.mark.parametrize("body", [b"<html>", b"", b"slow down", b"{}"])
+@each(("status", "kind"), [(401, AuthenticationError), (403, AuthenticationError), (429, RateLimitedError)])
+@each("body", [b"<html>", b"", b"slow down", b"{}"])
 def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -> None:
     """These statuses have their class on a page, too, with the errno 0: what that proves depends on the operation."""
     with pytest.raises(kind, match=f"HTTP {status} with .* instead of the platform's answer") as caught:
@@ -119,13 +117,13 @@ def test_an_errno_of_the_wrong_kind(value: bytes) -> None:
     assert caught.value.path == "$.errno"
 
 
-@pytest.mark.parametrize("value", [b'"10000"', b"10000.0", b'" 10000 "'])
+@each("value", [b'"10000"', b"10000.0", b'" 10000 "'])
 def test_an_errno_as_java_writes_it(value: bytes) -> None:
     """A number that is written as text, or with a fraction of nothing, is that number."""
     assert open_envelope(200, b'{"errno":%b,"data":5}' % value, {}).data == 5
 
 
-@pytest.mark.parametrize(("value", "text"), [(b"7", "7"), (b'["a"]', '["a"]'), (b"null", ""), (b"1.5", "1.5")])
+@each(("value", "text"), [(b"7", "7"), (b'["a"]', '["a"]'), (b"null", ""), (b"1.5", "1.5")])
 def test_texts_of_any_kind(value: bytes, text: str) -> None:
     """What only people read is read whatever it is: it must not hide what the answer says."""
     assert open_envelope(200, b'{"errno":10000,"request_id":%b,"errmsg":%b}' % (value, value), {}).request_id == text
@@ -134,7 +132,7 @@ def test_texts_of_any_kind(value: bytes, text: str) -> None:
     assert (caught.value.errmsg, caught.value.request_id) == (text, text)
 
 
-@pytest.mark.parametrize("levels", [65, 1000, 1020, 5000])
+@each("levels", [65, 1000, 1020, 5000])
 def test_texts_that_are_deep(levels: int) -> None:
     """So it is with lists inside each other: they hide neither a success nor a refusal."""
     deep = b"[" * levels + b"]" * levels
@@ -155,8 +153,8 @@ def test_texts_with_broken_bytes() -> None:
     assert {type(caught.value.request_id), type(caught.value.errmsg)} == {str}
 
 
-@pytest.mark.parametrize("status", [200, 401, 502])
-@pytest.mark.parametrize("errmsg", [rb'"\ud800"', b'["\\ud800"]', "工单".encode("gbk").join([b'"', b'"'])])
+@each("status", [200, 401, 502])
+@each("errmsg", [rb'"\ud800"', b'["\\ud800"]', "工单".encode("gbk").join([b'"', b'"'])])
 def test_an_error_can_be_printed(status: int, errmsg: bytes) -> None:
     """What the platform says in another code, or in half a pair, has UTF-8 bytes in the error."""
     with pytest.raises(WorkorderError) as caught:

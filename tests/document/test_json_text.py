@@ -30,7 +30,7 @@ def test_any_value(value: Any, indent: int | None, ascii_only: bool) -> None:
     assert parse_slowly(text.encode("utf-8", "surrogatepass") if ascii_only else text.encode()) == json.loads(text)
 
 
-@pytest.mark.parametrize("body", [b'{"a": "\\ud800"}', b' { "a" : [ 1 , { } , [ ] ] } \n', b'"x"', b"[]", b"{}", b"1"])
+@each("body", [b'{"a": "\\ud800"}', b' { "a" : [ 1 , { } , [ ] ] } \n', b'"x"', b"[]", b"{}", b"1"])
 def test_odd_ones(body: bytes) -> None:
     """A lone surrogate, white space, and values that are no object are read as by the standard library."""
     assert parse_slowly(body) == json.loads(body)
@@ -109,7 +109,7 @@ def test_what_is_left_unread(body: bytes, left: str | None) -> None:
     assert left is None or found == left
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+@each("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 def test_other_encodings(encoding: str) -> None:
     """A mark of the order of bytes, and the encodings that JSON may have."""
     assert parse_slowly('{"a":"工"}'.encode(encoding)) == {"a": "工"}

@@ -205,7 +205,7 @@ def test_what_does_not_fit(model: type[Model], value: Any, kind: type[Exception]
         model.from_dict(value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "words"),
     [
         (lambda: TicketQuery(statu=1), r"TicketQuery has no field 'statu'; did you mean status\?"),  # type: ignore[call-arg]

@@ -65,10 +65,8 @@ OPTIONAL: dict[type, dict[str, Any]] = {
 }
 LISTS = {"tags", "customer_info", "attachment", "handle_attachment"}
 
-of_each_kind = pytest.mark.parametrize("kind", REQUIRED)
-of_each_field = pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in REQUIRED for name in REQUIRED[kind] | OPTIONAL[kind]]
-)
+of_each_kind = each("kind", REQUIRED)
+of_each_field = each(("kind", "name"), [(kind, name) for kind in REQUIRED for name in REQUIRED[kind] | OPTIONAL[kind]])
 
 
 def make(kind: type, **fields: object) -> Any:
@@ -118,7 +116,7 @@ def test_only_keywords(kind: type) -> None:
         make(kind, titel="x")
 
 
-@pytest.mark.parametrize("name", ["form_id", "form_values"])
+@each("name", ["form_id", "form_values"])
 def test_not_supported_yet(name: str) -> None:
     """What the document calls not supported yet (暂不支持) is not offered."""
     with pytest.raises(TypeError, match=name):
@@ -253,7 +251,7 @@ def test_every_field_refuses_something(kind: type) -> None:
     assert set(REFUSED[kind]) == {field.name for field in attrs.fields(kind)}
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "name"),
     [
         (RejectTicket, "detail"),
@@ -274,7 +272,7 @@ def test_an_author_is_needed_to_close_only() -> None:
     assert make(CreateTicket, attachment=[anonymous]).attachment == (anonymous,)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value", "member"),
     [
         ("type", 3, TicketType.CONSULTATION),
@@ -313,9 +311,7 @@ def test_whole_seconds_stay(seconds: int) -> None:
     assert make(CloseTicket, solved_time=seconds).solved_time == seconds
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in OPTIONAL for name in OPTIONAL[kind] if name in LISTS]
-)
+@each(("kind", "name"), [(kind, name) for kind in OPTIONAL for name in OPTIONAL[kind] if name in LISTS])
 def test_any_iterable(kind: type, name: str) -> None:
     """A list given as list, tuple or iterator makes the same mutation, which is a key."""
     values = OPTIONAL[kind][name]
@@ -341,7 +337,7 @@ def test_each_field_counts(kind: type, name: str) -> None:
 
 
 @of_each_kind
-@pytest.mark.parametrize("build", [make, full])
+@each("build", [make, full])
 def test_round_trip(kind: type, build: Any) -> None:
     """A mutation is the same value and the same key after pickling, as a journal or another process needs it."""
     mutation = build(kind)

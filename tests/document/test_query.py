@@ -159,13 +159,13 @@ def test_page_of_what() -> None:
         PageRequest(query)
 
 
-@pytest.mark.parametrize("value", [2, "2", "处理中", "processing", "PROCESSING", TicketStatus.PROCESSING])
+@each("value", [2, "2", "处理中", "processing", "PROCESSING", TicketStatus.PROCESSING])
 def test_status_spellings(value: Any) -> None:
     """A status may be given as a code, a label, an English name or a member."""
     assert TicketQuery(status=value).status is TicketStatus.PROCESSING
 
 
-@pytest.mark.parametrize("value", [2, "2", "需求反馈", "feature request", TicketType.FEATURE_REQUEST])
+@each("value", [2, "2", "需求反馈", "feature request", TicketType.FEATURE_REQUEST])
 def test_type_spellings(value: Any) -> None:
     """A type may be given as a code, a label, an English name or a member."""
     assert TicketQuery(type=value).type is TicketType.FEATURE_REQUEST
@@ -199,14 +199,14 @@ def test_any_iterable_of_ids(ids: list[int]) -> None:
     assert [query.product_group_id for query in made] == [tuple(ids)]
 
 
-@pytest.mark.parametrize("name", FULL)
+@each("name", FULL)
 def test_frozen(name: str) -> None:
     """A query cannot be changed, so it may be a key."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(TicketQuery(**FULL), name, FULL[name])
 
 
-@pytest.mark.parametrize("name", FULL)
+@each("name", FULL)
 def test_each_filter_counts(name: str) -> None:
     """Two queries that differ in one filter are different keys."""
     without = {key: value for key, value in FULL.items() if key != name}
@@ -214,7 +214,7 @@ def test_each_filter_counts(name: str) -> None:
     assert len({TicketQuery(**FULL), TicketQuery(**FULL), TicketQuery(**without)}) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [
         TicketQuery,

@@ -187,8 +187,8 @@ MOMENTS = [
     (schema, name) for schema, fields in SCHEMAS.items() for name in fields if name.endswith("_time")
 ]  # each has a property of the same name that ends in _at
 
-of_each_schema = pytest.mark.parametrize("schema", SCHEMAS)
-of_each_moment = pytest.mark.parametrize(("schema", "name"), MOMENTS)
+of_each_schema = each("schema", SCHEMAS)
+of_each_moment = each(("schema", "name"), MOMENTS)
 
 
 def make(schema: type, **fields: object) -> Any:
@@ -215,7 +215,7 @@ def test_defaults(schema: type) -> None:
             assert type(value) is type(default)
 
 
-@pytest.mark.parametrize("schema", NEEDS_ID)
+@each("schema", NEEDS_ID)
 def test_id_must_be_there(schema: type) -> None:
     """A ticket without an id is no ticket."""
     with pytest.raises(TypeError, match="'id'"):
@@ -246,7 +246,7 @@ def test_moment_that_has_not_happened(schema: type, name: str) -> None:
 
 
 @of_each_moment
-@pytest.mark.parametrize("seconds", [1632742075000, -(10**12), 10**30, -(10**30)])
+@each("seconds", [1632742075000, -(10**12), 10**30, -(10**30)])
 def test_moment_out_of_range(schema: type, name: str, seconds: int) -> None:
     """Seconds beyond what a datetime holds, milliseconds above all, are an error that names the field and the value."""
     ticket = make(schema, **{name: seconds})
@@ -256,7 +256,7 @@ def test_moment_out_of_range(schema: type, name: str, seconds: int) -> None:
     assert caught.value.expected == "seconds"
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "value"),
     [
         ("", None),
@@ -273,9 +273,7 @@ def test_form_values_json(text: str, value: object) -> None:
     assert row.form_values == text
 
 
-@pytest.mark.parametrize(
-    "text", ["区域=北京", "{", "{'a': 1}", "[1,]", "NaN", "[" * 100_000, "[" * 65 + "]" * 65, '{"a": 1e999}']
-)
+@each("text", ["区域=北京", "{", "{'a': 1}", "[1,]", "NaN", "[" * 100_000, "[" * 65 + "]" * 65, '{"a": 1e999}'])
 def test_form_values_that_are_not_json(text: str) -> None:
     """Form values that are not JSON are an error that names the ticket, and stay readable as text."""
     row = TicketSummary(id=1473, form_values=text)
@@ -314,7 +312,7 @@ def detail() -> TicketDetail:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         lambda ticket: setattr(ticket, "title", "其他"),

@@ -5,6 +5,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.rows import each
 from workorder_async.signing.clock import Ahead, ServerClock
 
 START = 1_700_000_000.0
@@ -61,7 +62,7 @@ def test_what_one_answer_says() -> None:
     assert clock.observe("nonsense", START, START) is None
 
 
-@pytest.mark.parametrize(("says", "latest"), [(-86400, 0), (50, 50)])
+@each(("says", "latest"), [(-86400, 0), (50, 50)])
 def test_latest(says: int, latest: int) -> None:
     """A server that says it is yesterday does not make it so: nothing that exists lies beyond the later clock."""
     clock = ServerClock(lambda: START)
@@ -69,9 +70,7 @@ def test_latest(says: int, latest: int) -> None:
     assert clock.latest() - START == pytest.approx(latest, abs=1)
 
 
-@pytest.mark.parametrize(
-    ("says", "signs", "known"), [(-86400, 0, False), (-100, 0, True), (50, 0, True), (-3600, -3600, True)]
-)
+@each(("says", "signs", "known"), [(-86400, 0, False), (-100, 0, True), (50, 0, True), (-3600, -3600, True)])
 def test_ahead(says: int, signs: int, *, known: bool) -> None:
     """How far the server is ahead lies between two bounds; a clock far behind must have accepted our signatures."""
     clock = ServerClock(lambda: START)
@@ -99,7 +98,7 @@ def test_an_answer_that_took_long() -> None:
     assert clock.ahead() is None
 
 
-@pytest.mark.parametrize("seconds", [-3600.0, -40.0, 40.0, 200.0])
+@each("seconds", [-3600.0, -40.0, 40.0, 200.0])
 def test_our_clock_is_set_while_an_answer_is_under_way(seconds: float) -> None:
     """That answer tells nothing, and does not make the earlier ones true by the new clock."""
     steady, offset = 0.0, 0.0
@@ -124,7 +123,7 @@ def test_our_clock_is_set_while_an_answer_is_under_way(seconds: float) -> None:
     assert ahead.most - ahead.least <= 1
 
 
-@pytest.mark.parametrize("seconds", [-3600.0, -3.0, -1.0, 0.0, 1.0, 3.0, 3600.0])
+@each("seconds", [-3600.0, -3.0, -1.0, 0.0, 1.0, 3.0, 3600.0])
 def test_our_clock_is_set(seconds: float) -> None:
     """Since the latest answer: how far the server's is ahead is not known, until the next one tells."""
     steady, offset = 0.0, 0.0

@@ -140,14 +140,14 @@ def test_golden_rows_are_complete() -> None:
     assert {f"hmac-sha256:{{{name}}}" for name in PLACEHOLDERS} <= lines
 
 
-@pytest.mark.parametrize("line", ["md5,hex,s:{app_id}{timestamp}{secret}", " md5,s,hex:{app_id}{timestamp}{secret}"])
+@each("line", ["md5,hex,s:{app_id}{timestamp}{secret}", " md5,s,hex:{app_id}{timestamp}{secret}"])
 def test_defaults_may_be_written(line: str) -> None:
     """Options may be written out and in any order, and blanks around the head mean nothing."""
     sign = SchemeSigner("demo", SECRET, line).sign(REQUEST)["Sign"]
     assert sign == "227d700255d7a70a235206f9163b7c78"
 
 
-@pytest.mark.parametrize(
+@each(
     ("scheme", "sign"),
     [
         ("hmac-md5:{app_id}{timestamp}", "cf72cd21b605bfc1cb6bd3b2a983610b"),  # demo1700000000, -hmac 密钥
@@ -159,7 +159,7 @@ def test_a_secret_is_utf8(scheme: str, sign: str) -> None:
     assert SchemeSigner("demo", "密钥", scheme).sign(REQUEST)["Sign"] == sign
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "sign"),
     [
         ("hmac-sha256:{body}", "818f9cb88315ac08b5ef83f96650ca6f4e3dddcb4548e4879b746f56b57fa2b0"),  # nothing
@@ -172,7 +172,7 @@ def test_no_body(line: str, sign: str) -> None:
     assert SchemeSigner("demo", SECRET, line).sign(SigningInput("GET", "/x"))["Sign"] == sign
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "text"),
     [
         ("{body_sorted}", '{"a":{"y":"姜","z":1.5},"b":[true,null]}'),
@@ -342,14 +342,14 @@ def test_literal_text(text: str) -> None:
     assert sign == hmac.digest(SECRET.encode(), text.encode(), "sha256").hex()
 
 
-@pytest.mark.parametrize("app_id", ["", " demo", "demo ", "de\nmo", "demo\r\nX: y", "工单", "\x7f", "\udc80"])
+@each("app_id", ["", " demo", "demo ", "de\nmo", "demo\r\nX: y", "工单", "\x7f", "\udc80"])
 def test_bad_app_id(app_id: str) -> None:
     """An AppId that cannot be an HTTP header is refused before it breaks one."""
     with pytest.raises(ConfigError, match="app_id"):
         SchemeSigner(app_id, SECRET, "md5:{secret}")
 
 
-@pytest.mark.parametrize("value", [10086, None, b"demo", ["demo"]])
+@each("value", [10086, None, b"demo", ["demo"]])
 def test_what_is_no_text(value: Any) -> None:
     """An AppId of digits that is a number, or a variable that is not set, is refused by name."""
     with pytest.raises(ConfigError, match=r"app_id is .*it must be text"):
@@ -368,7 +368,7 @@ def _pickled() -> None:
     pickle.dumps(SchemeSigner("demo", SECRET, "md5:{secret}"), protocol=pickle.HIGHEST_PROTOCOL)
 
 
-@pytest.mark.parametrize(
+@each(
     "act",
     [
         lambda: SchemeSigner("de mo\n", SECRET, "md5:{secret}"),
@@ -426,7 +426,7 @@ def test_a_signature_is_kept_for_its_second(scheme: str, renders: int, monkeypat
     assert signer.sign(inputs[3]) == alone[3]
 
 
-@pytest.mark.parametrize("digest", [digest for digest in DIGESTS if digest in hashlib.algorithms_available])
+@each("digest", [digest for digest in DIGESTS if digest in hashlib.algorithms_available])
 def test_a_body_in_memory_is_signed_as_one_in_pieces(digest: str) -> None:
     """A tuple is signed in one go, an iterator piece by piece, to the same signature."""
     scheme = Scheme.parse(f"hmac-{digest}:{{app_id}}{{body}}{{timestamp}}")
@@ -446,7 +446,7 @@ def test_the_secret_is_not_shown() -> None:
     assert SECRET.encode() not in pickle.dumps(signer.scheme)
 
 
-@pytest.mark.parametrize(
+@each(
     "act",
     [
         copy.copy,
@@ -467,9 +467,7 @@ def test_escapes_are_one_character_each() -> None:
     assert made == hashlib.md5(b"\\a\tb\nc{d}s").hexdigest()
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"b":NaN,"a":1}', b'{"b":1,"a":' + b"[" * 100 + b"]" * 100 + b"}", b'{"b":1e999,"a":1}']
-)
+@each("body", [b'{"b":NaN,"a":1}', b'{"b":1,"a":' + b"[" * 100 + b"]" * 100 + b"}", b'{"b":1e999,"a":1}'])
 def test_a_body_that_is_no_json(body: bytes) -> None:
     """A body that only Python reads as JSON, or that is deeper than any, is signed as it is."""
     request = SigningInput("POST", "/", body=(body,))
@@ -477,7 +475,7 @@ def test_a_body_that_is_no_json(body: bytes) -> None:
     assert made == hashlib.md5(body + b"s").hexdigest()
 
 
-@pytest.mark.parametrize("page", ["docs/signing.md", "docs-zh/signing.md"])
+@each("page", ["docs/signing.md", "docs-zh/signing.md"])
 def test_the_help_that_the_book_names_has_all_words(page: str) -> None:
     """Who writes a scheme finds each placeholder, digest and option where the book says."""
     book = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")

@@ -240,9 +240,7 @@ def test_a_search_that_is_interrupted_shows_no_secret(monkeypatch: pytest.Monkey
     assert SECRET not in repr([frame.f_locals for frame in frames])
 
 
-@pytest.mark.parametrize(
-    "timestamp", ["", "now", "17000000", "170000000000000", "1700000000.5", "-170000000", "1700000000\n"]
-)
+@each("timestamp", ["", "now", "17000000", "170000000000000", "1700000000.5", "-170000000", "1700000000\n"])
 def test_detect_bad_timestamp(timestamp: str) -> None:
     """A Timestamp that is not whole seconds or milliseconds is refused by name."""
     with pytest.raises(ConfigError, match=r"Timestamp .* is not whole seconds or milliseconds"):
@@ -259,7 +257,7 @@ def test_detect_bad_sign(sign: str) -> None:
         detect(app_id="demo", timestamp="1700000000", sign=sign, secret=SECRET)
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "value", "why"),
     [
         ("app_id", "", "app_id"),
@@ -276,7 +274,7 @@ def test_detect_bad_values(field: str, value: str, why: str) -> None:
         detect(app_id=sent["app_id"], timestamp=sent["timestamp"], sign=sent["sign"], secret=sent["secret"])
 
 
-@pytest.mark.parametrize(("timestamp", "sign"), [("today", "00"), ("1700000000", "?")])
+@each(("timestamp", "sign"), [("today", "00"), ("1700000000", "?")])
 def test_no_error_tells_the_secret(timestamp: str, sign: str) -> None:
     """The secret is in no error: neither in its text, nor its traceback, nor its pickle."""
     with pytest.raises(ConfigError) as caught:
@@ -436,7 +434,7 @@ def test_a_search_is_given_up() -> None:
 # What no input may do
 
 
-@pytest.mark.parametrize(
+@each(
     "request_",
     [
         SigningInput("GE\ud800T", "/"),

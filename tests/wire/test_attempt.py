@@ -5,6 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from tests.support.rows import each
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import ConfigError
 from workorder_async.wire.attempt import AttemptLimit, Pool
@@ -148,7 +149,7 @@ async def test_opened_once() -> None:
     assert session.closed
 
 
-@pytest.mark.parametrize("brings", [False, True])
+@each("brings", [False, True])
 async def test_a_closed_client_opens_nothing(brings: bool) -> None:
     """What still waited for its turn is not sent, over a new session or the one that was brought along."""
     async with aiohttp.ClientSession() as brought:

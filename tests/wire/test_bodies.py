@@ -19,6 +19,7 @@ from hypothesis import given, strategies as st
 
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
+from tests.support.rows import each
 from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import (
     ConfigError,
@@ -67,7 +68,7 @@ async def test_bytes() -> None:
     assert (await sent_by(b"", file_name="empty.log"))[2] == b""
 
 
-@pytest.mark.parametrize("name", ["trace.csv.gz", "logs.tgz", "a.json.xz", "a.txt.bz2"])
+@each("name", ["trace.csv.gz", "logs.tgz", "a.json.xz", "a.txt.bz2"])
 async def test_a_packed_file(name: str) -> None:
     """The type of what is packed in it is not its own."""
     assert (await sent_by(b"x", file_name=name))[1] == "application/octet-stream"
@@ -101,7 +102,7 @@ class PathOfBytes:
         return b"a"
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "options", "words"),
     [
         ("no-such-file.png", {}, "cannot upload 'no-such-file.png': No such file or directory; pass another path"),
@@ -259,7 +260,7 @@ class Odd(io.RawIOBase):
         return self._read
 
 
-@pytest.mark.parametrize("read", [RuntimeError("mine"), RecursionError("mine"), "text", None, b""])
+@each("read", [RuntimeError("mine"), RecursionError("mine"), "text", None, b""])
 async def test_a_file_object_that_fails(read: object) -> None:
     """Whatever a file object of the caller's does, the error is one of ours."""
     once = RetryPolicy(attempts=1)
@@ -269,7 +270,7 @@ async def test_a_file_object_that_fails(read: object) -> None:
         assert client.stats().in_flight == 0
 
 
-@pytest.mark.parametrize("at", ["read", "tell"])
+@each("at", ["read", "tell"])
 async def test_a_disk_that_hangs(at: str) -> None:
     """A file that cannot be read for now is left at the deadline, and one that cannot even be looked at."""
     goes_on = Event()
@@ -314,7 +315,7 @@ class Shared(io.BytesIO):
         return found
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "at", "words"),
     [
         (Shared(b"x" * (512 << 10)), 0, "it changed while its 524,288 bytes were read, or somebody else reads"),

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, Wire, hang, http, serving
+from tests.support.rows import each
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -43,7 +44,7 @@ async def test_a_deadline_runs_by_the_clock_of_the_loop() -> None:
     assert deadline.left() == -1
 
 
-@pytest.mark.parametrize("seconds", [0, -1, True, "3", float("nan"), [3]])
+@each("seconds", [0, -1, True, "3", float("nan"), [3]])
 async def test_what_is_no_deadline(seconds: Any) -> None:
     """Anything but a number above 0 is refused by name."""
     session = SignedSession("http://127.0.0.1:1", SchemeSigner("a", "b", "md5:{secret}"), client_options())

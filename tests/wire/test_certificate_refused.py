@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import data, serving
+from tests.support.rows import each
 from tests.support.tls_servers import CA, proxy, tls_in_front
 from workorder_async import CommentTicket, NotSentError, State, TicketQuery, WorkorderClient
 from workorder_async.batches.batch import run_batch
@@ -40,8 +41,8 @@ async def walk(client: WorkorderClient) -> object:
     return [page async for page in client.iter_pages(TicketQuery())]
 
 
-@pytest.mark.parametrize("call", [read, comment, upload, walk])
-@pytest.mark.parametrize(
+@each("call", [read, comment, upload, walk])
+@each(
     ("certificate", "ca", "why"),
     [
         ("good", True, "unable to get local issuer certificate"),
@@ -51,7 +52,7 @@ async def walk(client: WorkorderClient) -> object:
         ("elsewhere", CA, "certificate is not valid for 'localhost'"),
     ],
 )
-@pytest.mark.parametrize("brings", [False, True])
+@each("brings", [False, True])
 async def test_one_attempt(
     call: Callable[[WorkorderClient], Awaitable[object]], certificate: str, ca: str | bool, why: str, brings: bool
 ) -> None:
@@ -79,7 +80,7 @@ async def test_a_proxy_that_opens_tls() -> None:
         assert "sesame" not in repr(vars(caught.value)) + str(caught.value)
 
 
-@pytest.mark.parametrize("certificate", ["good", "own"])
+@each("certificate", ["good", "own"])
 async def test_a_batch(certificate: str) -> None:
     """A batch stops at once and says why, in place of waiting for `outage`; control: with the issuer all is done."""
     report = BatchReport()

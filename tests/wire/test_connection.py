@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, data, drop, late, serving
+from tests.support.rows import each
 from tests.support.tls import server_context
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
@@ -74,7 +75,7 @@ async def opened(stack: AsyncExitStack, url: str, brings: bool, **options: Any) 
     return await stack.enter_async_context(make_client(url, **options))
 
 
-@pytest.mark.parametrize(
+@each(
     ("stray", "when"),
     [
         (stray, when)
@@ -84,7 +85,7 @@ async def opened(stack: AsyncExitStack, url: str, brings: bool, **options: Any) 
         if (stray, when) != ("no HTTP", "at once")
     ],
 )
-@pytest.mark.parametrize("brings", [False, True])
+@each("brings", [False, True])
 async def test_a_stray_answer_is_nobodys(stray: str, when: str, brings: bool) -> None:
     """A mutation that is refused is refused, whatever was said on its connection before."""
     later: list[asyncio.StreamWriter] = []
@@ -223,7 +224,7 @@ async def test_many_idle_connections_that_are_closed() -> None:
         assert len(wire.requests) == 48
 
 
-@pytest.mark.parametrize("brings", [False, True])
+@each("brings", [False, True])
 async def test_a_server_that_speaks_first(brings: bool) -> None:
     """What a new connection says before anything was asked is no answer; nothing is sent there, so nothing happened."""
     ended: list[asyncio.Task[None]] = []
@@ -287,8 +288,8 @@ async def test_a_stray_answer_to_whoever_waits_for_a_place() -> None:
         assert comment.errno == 5
 
 
-@pytest.mark.parametrize("brings", [False, True])
-@pytest.mark.parametrize("first_part", [1, 9, 25])
+@each("brings", [False, True])
+@each("first_part", [1, 9, 25])
 async def test_a_stray_answer_in_two_parts(first_part: int, brings: bool) -> None:
     """A parser holds the first part while the connection is idle; the rest would come after the next request."""
     parted: list[asyncio.StreamWriter] = []
@@ -375,7 +376,7 @@ async def test_the_last_look(monkeypatch: pytest.MonkeyPatch, stray: str) -> Non
         assert (caught.value.errno, caught.value.attempts, len(wire.requests)) == (5, 1, 2)
 
 
-@pytest.mark.parametrize("stray", STRAY)
+@each("stray", STRAY)
 async def test_what_comes_while_a_callback_runs(stray: str) -> None:
     """The last look is after the caller's `on_send`, which may take its time, and is told of each connection."""
     writers: list[asyncio.StreamWriter] = []
@@ -414,8 +415,8 @@ async def ask(session: aiohttp.ClientSession, url: str) -> None:
         await response.read()
 
 
-@pytest.mark.parametrize("platform", ["127.0.0.1", "LocalHost"])
-@pytest.mark.parametrize("other", ["another port", "another name"])
+@each("platform", ["127.0.0.1", "LocalHost"])
+@each("other", ["another port", "another name"])
 async def test_connections_to_other_hosts_are_left_alone(platform: str, other: str) -> None:
     """After a lost mutation only the platform's idle connections are closed in a session that was brought along.
 

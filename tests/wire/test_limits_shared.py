@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.observed import failing_log
 from tests.support.raw_server import http, serving
+from tests.support.rows import each
 from tests.support.turns import Track, tracked
 from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import ApiError, ConfigError, NotSentError, RateLimitedError, SchemeSigner, WorkorderError
@@ -135,7 +136,7 @@ async def test_cancelled_as_the_permit_comes() -> None:
         assert (track.started, len(shared.asked)) == (["next"], 1)
 
 
-@pytest.mark.parametrize(
+@each(
     ("refusal", "kind", "said"),
     [
         (TurnTimeoutError(7.0), TurnTimeoutError, r"7\.0"),
@@ -289,7 +290,7 @@ class LatePause(asyncio.Semaphore):
         """Never begin."""
 
 
-@pytest.mark.parametrize("kind", [asyncio.Semaphore, LatePause])
+@each("kind", [asyncio.Semaphore, LatePause])
 def test_what_are_no_limits(kind: type[asyncio.Semaphore]) -> None:
     """Something without the two methods, or that cannot be told of a pause, is refused by name."""
     with pytest.raises(ConfigError, match=r"limits is <.*; it must be an object with acquire, and with pause"):

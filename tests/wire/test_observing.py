@@ -11,6 +11,7 @@ import pytest
 from tests.support.clients import NOW, make_client
 from tests.support.observed import Seen, check_pairs, failing_log, observe
 from tests.support.raw_server import Handler, drop, hang, http, late, serving
+from tests.support.rows import each
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
@@ -419,7 +420,7 @@ async def test_an_observer_that_raises(caplog: pytest.LogCaptureFixture) -> None
     assert "a full disk" in caplog.text
 
 
-@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
+@each("level", [logging.DEBUG, logging.WARNING])
 async def test_a_log_that_fails(level: int) -> None:
     """It hides no outcome, neither what a call's own lines nor the report of an observer would have said."""
 

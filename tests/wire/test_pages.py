@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.clients import NOW, make_client
 from tests.support.raw_server import data, http, serving
+from tests.support.rows import each
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
@@ -39,9 +40,9 @@ BODIES = {
 MUTATIONS = [COMMENT, CREATION, CLOSE, RejectTicket(id=1)]
 
 
-@pytest.mark.parametrize("status", ["200 OK", "202 Accepted", "204 No Content", "400 Bad", "401 No", "403 No"])
-@pytest.mark.parametrize("body", BODIES)
-@pytest.mark.parametrize("mutation", [COMMENT, CREATION])
+@each("status", ["200 OK", "202 Accepted", "204 No Content", "400 Bad", "401 No", "403 No"])
+@each("body", BODIES)
+@each("mutation", [COMMENT, CREATION])
 async def test_a_page_is_a_lost_answer(status: str, body: str, mutation: Any) -> None:
     """A mutation that is answered with a page, of whatever status, may have happened: it is sent once, and unknown."""
     async with serving(http(BODIES[body], status), DONE) as wire, make_client(wire.url) as client:
@@ -51,8 +52,8 @@ async def test_a_page_is_a_lost_answer(status: str, body: str, mutation: Any) ->
         assert (len(wire.requests), turned_away) == (1, [])
 
 
-@pytest.mark.parametrize("status", ["404 No", "405 No", "408 Late", "409 No", "410 Gone", "413 Large", "418 Tea"])
-@pytest.mark.parametrize("mutation", [COMMENT, CREATION])
+@each("status", ["404 No", "405 No", "408 Late", "409 No", "410 Gone", "413 Large", "418 Tea"])
+@each("mutation", [COMMENT, CREATION])
 async def test_other_statuses(status: str, mutation: Any) -> None:
     """The same for every other status that a gateway knows."""
     async with serving(http(BODIES["HTML"], status), DONE) as wire, make_client(wire.url) as client:
@@ -70,8 +71,8 @@ async def test_a_connection_that_a_balancer_gave_up() -> None:
         assert len(wire.requests) == 3
 
 
-@pytest.mark.parametrize("status", ["401 No", "403 No"])
-@pytest.mark.parametrize("mutation", MUTATIONS)
+@each("status", ["401 No", "403 No"])
+@each("mutation", MUTATIONS)
 async def test_a_page_after_a_wrong_clock(status: str, mutation: Any) -> None:
     """A page that tells another time is no reason to sign a mutation once more: it may have been carried out."""
     page = http(BODIES["HTML"], status, Date=formatdate(NOW + 4000, usegmt=True))
@@ -82,7 +83,7 @@ async def test_a_page_after_a_wrong_clock(status: str, mutation: Any) -> None:
         assert len([request for request in wire.requests if request.startswith(b"POST")]) == 1
 
 
-@pytest.mark.parametrize("status", ["401 No", "403 No"])
+@each("status", ["401 No", "403 No"])
 async def test_a_page_to_the_second_clock(status: str) -> None:
     """Where the platform refused the first signature, and a page answers the second one, that one may have happened."""
     date = formatdate(NOW + 4000, usegmt=True)
@@ -102,7 +103,7 @@ async def test_the_platform_refuses_the_clock() -> None:
         assert len(wire.requests) == 2
 
 
-@pytest.mark.parametrize("status", ["401 No", "403 No"])
+@each("status", ["401 No", "403 No"])
 async def test_a_page_to_a_read(status: str) -> None:
     """Of a read it says that the signature or the address is refused, and another clock is tried."""
     page = http(BODIES["HTML"], status, Date=formatdate(NOW + 4000, usegmt=True))
@@ -114,7 +115,7 @@ async def test_a_page_to_a_read(status: str) -> None:
         assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "errno", "kind"),
     [
         ("200 OK", 5, ApiError),
@@ -123,7 +124,7 @@ async def test_a_page_to_a_read(status: str) -> None:
         ("404 No", 5, NotFoundError),
     ],
 )
-@pytest.mark.parametrize("mutation", [COMMENT, CREATION])
+@each("mutation", [COMMENT, CREATION])
 async def test_the_platforms_refusal(status: str, errno: int, kind: type[ApiError], mutation: Any) -> None:
     """Control: the platform's envelope with a status below 500 says that nothing happened."""
     async with serving(http(f'{{"errno":{errno}}}', status)) as wire, make_client(wire.url) as client:
@@ -132,8 +133,8 @@ async def test_the_platforms_refusal(status: str, errno: int, kind: type[ApiErro
         assert (type(caught.value), len(wire.requests)) == (kind, 1)
 
 
-@pytest.mark.parametrize("status", ["400 Bad", "403 No", "429 Slow", "500 No", "502 Bad", "503 Busy", "599 No"])
-@pytest.mark.parametrize("mutation", [COMMENT, CREATION])
+@each("status", ["400 Bad", "403 No", "429 Slow", "500 No", "502 Bad", "503 Busy", "599 No"])
+@each("mutation", [COMMENT, CREATION])
 async def test_success_with_a_status_of_failure(status: str, mutation: Any) -> None:
     """An envelope that says success with a status that says failure proves neither."""
     body = '{"errno":10000,"data":{"id":9}}'

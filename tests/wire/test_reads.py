@@ -17,6 +17,7 @@ from attrs import evolve
 from tests.support.clients import NOW, make_client
 from tests.support.observed import Seen, check_pairs, observe
 from tests.support.raw_server import AtOnce, Handler, Wire, drop, half, hang, http, serving, stuck
+from tests.support.rows import each
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
@@ -77,8 +78,8 @@ async def in_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         await writer.drain()
 
 
-@pytest.mark.parametrize("query", QUERIES)
-@pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 8), (1_672_502_400, 1_672_502_460)])
+@each("query", QUERIES)
+@each(("start", "end"), [(None, None), (0, None), (None, 8), (1_672_502_400, 1_672_502_460)])
 async def test_what_is_sent(query: TicketQuery, start: int | None, end: int | None) -> None:
     """The filters of the query, and the range and the page of the read, as they are sent for a request."""
     async with serving(PAGE) as wire, make_client(wire.url) as client:
@@ -157,7 +158,7 @@ ODD: dict[str, tuple[list[Handler | bytes], int, type[Answer | WorkorderError]]]
 }
 
 
-@pytest.mark.parametrize("case", ODD)
+@each("case", ODD)
 async def test_odd_answers(case: str) -> None:
     """Each odd answer is read, repeated or refused as it should be, and nothing is left behind."""
     script, requests, outcome = ODD[case]
@@ -170,7 +171,7 @@ async def test_odd_answers(case: str) -> None:
     assert await came_to(script, **options) == (requests, outcome)
 
 
-@pytest.mark.parametrize("case", [case for case in ODD if case not in ("429", "a throttling errno")])
+@each("case", [case for case in ODD if case not in ("429", "a throttling errno")])
 async def test_nothing_is_sent_twice(case: str) -> None:
     """Where nothing may be repeated, there is one request, whatever comes back."""
     script = [ODD[case][0][0]]
@@ -200,7 +201,7 @@ class Wrong:
         return self.result
 
 
-@pytest.mark.parametrize("result", [None, ConfigError("mine")])
+@each("result", [None, ConfigError("mine")])
 async def test_signers_that_cannot_work(result: object) -> None:
     """A mistake of the caller's ends the call at once, the slot is free again, and nothing is sent."""
     async with serving(PAGE) as wire, make_client(wire.url, signer=Wrong(result)) as client:
@@ -210,7 +211,7 @@ async def test_signers_that_cannot_work(result: object) -> None:
     assert (caught.value.operation, caught.value.attempts) == ("list_tickets", 1)
 
 
-@pytest.mark.parametrize("result", [KeyError("mine"), OSError("mine"), RecursionError("mine")])
+@each("result", [KeyError("mine"), OSError("mine"), RecursionError("mine")])
 async def test_signers_that_fail(result: object) -> None:
     """Whatever else a signer raises is `NotSentError` with that as its cause."""
     async with serving(PAGE) as wire, make_client(wire.url, signer=Wrong(result)) as client:
@@ -297,7 +298,7 @@ async def test_a_lane_is_kept() -> None:
     assert answer.most == 3
 
 
-@pytest.mark.parametrize("script", [[PAGE], [drop, PAGE], [http("", "429 Slow", Retry_After="0"), PAGE], [drop]])
+@each("script", [[PAGE], [drop, PAGE], [http("", "429 Slow", Retry_After="0"), PAGE], [drop]])
 async def test_observers_are_told_the_same(script: list[Handler | bytes]) -> None:
     """Whoever listens is told of a read of a walk as of any other."""
 

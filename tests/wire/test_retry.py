@@ -33,8 +33,8 @@ NEVER = [
 ]
 
 
-@pytest.mark.parametrize("safety", Safety)
-@pytest.mark.parametrize("error", ALWAYS)
+@each("safety", Safety)
+@each("error", ALWAYS)
 def test_always(error: WorkorderError, safety: Safety) -> None:
     """What was not sent is repeated whatever it was."""
     assert may_repeat(error, safety)
@@ -68,7 +68,7 @@ def test_what_says_that_nothing_happened() -> None:
         assert not may_repeat(error, Safety.CONVERGENT)
 
 
-@pytest.mark.parametrize("kind", [ApiError, AuthenticationError, NotFoundError, TicketStateError])
+@each("kind", [ApiError, AuthenticationError, NotFoundError, TicketStateError])
 def test_what_is_an_answer(kind: type[ApiError]) -> None:
     """An errno of the platform's says no; a page has none."""
     assert is_answered(kind("x", errno=5))
@@ -108,7 +108,7 @@ def test_retry_after_is_the_least() -> None:
     assert RetryPolicy().wait(error, Safety.READ, 1, Random(1)) == 60.0
 
 
-@pytest.mark.parametrize("options", [{"attempts": 0}, {"first": -1}, {"longest": -1}])
+@each("options", [{"attempts": 0}, {"first": -1}, {"longest": -1}])
 def test_refused(options: dict[str, int]) -> None:
     """A policy that cannot work is refused by the name of its part."""
     with pytest.raises(ConfigError, match=f"RetryPolicy.{next(iter(options))}"):

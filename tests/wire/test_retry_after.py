@@ -5,11 +5,12 @@ from email.utils import formatdate
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async.signing.clock import http_date
 from workorder_async.wire.attempt import retry_after
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "seconds"),
     [
         (None, None),
@@ -27,7 +28,7 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, None, 1000.0) == seconds
 
 
-@pytest.mark.parametrize("header", [None, "", "yesterday", "Thu, 99 Jan 1970 00:00:00 GMT"])
+@each("header", [None, "", "yesterday", "Thu, 99 Jan 1970 00:00:00 GMT"])
 def test_http_date_that_cannot_be_read(header: str | None) -> None:
     """A Date that cannot be read tells nothing."""
     assert http_date(header) is None

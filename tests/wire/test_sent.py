@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, data, drop, half, hang, http, late, serving
+from tests.support.rows import each
 from tests.support.tls import server_context
 from tests.support.virtual_loop import EPOCH, running_loop, taking, virtual_time
 from workorder_async import (
@@ -74,7 +75,7 @@ class Again:
         await self._session.close()
 
 
-@pytest.mark.parametrize("step", [drop, half(DONE), http("busy", "503 Busy"), http("<html>", "500 No")])
+@each("step", [drop, half(DONE), http("busy", "503 Busy"), http("<html>", "500 No")])
 async def test_a_session_that_repeats(step: Handler | bytes) -> None:
     """A mutation that a session would send once more by itself is sent once, and is unknown."""
     async with serving(step, DONE) as wire, Again() as session, make_client(wire.url, session=session) as client:
@@ -107,7 +108,7 @@ async def test_a_session_that_repeats_what_was_not_sent(unused_tcp_port: int) ->
             await client.comment_ticket(COMMENT)
 
 
-@pytest.mark.parametrize("step", [drop, half(DONE)])
+@each("step", [drop, half(DONE)])
 async def test_a_session_that_repeats_and_then_finds_nobody(step: Handler) -> None:
     """Bytes were taken once: that the next connection is refused does not unsay it."""
     async with serving(step) as wire, Again("http://127.0.0.1:1/") as session:
@@ -139,7 +140,7 @@ async def stop(response: aiohttp.ClientResponse) -> None:
         raise LookupError("not 200")
 
 
-@pytest.mark.parametrize("raises", [True, stop])
+@each("raises", [True, stop])
 async def test_a_session_that_raises_for_a_status(raises: Any) -> None:
     """An answer is read by us alone: a 429 is obeyed, whatever the session does with one."""
     slow = http("", "429 Slow", Retry_After="0")
@@ -158,9 +159,7 @@ async def test_a_session_that_leaves_answers_packed() -> None:
         assert (await client.get_ticket(1)).id == 1
 
 
-@pytest.mark.parametrize(
-    "options", [{"headers": {"Content-Type": "text/plain"}}, {"skip_auto_headers": ["Content-Type"]}]
-)
+@each("options", [{"headers": {"Content-Type": "text/plain"}}, {"skip_auto_headers": ["Content-Type"]}])
 async def test_a_session_that_says_what_bodies_are(options: Any) -> None:
     """A body says itself what it is: a file is a form, whatever the session's own requests have."""
     uploaded = data({"file_name": "a.txt", "file_path": "workorder/1/a", "file_size": 1, "file_type": "text/plain"})
@@ -274,7 +273,7 @@ async def test_a_loop_that_was_blocked_until_the_deadline(where: str) -> None:
         assert (wire.requests, client.stats().in_flight) == ([], 0)
 
 
-@pytest.mark.parametrize("size", [10, 100_000, 20_000_000])
+@each("size", [10, 100_000, 20_000_000])
 async def test_what_a_transport_has_taken(size: int) -> None:
     """A connection that ends when some of the bytes were taken leaves the mutation unknown, however many there are."""
 
@@ -432,7 +431,7 @@ async def test_a_callback_that_fails_before_the_first_byte(error: Exception, cal
         assert (wire.requests, calls, caught.value.attempts) == ([], [callback], 1)
 
 
-@pytest.mark.parametrize("callback", ["on_send", "on_turned_away"])
+@each("callback", ["on_send", "on_turned_away"])
 async def test_a_callback_that_nobody_awaits(callback: str) -> None:
     """An `async def` would not run: it is refused before the first byte, or before a second request."""
 
@@ -465,7 +464,7 @@ async def test_a_callback_that_fails_after_it(answer: bytes, error: Exception) -
         assert client.stats().throttled == (answer == TURNING_AWAY["throttled"])
 
 
-@pytest.mark.parametrize("works", range(6))
+@each("works", range(6))
 async def test_a_clock_that_fails(works: int) -> None:
     """A clock of the caller's that fails at any moment hides nothing of a mutation."""
     left = works
@@ -504,7 +503,7 @@ async def test_a_trace_that_fails_before_the_first_byte() -> None:
 NESTED = "[" * 900 + "]" * 900
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         '{"errno":5,"errmsg":"x","request_id":' + NESTED + "}",

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, drop, half, hang, http, serving, stuck
+from tests.support.rows import each
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     CloseTicket,
@@ -73,7 +74,7 @@ LOST: list[Handler | bytes] = [
 ]
 
 
-@pytest.mark.parametrize("step", LOST)
+@each("step", LOST)
 async def test_lost_answer_to_a_read_is_asked_again(step: Handler | bytes) -> None:
     """A read whose answer is lost is repeated, signed afresh."""
     async with serving(step, TICKET) as wire, make_client(wire.url) as client:
@@ -81,7 +82,7 @@ async def test_lost_answer_to_a_read_is_asked_again(step: Handler | bytes) -> No
         assert len(wire.requests) >= 2
 
 
-@pytest.mark.parametrize("step", LOST)
+@each("step", LOST)
 async def test_lost_answers_to_a_read(step: Handler | bytes) -> None:
     """A read whose every answer is lost ends in NoAnswerError, with the attempts."""
     async with serving(step) as wire, make_client(wire.url) as client:
@@ -91,8 +92,8 @@ async def test_lost_answers_to_a_read(step: Handler | bytes) -> None:
         assert (caught.value.operation, caught.value.attempts) == ("get_ticket", 4)
 
 
-@pytest.mark.parametrize("step", [*LOST, http(HTML, "502 Bad Gateway"), http(HTML), http("{}"), http("[1]", "500 No")])
-@pytest.mark.parametrize("mutation", [COMMENT, CLOSE])
+@each("step", [*LOST, http(HTML, "502 Bad Gateway"), http(HTML), http("{}"), http("[1]", "500 No")])
+@each("mutation", [COMMENT, CLOSE])
 async def test_lost_answer_to_a_mutation(step: Handler | bytes, mutation: CommentTicket | CloseTicket) -> None:
     """A mutation whose answer is lost, or is not the platform's, is said to be unknown, and is not sent again."""
     async with serving(step) as wire, make_client(wire.url) as client:
@@ -266,7 +267,7 @@ ODD_TICKETS = {
 }
 
 
-@pytest.mark.parametrize("case", ODD_TICKETS)
+@each("case", ODD_TICKETS)
 async def test_odd_text(case: str) -> None:
     """Text that is odd or large comes through as it was sent."""
     ticket, title = ODD_TICKETS[case]
@@ -297,7 +298,7 @@ NULLS = [
 ]
 
 
-@pytest.mark.parametrize(("body", "kind"), NULLS)
+@each(("body", "kind"), NULLS)
 async def test_bodies_that_do_not_fit(body: str, kind: type[WorkorderError]) -> None:
     """null, and every other body that does not fit, is an error of ours, which pickles."""
     async with serving(http(body)) as wire, make_client(wire.url) as client:
@@ -407,7 +408,7 @@ async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: st
         assert wire.requests == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value", "what"),
     [
         ("Timestamp", 1_700_000_000, "int"),

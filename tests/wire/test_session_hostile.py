@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, half, hang, http, late, serving
+from tests.support.rows import each
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
@@ -64,10 +65,10 @@ async def comment(client: WorkorderClient) -> None:
 # Nothing happened needs proof
 
 
-@pytest.mark.parametrize("status", ["500 No", "502 Bad", "503 Busy", "504 Late"])
-@pytest.mark.parametrize("headers", [{}, {"Retry_After": "0"}])
-@pytest.mark.parametrize("body", [HTML, '{"errno":50000,"errmsg":"x"}', '{"errno":"1"}', ""])
-@pytest.mark.parametrize("mutation", [COMMENT, CREATION])
+@each("status", ["500 No", "502 Bad", "503 Busy", "504 Late"])
+@each("headers", [{}, {"Retry_After": "0"}])
+@each("body", [HTML, '{"errno":50000,"errmsg":"x"}', '{"errno":"1"}', ""])
+@each("mutation", [COMMENT, CREATION])
 async def test_a_5xx_is_a_lost_answer(status: str, headers: dict[str, str], body: str, mutation: Any) -> None:
     """A mutation that is answered with a 5xx, whatever else it says, may have happened: it is not sent again."""
     async with serving(http(body, status, **headers), DONE) as wire, make_client(wire.url) as client:
@@ -76,7 +77,7 @@ async def test_a_5xx_is_a_lost_answer(status: str, headers: dict[str, str], body
         assert len(wire.requests) == caught.value.attempts == 1
 
 
-@pytest.mark.parametrize("status", ["500 No", "503 Busy"])
+@each("status", ["500 No", "503 Busy"])
 async def test_a_close_looks_after_a_5xx(status: str) -> None:
     """A close that is answered with a 5xx is looked for before anything else is done."""
     closed = http('{"errno":10000,"data":{"id":1,"status":3}}')
@@ -124,10 +125,8 @@ async def test_throttled_answers_are_no_attempts(
         assert paused / 2 <= running_loop().time() <= paused + 3
 
 
-@pytest.mark.parametrize("call", [read, comment])
-@pytest.mark.parametrize(
-    "answer", [half(http("slow down, please", "429 Slow")), http("plain", "429 Slow", Content_Encoding="gzip")]
-)
+@each("call", [read, comment])
+@each("answer", [half(http("slow down, please", "429 Slow")), http("plain", "429 Slow", Content_Encoding="gzip")])
 async def test_a_throttled_answer_of_which_the_rest_is_lost(
     answer: Handler | bytes, call: Callable[[WorkorderClient], Awaitable[None]]
 ) -> None:
@@ -220,9 +219,7 @@ async def test_an_eternal_retry_after(status: str) -> None:
 # Strange pages to reads
 
 
-@pytest.mark.parametrize(
-    "page", [http(HTML), http(""), http("{"), http("{}"), http("", "302 Found", Location="/login")]
-)
+@each("page", [http(HTML), http(""), http("{"), http("{}"), http("", "302 Found", Location="/login")])
 async def test_a_strange_page_to_a_read_is_asked_again(page: bytes) -> None:
     """A proxy's login page, or whatever is not the platform's, costs a read one attempt."""
     async with serving(page, page, TICKET) as wire, make_client(wire.url) as client:
@@ -230,7 +227,7 @@ async def test_a_strange_page_to_a_read_is_asked_again(page: bytes) -> None:
         assert len(wire.requests) == 3
 
 
-@pytest.mark.parametrize(
+@each(
     ("encoding", "charset"),
     [
         ("gbk", "GBK"),
@@ -241,7 +238,7 @@ async def test_a_strange_page_to_a_read_is_asked_again(page: bytes) -> None:
         ("utf-8", "punycode"),
     ],
 )
-@pytest.mark.parametrize("title", ["磁盘空间不足", "联通", "磁盘" * 1000])
+@each("title", ["磁盘空间不足", "联通", "磁盘" * 1000])
 async def test_a_server_that_writes_gbk(encoding: str, charset: str, title: str) -> None:
     """What is no UTF-8 is read in the charset that the header tells, where that is a Chinese one."""
     body = f'{{"errno":10000,"errmsg":"成功","data":{{"id":1,"title":"{title}"}}}}'.encode(encoding)
@@ -275,7 +272,7 @@ async def test_connecting_has_a_limit_of_its_own() -> None:
 # What has arrived is read
 
 
-@pytest.mark.parametrize("limit", ["attempt_timeout", "deadline"])
+@each("limit", ["attempt_timeout", "deadline"])
 async def test_an_answer_that_came_while_the_loop_was_blocked(limit: str) -> None:
     """Something blocks the loop for longer than an attempt may take; the answer lay in the socket, and is read."""
     async with serving(DONE) as wire, make_client(wire.url, **{limit: 0.5}) as client:
@@ -392,7 +389,7 @@ class Lag:
         await asyncio.wait([self._task])
 
 
-@pytest.mark.parametrize("call", [read, comment])
+@each("call", [read, comment])
 async def test_a_bomb(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
     """A small body that unpacks to a gigabyte is given up after what is allowed, and the loop goes on meanwhile."""
     bomb = http(packed(1 << 30), Content_Encoding="gzip")
@@ -433,7 +430,7 @@ async def test_an_endless_body() -> None:
             await asyncio.wait_for(client.get_ticket(1), 5)
 
 
-@pytest.mark.parametrize("header", [b"X: " + b"y" * 100_000, b"\r\n".join(b"X-%d: y" % n for n in range(5000))])
+@each("header", [b"X: " + b"y" * 100_000, b"\r\n".join(b"X-%d: y" % n for n in range(5000))])
 async def test_endless_headers(header: bytes) -> None:
     """A header that is very long, or thousands of them, end the attempt."""
     answer = b"HTTP/1.1 200 OK\r\n" + header + b"\r\nContent-Length: 2\r\n\r\n{}"
@@ -522,7 +519,7 @@ async def test_a_large_page_that_throttles(call: Callable[[WorkorderClient], Awa
         assert 4 <= len(wire.requests) <= 5
 
 
-@pytest.mark.parametrize(("status", "told"), [("429 Slow", [1]), ("401 No", [])])
+@each(("status", "told"), [("429 Slow", [1]), ("401 No", [])])
 async def test_a_large_page_that_turns_a_mutation_away_is_told(status: str, told: list[int]) -> None:
     """Who waits to hear that nothing happened hears it of a 429, however large the page is; of no other page."""
     turned_away: list[int] = []

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
 
-import pytest
-
 from tests.support.rows import each
 from workorder_async.wire.limits import Throttle
 
@@ -100,7 +98,7 @@ def test_a_true_limit_that_asks_for_pauses() -> None:
     assert turned_away <= 0.05 * (served + turned_away)
 
 
-@pytest.mark.parametrize("rate", [5, 20, 400])
+@each("rate", [5, 20, 400])
 def test_other_limits(rate: int) -> None:
     """The same for slower and faster servers, with a few more turned away where there are few in all."""
     served, turned_away = play(per_second(rate), workers=64, latency=0.03, seconds=60)
@@ -108,7 +106,7 @@ def test_other_limits(rate: int) -> None:
     assert turned_away <= 0.05 * (served + turned_away) + 60
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+@each("share", [0.02, 0.1, 0.3])
 def test_chance(share: float) -> None:
     """A server that turns requests away by chance slows a caller down, and does not bring it to a halt."""
     random = Random(3)
