@@ -73,7 +73,7 @@ async def test_comments(seed: int, brings: int) -> None:
     options: dict[str, Any] = {"attempt_timeout": 3, "deadline": 60, "now": running_loop().wall_clock}
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=brings)) if brings else None
     async with serving(step) as wire, make_client(wire.url, session=session, **options) as client:
-        await asyncio.gather(*(work(client, told, worker, 40) for worker in range(8)))
+        await asyncio.gather(*(work(client, told, worker, 25) for worker in range(8)))
     if session is not None:
         await session.close()
     assert max(mix.carried_out.values()) == 1

@@ -159,6 +159,7 @@ ODD: dict[str, tuple[list[Handler | bytes], int, type[Answer | WorkorderError]]]
 
 
 @each("case", ODD)
+@virtual_time
 async def test_odd_answers(case: str) -> None:
     """Each odd answer is read, repeated or refused as it should be, and nothing is left behind."""
     script, requests, outcome = ODD[case]
@@ -172,6 +173,7 @@ async def test_odd_answers(case: str) -> None:
 
 
 @each("case", [case for case in ODD if case not in ("429", "a throttling errno")])
+@virtual_time
 async def test_nothing_is_sent_twice(case: str) -> None:
     """Where nothing may be repeated, there is one request, whatever comes back."""
     script = [ODD[case][0][0]]

@@ -292,7 +292,7 @@ async def test_what_a_transport_has_taken(size: int) -> None:
 @pytest.mark.parametrize("encrypted", [False, True])
 async def test_a_request_that_is_given_up(tmp_path: Path, how: str, encrypted: bool) -> None:
     """What waits to be sent is not sent any more: it would be carried out when it was long settled."""
-    size, arrived, ended = 20_000_000, asyncio.Event(), asyncio.get_running_loop().create_future()
+    size, arrived, ended = 12_000_000, asyncio.Event(), asyncio.get_running_loop().create_future()
 
     async def read_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received = len(await reader.readuntil(b"\r\n\r\n"))

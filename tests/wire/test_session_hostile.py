@@ -127,6 +127,7 @@ async def test_throttled_answers_are_no_attempts(
 
 @each("call", [read, comment])
 @each("answer", [half(http("slow down, please", "429 Slow")), http("plain", "429 Slow", Content_Encoding="gzip")])
+@virtual_time
 async def test_a_throttled_answer_of_which_the_rest_is_lost(
     answer: Handler | bytes, call: Callable[[WorkorderClient], Awaitable[None]]
 ) -> None:
@@ -260,7 +261,7 @@ async def test_connecting_has_a_limit_of_its_own() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with make_client(url, connect_timeout=0.2, retry=RetryPolicy(attempts=2, first=0.001)) as client:
+    async with make_client(url, connect_timeout=0.1, retry=RetryPolicy(attempts=2, first=0.001)) as client:
         for call in (read, comment):
             with pytest.raises(NotSentError, match=r"Connection timeout"):
                 await asyncio.wait_for(call(client), 5)
@@ -275,13 +276,13 @@ async def test_connecting_has_a_limit_of_its_own() -> None:
 @each("limit", ["attempt_timeout", "deadline"])
 async def test_an_answer_that_came_while_the_loop_was_blocked(limit: str) -> None:
     """Something blocks the loop for longer than an attempt may take; the answer lay in the socket, and is read."""
-    async with serving(DONE) as wire, make_client(wire.url, **{limit: 0.5}) as client:
+    async with serving(DONE) as wire, make_client(wire.url, **{limit: 0.3}) as client:
         await client.comment_ticket(COMMENT)
         calls = [asyncio.create_task(client.comment_ticket(COMMENT)) for _ in range(5)]
         # The requests are written, and in the next turn of the loop nobody can read.
         while len(wire.requests) < 6:  # noqa: ASYNC110 - in the very turn of the loop
             await asyncio.sleep(0)
-        time.sleep(0.8)  # noqa: ASYNC251 - this is the attack
+        time.sleep(0.4)  # noqa: ASYNC251 - this is the attack
         await asyncio.gather(*calls)
         assert len(wire.requests) == 6
 
@@ -290,11 +291,11 @@ async def test_a_large_answer_that_came_while_the_loop_was_blocked() -> None:
     """The same for an answer that takes many turns of the loop to be read."""
     title = "工" * 500_000
     large = http('{"errno":10000,"data":{"id":1,"title":"' + title + '"}}')
-    async with serving(large) as wire, make_client(wire.url, attempt_timeout=0.5) as client:
+    async with serving(large) as wire, make_client(wire.url, attempt_timeout=0.3) as client:
         reading = asyncio.create_task(client.get_ticket(1))
         await wire.arrived.wait()
         await asyncio.sleep(0)
-        time.sleep(0.8)  # noqa: ASYNC251 - this is the attack
+        time.sleep(0.4)  # noqa: ASYNC251 - this is the attack
         assert (await reading).title == title
         assert len(wire.requests) == 1
 
@@ -441,7 +442,7 @@ async def test_endless_headers(header: bytes) -> None:
             await client.comment_ticket(COMMENT)
 
 
-@pytest.mark.parametrize("body", slow_after(1, ["[" * 200_000, '{"errno":' * 3_000_000]))
+@pytest.mark.parametrize("body", ["[" * 200_000, '{"errno":' * 300_000])
 async def test_depth(body: str) -> None:
     """A body that is nested without end is no answer."""
     async with serving(http(body)) as wire, make_client(wire.url, retry=RetryPolicy(attempts=1)) as client:
@@ -451,16 +452,16 @@ async def test_depth(body: str) -> None:
 
 @pytest.mark.slow
 async def test_a_large_page_does_not_hold_up_the_loop() -> None:
-    """A page of more than 50 MB, packed, is read whole; the loop goes on meanwhile."""
+    """A page of more than 20 MB, packed, is read whole; the loop goes on meanwhile."""
     row = {"id": 1, "title": "云服务器无法登录", "detail": "客户反馈实例无法远程登录。" * 12, "status": "2"}
-    rows = [{**row, "id": number} for number in range(1, 100_001)]
-    body = orjson.dumps({"errno": 10000, "data": {"pagination": {"total": 100_000}, "tickets": rows}})
-    assert 50 << 20 < len(body) < 64 << 20
+    rows = [{**row, "id": number} for number in range(1, 40_001)]
+    body = orjson.dumps({"errno": 10000, "data": {"pagination": {"total": 40_000}, "tickets": rows}})
+    assert 20 << 20 < len(body) < 64 << 20
     async with serving(http(gzip.compress(body, 1), Content_Encoding="gzip")) as wire, make_client(wire.url) as client:
         began = time.process_time()
         async with Lag() as lag:
             page = await client.list_tickets(page_size=100)
-        assert [ticket.id for ticket in page.tickets] == list(range(1, 100_001))
+        assert [ticket.id for ticket in page.tickets] == list(range(1, 40_001))
         # Parsed in one piece, it would be most of that time.
         assert lag.worst < (time.process_time() - began) / 4
 
@@ -490,6 +491,7 @@ async def test_a_large_answer_that_takes_long_to_be_parsed(
 ) -> None:
     """Tens of MB of brackets take many seconds; the deadline holds, and leaves the thread to itself."""
     given_up = threading.Event()
+    monkeypatch.setattr(session, "_PARSING", 0.2)
 
     def parse(body: bytes) -> object:
         given_up.wait(20)
@@ -497,7 +499,7 @@ async def test_a_large_answer_that_takes_long_to_be_parsed(
 
     monkeypatch.setattr(session, "parse_slowly", parse)
     large = http('{"errno":10000,"data":{"id":1,"x":"' + "x" * (2 << 20) + '"}}')
-    async with serving(large) as wire, make_client(wire.url, deadline=0.5) as client:
+    async with serving(large) as wire, make_client(wire.url, deadline=0.2) as client:
         began = time.perf_counter()
         with pytest.raises(error):
             await call(client)
@@ -550,9 +552,9 @@ async def test_a_person_does_not_wait_behind_walks_and_batches(most: int) -> Non
 
         bulk = [asyncio.create_task(go_on(number)) for number in range(32)]
         waits = []
-        for number in range(20):
+        for number in range(9):
             # Somewhere between two answers.
-            await asyncio.sleep(latency * (0.1 + number % 9 / 10))
+            await asyncio.sleep(latency * (0.1 + number / 10))
             started = loop.time()
             await client.get_ticket(1)
             waits.append(loop.time() - started)
