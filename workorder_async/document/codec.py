@@ -73,9 +73,9 @@ def decode(model: type[T], answer: Answer) -> T:
     Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`.
     """
     try:
-        return cast("T", decoder_of(model).hooks([answer.data])[0])
-    except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
-        raise _of_answer(answer, decoder_of(model).explain(answer.data, "$.data")) from None
+        return cast("T", decoder_of(model).read(answer.data, "$.data"))
+    except DecodeError as error:
+        raise _of_answer(answer, error) from None
 
 
 def decode_page(answer: Answer, page: int = 1) -> TicketPage:
@@ -98,8 +98,9 @@ def read_rows(
             raise misfit("an object", data)
         rows = _rows_in(data)
         pagination = cast("Pagination", decoder_of(TicketPage).readers["pagination"](data.get("pagination")))
-    except Exception:  # noqa: BLE001 - as in decode
-        raise _of_answer(answer, decoder_of(TicketPage).explain(answer.data, "$.data")) from None
+    except Exception:
+        decode(TicketPage, answer)  # which says what does not fit, and where
+        raise
     ids = _plain_ids(rows)
     if ids is not None:
         return pagination, rows, ids
@@ -153,7 +154,7 @@ def decode_rows(
     """
     try:
         return cast("list[TicketSummary]", _ROW.hooks(rows))
-    except Exception:  # noqa: BLE001 - as in decode
+    except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
         places = {id(row): index for index, row in enumerate(_rows_in(answer.data))}
     tickets = []
     for position, row in enumerate(rows):
@@ -167,10 +168,7 @@ def decode_rows(
 
 def read_row(row: Row) -> TicketSummary:
     """Turn one row, as `read_rows` gave it, into a model. Raises `DecodeError`."""
-    try:
-        return cast("TicketSummary", _ROW.hook(row))
-    except Exception:  # noqa: BLE001 - as in decode
-        raise _ROW.explain(row, "$") from None
+    return cast("TicketSummary", _ROW.read(row))
 
 
 def _skip(

@@ -260,13 +260,15 @@ class Decoder:
     """The function that makes the model of each object. It raises for a value that does not fit."""
 
     def hook(self, value: object) -> object:
-        """Make the model of one object. Raises likewise."""
+        """Make the model of one object. Raises as `hooks` does."""
         return self.hooks((value,))[0]
 
-    def explain(self, value: object, path: str, name: str = "") -> DecodeError:
-        """Return the error for a value that is known not to fit; its message begins with `name`."""
-        place, error = self.locate(value, path) or (path, MisfitError("a value", "one of another kind"))
-        return decode_error(place, error, name=name)
+    def read(self, value: object, path: str = "$", name: str = "") -> object:
+        """Make the model of one object. Raises `DecodeError`, whose message begins with `name`."""
+        try:
+            return self.hooks((value,))[0]
+        except Exception as error:  # noqa: BLE001 - whatever it was, what and where is found out now
+            raise decode_error(*(self.locate(value, path) or (path, error)), name=name) from None
 
     def locate(self, value: object, path: str) -> tuple[str, Exception] | None:
         """Return the JSON path of the first value that does not fit, and the reason; None if all values fit."""

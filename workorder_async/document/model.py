@@ -67,7 +67,7 @@ class Model:
 
     @classmethod
     def _of(cls, value: Mapping[str, JSON]) -> Self:
-        return cast("Self", decoded(cls, picked(cls, value)))
+        return cast("Self", decoder_of(cls).read(picked(cls, value), name=f"{cls.__name__}: "))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
@@ -156,12 +156,3 @@ def picked(model: type, value: Mapping[str, JSON]) -> dict[str, JSON]:
         if found is not None or name in value:
             fields[name] = found
     return fields
-
-
-def decoded(model: type, value: object) -> object:
-    """Make a model of a JSON value; raises `DecodeError` with the path of a value that does not fit."""
-    decoder = decoder_of(model)
-    try:
-        return decoder.hook(value)
-    except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
-        raise decoder.explain(value, "$", f"{model.__name__}: ") from None

@@ -16,10 +16,11 @@ from attrs import field, frozen
 
 from workorder_async import arguments
 from workorder_async.arguments import Check, as_validator, is_whole, kind_of, shown, unknown_name, whole_within
+from workorder_async.document.decoding import decoder_of
 from workorder_async.document.enums import OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import CHINA_STANDARD_TIME, fields_of
 from workorder_async.document.json_text import JSON
-from workorder_async.document.model import Model, decoded, picked
+from workorder_async.document.model import Model, picked
 from workorder_async.document.tickets import Attachment, CustomerInfo
 from workorder_async.errors import ConfigError
 
@@ -250,7 +251,7 @@ class Request(Model):
             if known[name].is_code and is_whole(found):
                 fields[name] = kind(found)  # the document may not list it
             elif known[name].is_model and isinstance(found, list):
-                fields[name] = [decoded(kind, part) for part in found]
+                fields[name] = [decoder_of(kind).read(part, name=f"{kind.__name__}: ") for part in found]
         return cls(**fields)
 
 
