@@ -190,8 +190,8 @@ _add(
 )
 _add("hmac of md5 of body and ts", "post", "s", lambda r: mac("md5", r.secret, hexed("md5", r.body + r.ts)))
 _add(
-    "base64 of hex over body",
-    "post",
+    "base64 of hex of md5",
+    "bare",
     "s",
-    lambda r: base64.b64encode(mac("md5", r.secret, r.ts + r.body).encode()).decode(),
+    lambda r: base64.b64encode(mac("md5", r.secret, r.ts + r.app).encode()).decode(),
 )
