@@ -97,8 +97,9 @@ def _several(values: Iterable[_T]) -> tuple[_T, ...]:
     return tuple(values)
 
 
-# Checks of an argument, as those of `arguments.py`
+# Checks, as those of `arguments.py`; one that is given to a field names the class as well
 
+_naming: Final = partial(as_validator, names_class=True)
 _is_id: Final = partial(whole_within, low=1, high=_INT64_MAX)
 _is_size: Final = partial(whole_within, low=0, high=_INT64_MAX)
 _is_int64: Final = partial(whole_within, low=-_INT64_MAX, high=_INT64_MAX)
@@ -107,6 +108,7 @@ _is_int32: Final = partial(whole_within, low=-_INT32_MAX - 1, high=_INT32_MAX)
 
 
 def _is_second(name: str, value: object) -> object:
+    """Accept whole seconds since the epoch; what is no time yet is told how to become one."""
     if isinstance(value, datetime):
         mend = "give it one, for example datetime.now(timezone.utc)"
         raise ConfigError("is a datetime without a zone", argument=name, mend=mend)
@@ -169,7 +171,7 @@ def _are_ids(name: str, values: object) -> object:
 
 
 def _are(kind: type, checks: Mapping[str, Check]) -> Check:
-    """Accept a tuple of models of this kind whose fields pass these checks. A field that may be None is let pass so."""
+    """Accept a tuple of models of this kind whose fields pass these checks."""
 
     def check(name: str, values: object) -> object:
         if not isinstance(values, tuple):
@@ -227,9 +229,6 @@ def _checked(_: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
 
 def _check_of(kind: object) -> Check:
     return _CHECKS[kind] if kind in _CHECKS else _or_none(_CHECKS[get_args(kind)[0]])
-
-
-_naming: Final = partial(as_validator, names_class=True)
 
 
 class Request(Model):
@@ -301,9 +300,9 @@ class PageRequest:
 
     query: TicketQuery = field(factory=TicketQuery)
     """Which tickets."""
-    page: int = field(default=1, validator=as_validator(whole_within, 1, _INT32_MAX))
+    page: int = field(default=1, validator=as_validator(_is_count))
     """Number of the page, from 1 (起始页)."""
-    page_size: int = field(default=10, validator=as_validator(whole_within, 1, _INT32_MAX))
+    page_size: int = field(default=10, validator=as_validator(_is_count))
     """Rows per page (分页大小); the server may give fewer."""
 
     def __attrs_post_init__(self) -> None:
