@@ -214,6 +214,8 @@ def _single(seen: Seen) -> Iterator[Variants]:
             turns = _turns(parts, seen, _COMMON)
             yield Variants((*parts, SECRET), turns, key=SECRET)
             yield from _ends(parts, turns)
+        elif len(parts) == 6:
+            yield from _ends(parts, _turns(parts, seen, _COMMON))
     for parts in _sets(seen, 6, rare):
         if not parts or parts[-1] not in rare:
             continue
