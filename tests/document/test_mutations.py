@@ -135,7 +135,7 @@ ID = [
 TEXT = [
     (5, "must be text, not int 5"),
     (b"x", "must be text, not bytes b'x'"),
-    ("abc\ud800", "holds a lone surrogate at index 3, which cannot be sent; remove it"),
+    ("abc\ud800", "holds a lone surrogate, which cannot be sent; remove it"),
 ]
 FILLED_TEXT = [*TEXT, (None, "must be text, not None"), ("", "is empty"), ("  \t\n", "is empty")]
 SECONDS = [

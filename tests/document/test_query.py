@@ -100,7 +100,7 @@ IDS = ("creator_id", *SUBTYPES)
         ("customer_organization_name", " \n", "is empty"),
         ("customer_organization_name", 5, "must be text, not int 5"),
         ("customer_organization_name", b"x", "must be text, not bytes"),
-        ("customer_organization_name", "公司\udc80", "holds a lone surrogate at index 2"),
+        ("customer_organization_name", "公司\udc80", "holds a lone surrogate"),
         ("product_group_id", 36, "must be a list of ids, not int 36"),
         ("product_group_id", None, "must be a list of ids, not None"),
         ("product_group_id", "36", "must be a list of ids, not str '36'"),

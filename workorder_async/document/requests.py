@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, ge
 from attrs import field, frozen
 
 from workorder_async import arguments
-from workorder_async.arguments import Check, as_validator, is_whole, kind_of, shown, unknown_name, whole_within
+from workorder_async.arguments import (
+    Check,
+    as_validator,
+    has_bytes,
+    is_whole,
+    kind_of,
+    shown,
+    unknown_name,
+    whole_within,
+)
 from workorder_async.document.decoding import decoder_of
 from workorder_async.document.enums import OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import CHINA_STANDARD_TIME, fields_of
@@ -125,11 +134,8 @@ def _is_text(name: str, value: object) -> object:
     """Accept text that has UTF-8 bytes, the empty one too."""
     if not isinstance(value, str):
         raise ConfigError(f"must be text, not {kind_of(value)}", argument=name)
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        problem = f"holds a lone surrogate at index {error.start}, which cannot be sent"
-        raise ConfigError(problem, argument=name, mend="remove it") from None
+    if not has_bytes(value):
+        raise ConfigError("holds a lone surrogate, which cannot be sent", argument=name, mend="remove it")
     return value
 
 

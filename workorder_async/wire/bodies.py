@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeAlias, cast
 
 from attrs import define
 
-from workorder_async.arguments import kind_of, path, plain
+from workorder_async.arguments import has_bytes, kind_of, path, plain
 from workorder_async.errors import ConfigError
 
 _CHUNK = 256 * 1024
@@ -188,11 +188,8 @@ def _name_of(source: object) -> str:
 
 def _quote(name: str) -> str:
     """Escape a file name for the header of its part, as browsers do; other bytes go as UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        mend = "pass another with file_name="
-        raise ConfigError(f"{name!r} is not valid text", argument="file_name", mend=mend) from None
+    if not has_bytes(name):
+        raise ConfigError(f"{name!r} is not valid text", argument="file_name", mend="pass another with file_name=")
     if not name.strip():
         raise ConfigError("is empty", argument="file_name", mend="for example file_name='trace.png'")
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
