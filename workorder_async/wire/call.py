@@ -204,37 +204,32 @@ class Call:
         if self.tried is not None and self._refusal is not None:
             self.clock.signing_offset, self.tried = self.tried, None
 
-    def first_refusal(self, error: WorkorderError) -> WorkorderError:
-        """If the second clock is refused as well, return the first refusal: it says why.
-
-        Else return the error; where that has a known meaning, the second clock is kept.
-        """
-        if self.tried is None or self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
-            return error
-        known = isinstance(error, AuthenticationError)
-        if not known and error.errno in self.errnos:
-            self.keep_clock()
-            return error
-        self.tried = None
-        if not known and self.endpoint.safety is not Safety.READ:
-            self._left = ()
-        return self._refusal
-
-    async def has_another_clock(
+    async def another_clock(
         self, error: WorkorderError, reads_are_refused: Callable[[ApiError], Awaitable[bool]]
-    ) -> bool:
-        """Tell whether the signature was refused for our clock's sake, and set the clock to try next.
+    ) -> WorkorderError | None:
+        """Return None where the signature was refused for our clock's sake; the clock to try next is set then.
 
-        `error` is what `first_refusal` returned. `reads_are_refused` asks, by the clock that was refused, for something
-        that changes nothing, and tells whether that is refused in the same way.
+        Else return the error. If a further clock is refused as well, that is the first refusal, which says why. If its
+        answer has another known meaning, the further clock is kept. `reads_are_refused` asks, by the clock that was
+        refused, for something that changes nothing, and tells whether that is refused in the same way.
         """
-        if self._refusal is None and isinstance(error, ApiError):
+        if self.tried is not None:
+            if self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
+                return error
+            if not isinstance(error, AuthenticationError):
+                if error.errno in self.errnos:
+                    self.keep_clock()
+                    return error
+                if self.endpoint.safety is not Safety.READ:
+                    self._left = ()
+            self.tried, error = None, self._refusal
+        elif self._refusal is None and isinstance(error, ApiError):
             await self._consider(error, reads_are_refused)
-        if not self._left or self.tried is not None or error is not self._refusal:
-            return False
+        if not self._left or error is not self._refusal:
+            return error
         self.tried, *left = self._left
         self._left = tuple(left)
-        return True
+        return None
 
     async def _consider(self, error: ApiError, reads_are_refused: Callable[[ApiError], Awaitable[bool]]) -> None:
         """Note a refusal that may be of the clock, and which to try: our own if it was set aside, the server's."""

@@ -172,8 +172,8 @@ class SignedSession:
             call.turned_away = raised
             call.uncounted += 1
             return None
-        error = call.first_refusal(raised)
-        if await call.has_another_clock(error, lambda refused: self._reads_are_refused(call, refused)):
+        error = await call.another_clock(raised, lambda refused: self._reads_are_refused(call, refused))
+        if error is None:
             call.uncounted += 1
             return 0.0
         made, left = call.attempts - call.uncounted, call.deadline.left()
