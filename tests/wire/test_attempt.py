@@ -19,7 +19,7 @@ async def until_up(limit: AttemptLimit) -> None:
         await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(("deadline", "own", "ends_call"), [(20, 60, True), (60, 20, False), (20, None, True)])
+@each(("deadline", "own", "ends_call"), [(20, 60, True), (60, 20, False), (20, None, True)])
 @virtual_time
 async def test_the_sooner_limit_fires(deadline: float, own: float | None, ends_call: bool) -> None:
     """Of the call's deadline and the attempt's own time the sooner one ends the attempt, and says which it was."""
@@ -44,7 +44,7 @@ async def test_a_limit_that_is_set_anew() -> None:
     assert not limit.expired
 
 
-@pytest.mark.parametrize(("waits", "up_at"), [(5, 15.03), (25, 35.03), (59, 60.03), (70, 60.03)])
+@each(("waits", "up_at"), [(5, 15.03), (25, 35.03), (59, 60.03), (70, 60.03)])
 @virtual_time
 async def test_an_attempt_that_begins_late(waits: float, up_at: float) -> None:
     """Until it begins, only the deadline of the call counts; from then on, its own time as well."""
@@ -77,7 +77,7 @@ async def test_an_attempt_that_begins_again_and_again() -> None:
             await attempt()
 
 
-@pytest.mark.parametrize(
+@each(
     ("every", "comes_for", "up_at"),
     [
         (0.01, 0.2, 10.24),  # the look at 10.2 s finds the last byte, and four more find none

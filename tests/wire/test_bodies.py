@@ -491,7 +491,7 @@ async def test_slow_but_steady_upload_outlives_the_limits(tmp_path: Path) -> Non
                 await client.upload_file(tmp_path / "a.bin")
 
 
-@pytest.mark.parametrize("status", ["429 Slow", "503 Busy"])
+@each("status", ["429 Slow", "503 Busy"])
 @virtual_time
 async def test_an_upload_that_is_always_turned_away(status: str) -> None:
     """It ends by its deadline, however often the file was sent: only an attempt that goes on may outlive that."""

@@ -123,9 +123,7 @@ async def test_our_own_clock_signs() -> None:
     assert stamps(wire) == [0] * 20
 
 
-@pytest.mark.parametrize(
-    ("refusal", "status"), [('{"errno":77}', "200 OK"), ('{"errno":77}', "401 No"), ("<html>", "403 No")]
-)
+@each(("refusal", "status"), [('{"errno":77}', "200 OK"), ('{"errno":77}', "401 No"), ("<html>", "403 No")])
 @virtual_time
 async def test_a_machine_an_hour_wrong_loses_one_request(refusal: str, status: str) -> None:
     """The first refusal is signed again by the server's clock, and from then on every request is right."""
@@ -162,7 +160,7 @@ async def test_a_trial_that_is_refused_is_dropped() -> None:
         assert stamps(wire) == [0, pytest.approx(9000, abs=1), 0]
 
 
-@pytest.mark.parametrize("second", ['{"errno":8}', '{"errno":77}', "<html>"])
+@each("second", ['{"errno":8}', '{"errno":77}', "<html>"])
 @virtual_time
 async def test_a_trial_does_not_hide_the_first_refusal(second: str) -> None:
     """Where the other clock is refused too, whatever the words, the first refusal is what a read ends with."""
@@ -207,7 +205,7 @@ async def test_a_clock_that_is_set_right_meanwhile() -> None:
     assert stamps(wire) == pytest.approx([0, 3600, 3600, 0, 0], abs=1)
 
 
-@pytest.mark.parametrize("errno", [7, 50000])
+@each("errno", [7, 50000])
 @virtual_time
 async def test_an_unknown_errno_is_not_signed_again(errno: int) -> None:
     """A comment that was answered with an unknown errno is sent once, however far the clocks are apart."""
@@ -221,7 +219,7 @@ async def test_an_unknown_errno_is_not_signed_again(errno: int) -> None:
         assert stamps(wire) == [0, 0]
 
 
-@pytest.mark.parametrize("probe", ['{"errno":8}', '{"errno":23000}', "<html>", "{"])
+@each("probe", ['{"errno":8}', '{"errno":23000}', "<html>", "{"])
 @virtual_time
 async def test_a_read_that_tells_nothing_is_no_proof(probe: str) -> None:
     """A read that is refused in another way, or gets no answer of the platform, does not say that nothing happened."""
@@ -250,7 +248,7 @@ async def test_an_unknown_errno_without_another_clock() -> None:
         assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize(("status", "errnos"), [("401 No", {}), ("403 No", {}), ("200 OK", {7: AuthenticationError})])
+@each(("status", "errnos"), [("401 No", {}), ("403 No", {}), ("200 OK", {7: AuthenticationError})])
 @virtual_time
 async def test_a_known_refusal_is_signed_again(status: str, errnos: dict[int, type[ApiError]]) -> None:
     """A mutation whose signature is known to have been refused is signed by the other clock, once."""
@@ -260,7 +258,7 @@ async def test_a_known_refusal_is_signed_again(status: str, errnos: dict[int, ty
         assert stamps(wire) == pytest.approx([0, 3600], abs=1)
 
 
-@pytest.mark.parametrize("mutation", [COMMENT, CLOSE])
+@each("mutation", [COMMENT, CLOSE])
 @virtual_time
 async def test_a_known_meaning_is_no_refusal_of_the_signature(mutation: CommentTicket | CloseTicket) -> None:
     """An errno that is documented was signed well enough to be told so."""

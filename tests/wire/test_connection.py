@@ -174,8 +174,8 @@ async def test_a_server_that_closes_idle_connections(end: str, read: bool, bring
             assert len(wire.requests) == number + 1
 
 
-@pytest.mark.parametrize("brings", [False, True])
-@pytest.mark.parametrize("together", [1, 4])
+@each("brings", [False, True])
+@each("together", [1, 4])
 @virtual_time
 async def test_a_server_that_closes_a_moment_later(together: int, brings: bool) -> None:
     """It loses the one that was written meanwhile, and then none: mutations get new connections for a minute."""

@@ -233,7 +233,7 @@ WAYS: dict[str, tuple[Use, list[Handler | bytes], dict[str, Any], list[tuple[Any
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each("way", WAYS)
 @virtual_time
 async def test_ways_of_a_call(way: str) -> None:
     """Each way that a call can go is told from its start to its end, attempt by attempt."""
@@ -261,7 +261,7 @@ async def test_nothing_listens(unused_tcp_port: int) -> None:
     assert not any(event.sent for event in seen.events if isinstance(event, CallEnded))
 
 
-@pytest.mark.parametrize("where", ["queue", "attempt", "sleep"])
+@each("where", ["queue", "attempt", "sleep"])
 @virtual_time
 async def test_cancelled(where: str) -> None:
     """A call that is cancelled has an end like any other, and so has its attempt."""

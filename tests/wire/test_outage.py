@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Wire, data, drop, http, serving
+from tests.support.rows import each
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     ApiError,
@@ -50,8 +51,8 @@ async def create(client: WorkorderClient) -> object:
 Use = Callable[[WorkorderClient], Awaitable[object]]
 
 
-@pytest.mark.parametrize("seconds", [0.3, 1, 1.7])
-@pytest.mark.parametrize("use", [read, comment, create])
+@each("seconds", [0.3, 1, 1.7])
+@each("use", [read, comment, create])
 @virtual_time
 async def test_an_outage(use: Use, seconds: float) -> None:
     """While nobody listens nothing is sent: after less than two seconds of it, everything is done, once."""
@@ -80,7 +81,7 @@ async def test_an_outage_that_lasts() -> None:
         assert caught.value.attempts == 4
 
 
-@pytest.mark.parametrize("errno", [10000, 90005])
+@each("errno", [10000, 90005])
 @virtual_time
 async def test_an_outage_does_not_multiply_the_load(errno: int) -> None:
     """Fifty further attempts are made, and one more for two answers, also of "no": then what fails is not repeated."""
@@ -107,7 +108,7 @@ async def test_an_outage_does_not_multiply_the_load(errno: int) -> None:
         assert await fail(5) == 5 + 3
 
 
-@pytest.mark.parametrize("asked", [0, 1, 45, 100])
+@each("asked", [0, 1, 45, 100])
 @virtual_time
 async def test_a_close_against_a_busy_server(asked: int) -> None:
     """A close is sent again once it is proved that it did not happen, and never sooner than the server asks for."""
@@ -139,7 +140,7 @@ async def test_a_close_whose_server_asks_for_too_much() -> None:
         assert running_loop().time() <= 31
 
 
-@pytest.mark.parametrize("asked", [1, 3])
+@each("asked", [1, 3])
 @virtual_time
 async def test_a_busy_server_gets_its_time(asked: int) -> None:
     """A read is never repeated sooner than a 503 asks for, nor sooner than it would be without."""

@@ -145,8 +145,8 @@ async def test_success_with_a_status_of_failure(status: str, mutation: Any) -> N
         assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize("body", ["HTML", "nothing", "text", "an errno of 0"])
-@pytest.mark.parametrize("mutation", [COMMENT, CREATION])
+@each("body", ["HTML", "nothing", "text", "an errno of 0"])
+@each("mutation", [COMMENT, CREATION])
 @virtual_time
 async def test_the_one_exception(body: str, mutation: Any) -> None:
     """A 429 turns a request away, whoever wrote the page: it is sent again after the pause."""

@@ -185,7 +185,7 @@ async def test_when_it_was_sent() -> None:
     assert caught.value.began == EPOCH + 7
 
 
-@pytest.mark.parametrize("limit", [1, 2])
+@each("limit", [1, 2])
 @virtual_time
 async def test_a_pool_that_is_too_small(limit: int) -> None:
     """The time of an attempt begins when it has its connection: who waits for one is neither lost nor refused."""
@@ -247,7 +247,7 @@ async def test_what_no_transport_takes(monkeypatch: pytest.MonkeyPatch, how: str
         assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize("where", ["signer", "may_send", "on_send"])
+@each("where", ["signer", "may_send", "on_send"])
 @virtual_time
 async def test_a_loop_that_was_blocked_until_the_deadline(where: str) -> None:
     """Nothing is written after the deadline, so nothing happened: who was told so does it again."""

@@ -127,7 +127,7 @@ async def test_tls_to_a_plain_server() -> None:
             await make_and_read(wire.url.replace("http:", "https:"), retry=RetryPolicy(attempts=1))
 
 
-@pytest.mark.parametrize(("step", "looks"), [(hang, LOOKS), (stuck(TICKET), LOOKS + 0.01)])
+@each(("step", "looks"), [(hang, LOOKS), (stuck(TICKET), LOOKS + 0.01)])
 @virtual_time
 async def test_attempt_timeout(step: Handler, looks: float) -> None:
     """An attempt that takes too long is given up; a read is asked again, a mutation is unknown."""
@@ -210,7 +210,7 @@ async def make_and_read(url: str, **options: Any) -> None:
         await client.get_ticket(1)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "call"),
     [("429 Too Many Requests", read), ("429 Too Many Requests", comment), ("503 Service Unavailable", read)],
 )

@@ -103,11 +103,9 @@ async def test_a_5xx_with_a_known_errno_is_no_answer() -> None:
 # Throttled
 
 
-@pytest.mark.parametrize(
-    ("headers", "paused"), [({}, 40.5), ({"Retry_After": "soon"}, 40.5), ({"Retry_After": "0"}, 25.4)]
-)
-@pytest.mark.parametrize("body", [HTML, '{"errno":5}', ""])
-@pytest.mark.parametrize("call", [read, comment])
+@each(("headers", "paused"), [({}, 40.5), ({"Retry_After": "soon"}, 40.5), ({"Retry_After": "0"}, 25.4)])
+@each("body", [HTML, '{"errno":5}', ""])
+@each("call", [read, comment])
 @virtual_time
 async def test_throttled_answers_are_no_attempts(
     call: Callable[[WorkorderClient], Awaitable[None]], body: str, headers: dict[str, str], paused: float
@@ -171,7 +169,7 @@ async def test_a_mapped_errno_throttles_as_well() -> None:
         assert 0.05 <= running_loop().time() <= 0.1
 
 
-@pytest.mark.parametrize("call", [read, comment])
+@each("call", [read, comment])
 @virtual_time
 async def test_only_the_deadline_ends_it(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
     """A call that is throttled until its deadline says so, as soon as the next pause goes beyond; nothing happened."""
@@ -183,7 +181,7 @@ async def test_only_the_deadline_ends_it(call: Callable[[WorkorderClient], Await
         assert 10 <= len(wire.requests) <= 20
 
 
-@pytest.mark.parametrize("call", [read, comment])
+@each("call", [read, comment])
 @virtual_time
 async def test_the_deadline_finds_it_in_an_attempt(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
     """The deadline finds a call that was turned away before it is sent again: it says that it was turned away."""
@@ -200,7 +198,7 @@ async def test_the_deadline_finds_it_in_an_attempt(call: Callable[[WorkorderClie
         assert call is read or len(wire.requests) == 1
 
 
-@pytest.mark.parametrize("status", ["429 Slow", "503 Busy"])
+@each("status", ["429 Slow", "503 Busy"])
 @virtual_time
 async def test_an_eternal_retry_after(status: str) -> None:
     """A server that asks for 31 years gets five minutes at the most, and the call is told at once."""
@@ -442,7 +440,7 @@ async def test_endless_headers(header: bytes) -> None:
             await client.comment_ticket(COMMENT)
 
 
-@pytest.mark.parametrize("body", ["[" * 200_000, '{"errno":' * 300_000])
+@each("body", ["[" * 200_000, '{"errno":' * 300_000])
 async def test_depth(body: str) -> None:
     """A body that is nested without end is no answer."""
     async with serving(http(body)) as wire, make_client(wire.url, retry=RetryPolicy(attempts=1)) as client:
@@ -535,7 +533,7 @@ async def test_a_large_page_that_turns_a_mutation_away_is_told(status: str, told
 # Lanes
 
 
-@pytest.mark.parametrize("most", [8, 32])
+@each("most", [8, 32])
 @virtual_time
 async def test_a_person_does_not_wait_behind_walks_and_batches(most: int) -> None:
     """A call amid 32 requests of a walk and a batch is served within two of its latencies, and those go on."""
