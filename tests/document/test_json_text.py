@@ -64,12 +64,12 @@ def test_depth() -> None:
 
 
 LONG = {
-    "a text without end, as deep as is read": b"[" * 75 + b'"' + rb"\"" * 30_000,
+    "a text without end": b"[" * 75 + b'"' + rb"\"" * 30_000,
     "escapes that are none": b"[" + rb'"\x",' * 30_000 + b"1]",
 }
 
 
-@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+@each("body", LONG.values())
 def test_broken_ones_take_no_longer(body: bytes) -> None:
     """However a body is broken, it takes a time that grows with its size, and not with the square of that."""
     began = process_time()
@@ -92,21 +92,17 @@ UNREAD = {
     "infinity": (b"-Infinity", "-Infinity"),
     "an infinite number": (b"1e999", "1e999"),
     "a number without end": (b"9" * 5000, "9" * 5000),
-    "lists without end": (b"[" * 99 + b'"]\\""' + b"]" * 99, "[" * 30 + r'"]\""' + "]" * 30),
-    "objects without end": (b'{"a":' * 99_000 + b"1" + b"}" * 99_000, None),
 }
 
 
-@pytest.mark.parametrize(("body", "left"), UNREAD.values(), ids=UNREAD)
-def test_what_is_left_unread(body: bytes, left: str | None) -> None:
+@each(("body", "left"), UNREAD.values())
+def test_what_is_left_unread(body: bytes, left: str) -> None:
     """What is no JSON is one value that is not read, and what stands beside it is."""
     before, found, after = cast("list[Any]", parse_slowly(b'["a",' + body + b',{"b":1}]'))
     assert (before, after) == ("a", {"b": 1})
     assert not is_sound(found)
-    while isinstance(found, list | dict):
-        (found,) = found.values() if isinstance(found, dict) else found
     assert isinstance(found, Unread)
-    assert left is None or found == left
+    assert found == left
 
 
 @each("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

@@ -8,7 +8,7 @@ import codecs
 import json
 import json.scanner
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 from math import isfinite
@@ -36,17 +36,13 @@ _WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 #: Larger bodies are parsed in a thread, in bytes; orjson takes some 10 ms for this much.
 LARGE: Final = 2 << 20
 _PIECE: Final = 1 << 20
-#: Deeper values are left unread. A row stands four levels deep.
-_DEEPEST: Final = MAX_DEPTH + 6
 # A raw control character, or a byte that is no UTF-8 (as `surrogateescape` shows it).
 _BROKEN: Final = re.compile("[\x00-\x1f\udc80-\udcff]")
 _REST_OF_TEXT: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-# A text without an end goes on to the end: else each quote in it would begin another search for one.
-_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[{]|([\]}])', re.DOTALL)
 
 
 class Unread(str):
-    """What stands in a body in place of a value that is no JSON: a text with broken bytes, NaN, lists without end.
+    """What stands in a body in place of a value that is no JSON: a text with broken bytes, or NaN.
 
     No field takes it, so it costs its row and no other.
     """
@@ -110,8 +106,8 @@ def parse_slowly(body: bytes) -> JSON:
 
     A parser in C keeps Python's lock until it ends: even in a thread, 64 MiB would stop the event loop for half a
     second. So this one is the standard library's parser in Python. Only its texts and numbers are read in C.
-    A value that is no JSON becomes an `Unread`, wherever its end can be told; so a lone surrogate, which is JSON, is
-    read as such. Raises `ValueError` or `RecursionError` if the body is not JSON all the same.
+    A text or a number that is no JSON becomes an `Unread`; a lone surrogate, which is JSON, is read as such. Raises
+    `ValueError` if the body is not JSON all the same, `RecursionError` if hundreds of lists stand inside each other.
     """
     decoder = codecs.getincrementaldecoder(json.detect_encoding(body))("surrogateescape")
     pieces = [decoder.decode(body[start : start + _PIECE]) for start in range(0, len(body), _PIECE)]
@@ -119,21 +115,6 @@ def parse_slowly(body: bytes) -> JSON:
     parser: Any = json.JSONDecoder(parse_constant=Unread, strict=False)
     parser.parse_int, parser.parse_float = partial(_number, int), partial(_number, float)
     parser.parse_string = _text
-    depth = 0
-
-    def with_depth(parse: Callable[..., tuple[object, int]]) -> Callable[..., tuple[object, int]]:
-        def parsed(start: tuple[str, int], *rest: object) -> tuple[object, int]:
-            nonlocal depth
-            if depth == _DEEPEST:
-                return _skipped(*start)
-            depth += 1
-            found = parse(start, *rest)
-            depth -= 1
-            return found
-
-        return parsed
-
-    parser.parse_object, parser.parse_array = with_depth(parser.parse_object), with_depth(parser.parse_array)
     parser.scan_once = json.scanner.py_make_scanner(parser)  # type: ignore[attr-defined]  # typeshed lacks it
     value: JSON = parser.decode("".join([*pieces, decoder.decode(b"", final=True)]))
     return value
@@ -154,13 +135,3 @@ def _text(text: str, start: int, strict: bool) -> tuple[str, int]:
 def _number(kind: type[int | float], digits: str) -> int | float | Unread:
     # `float` first: Python makes no whole number of thousands of digits.
     return kind(digits) if isfinite(float(digits)) else Unread(digits)
-
-
-def _skipped(text: str, start: int) -> tuple[Unread, int]:
-    """Leave a list or an object unread whose bracket ends at `start`."""
-    open_brackets = 1
-    for found in _BRACKET.finditer(text, start):
-        open_brackets += -1 if found[1] else found[0][0] != '"'
-        if not open_brackets:
-            return Unread(text[start - 1 : found.end()]), found.end()
-    raise ValueError("a list or an object has no end")
