@@ -304,7 +304,7 @@ from workorder_async import CommentTicket, SchemeSigner, WorkorderClient
 
 async def main():
     signer = SchemeSigner("a", "b", "md5:{secret}")
-    async with WorkorderClient(sys.argv[1], signer=signer, attempt_timeout=0.7) as client:
+    async with WorkorderClient(sys.argv[1], signer=signer, attempt_timeout=0.4) as client:
         await client.comment_ticket(CommentTicket(id=1, detail="x"))
         print("told", flush=True)
 
@@ -333,7 +333,7 @@ async def test_an_answer_that_came_while_the_process_was_stopped() -> None:
             env={**os.environ, "PYTHONPATH": os.getcwd()},
         )
         await stopped.wait()
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.7)
         child.send_signal(signal.SIGCONT)
         out, _ = await child.communicate()
     assert (child.returncode, out) == (0, b"told\n")
