@@ -8,7 +8,6 @@ import re
 import secrets
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -80,9 +79,7 @@ class FileBody:
             f"Content-Type: {kind}\r\n\r\n"
         ).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
-        # A file object has one place for all who read it. In one thread of its own, what an attempt that was given up
-        # still reads is over before the next one begins.
-        self._thread = ThreadPoolExecutor(1)
+        self._reading: asyncio.Future[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
@@ -91,20 +88,26 @@ class FileBody:
 
     async def opened(self) -> tuple[AsyncIterator[bytes], int]:
         """Return its pieces, with the file at its size of now, and how many bytes they are."""
-        size = await asyncio.get_running_loop().run_in_executor(self._thread, self._size)
+        if self._reading is not None and not self._reading.done():
+            # For an attempt that was answered early. A file object has one place for all who read it.
+            await asyncio.wait([self._reading])
+        size = await asyncio.to_thread(self._size)
         return self._pieces(size), len(self._head) + size + len(self._tail)
 
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
         sent, chunks, in_thread = 0, self._chunks(size), asyncio.get_running_loop().run_in_executor
+        reading = self._reading = in_thread(None, next, chunks, b"")
         try:
-            while chunk := await in_thread(self._thread, next, chunks, b""):
+            while chunk := await asyncio.shield(reading):
                 yield chunk
                 sent += len(chunk)
                 if self._on_progress is not None:
                     plain("on_progress", self._on_progress(sent, size))
+                reading = self._reading = in_thread(None, next, chunks, b"")
         finally:
-            self._thread.submit(chunks.close)
+            # If this is cancelled, the thread may still read.
+            reading.add_done_callback(lambda done: _close(chunks, done))
         yield self._tail
 
     def _chunks(self, size: int) -> Generator[bytes, None, None]:
@@ -147,6 +150,12 @@ class FileBody:
 
 def _cannot_upload(problem: str, mend: str = "") -> ConfigError:
     return ConfigError(f"cannot upload {problem}", mend=mend)
+
+
+def _close(chunks: Generator[bytes, None, None], reading: "asyncio.Future[bytes]") -> None:
+    if not reading.cancelled():
+        reading.exception()  # else asyncio would report an exception that nobody retrieved
+    chunks.close()
 
 
 def _start_of(source: object) -> int:
