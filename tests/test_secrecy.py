@@ -570,10 +570,10 @@ import inspect, pydoc, sys
 import workorder_async
 from workorder_async import sandbox
 from workorder_async.batches import batch
-from workorder_async.batches import journal, journal_file, records
+from workorder_async.batches import journal, journal_file
 from workorder_async.signing import scheme as signing, search as detecting
 
-for module in (workorder_async, batch, journal, journal_file, records, sandbox, detecting, signing):
+for module in (workorder_async, batch, journal, journal_file, sandbox, detecting, signing):
     for name in getattr(module, "__all__", dir(module)):
         thing = getattr(module, name)
         if not callable(thing):

@@ -35,8 +35,8 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.keys import Mutations
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.batches.workers import Mutations
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 

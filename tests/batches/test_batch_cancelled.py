@@ -18,8 +18,8 @@ from tests.support.raw_server import http, serving
 from workorder_async import ClientOptions, CommentTicket, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import State
-from workorder_async.batches.records import read_records
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 

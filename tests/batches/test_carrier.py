@@ -37,6 +37,7 @@ from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry, JournalFile
 from workorder_async.mutations.kinds import Prepared, prepare
+from workorder_async.mutations.settling import EarlierRun
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.limits import Lane
@@ -96,7 +97,9 @@ LONG_AGO = 600
 async def begun_earlier(file: Path, mutation: Mutation, began: float) -> None:
     """Leave a journal as a killed run leaves it, whose clock agreed with the server's: an intent without an outcome."""
     ready = prepare(mutation)
-    entry = Entry(KEY, type(mutation).__name__, ready.value, began, ready.place, ahead=Ahead(-1, 1), within=60)
+    entry = Entry(
+        KEY, type(mutation).__name__, ready.value, began, ready.place, ahead=Ahead(-1, 1), run=EarlierRun(within=60)
+    )
     async with Journal(file, {"batch": "once"}) as journal:
         await journal.begin(entry)
 

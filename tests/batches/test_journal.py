@@ -19,11 +19,10 @@ from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from tests.support.slow import slow_but_every
 from workorder_async import JournalError
+from workorder_async.batches.batch import identity_of
 from workorder_async.batches.journal import Journal
-from workorder_async.batches.journal_file import _TABLE, Entry, JournalFile, Standing
-from workorder_async.batches.keys import identity_of
+from workorder_async.batches.journal_file import _TABLE, Entry, JournalFile, Standing, read_records
 from workorder_async.batches.outcomes import State
-from workorder_async.batches.records import read_records
 from workorder_async.document import JSON
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}

@@ -36,8 +36,8 @@ from workorder_async import (
     run_batch,
 )
 from workorder_async.batches import once as once_module
+from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import State
-from workorder_async.batches.records import read_records
 from workorder_async.durable import LockedFile
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.testing import Kill, Moment, SandboxThread, run_killed

@@ -10,8 +10,8 @@ from tests.support.batches import closes, happened, lines_of, ran, sealed, state
 from tests.support.mutations import QUICK, close_of, creation
 from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch, settle_journal
+from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.batches.records import read_records
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 

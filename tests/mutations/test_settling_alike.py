@@ -1,4 +1,4 @@
-"""settling.py and recently_sent.py, over sockets: of mutations that look alike, none is taken for another."""
+"""settling.py, over sockets: of mutations that look alike, none is taken for another."""
 
 import asyncio
 import pickle
@@ -31,7 +31,7 @@ from workorder_async import (
 )
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import State
-from workorder_async.mutations.recently_sent import EarlierRun, Sending, Sendings
+from workorder_async.mutations.settling import EarlierRun, Sending, Sendings
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.signing.clock import ServerClock
 

@@ -6,8 +6,6 @@ workers        pull mutations, carry them out several at a time, and stop
 hold           what holds for all: it holds a batch back, or stops it
 carrier        one mutation: begun, sent or settled, and its outcome written
 outcomes       the outcomes of mutations, and their report
-keys           what makes two mutations one, and which batch a journal is for
 journal        the memory of a batch: the event loop's side
-journal_file   its file and the standings of mutations: the thread's side
-records        its lines: their form, and what they tell people
+journal_file   its file: lines, the standings of mutations, and what it tells people
 """

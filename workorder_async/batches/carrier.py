@@ -26,7 +26,7 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.mutations.kinds import Prepared, kind_of
-from workorder_async.mutations.recently_sent import EarlierRun
+from workorder_async.mutations.settling import EarlierRun
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
@@ -93,12 +93,12 @@ class Carrier:
         # In this order: if our clock is set just now, it is not known how far the server's is ahead.
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
-        operation, steady = prepared.kind.model.__name__, self._time()
+        now = self._time()
         # A close is known by its solution, every other mutation by its text.
         place = " ".join(map(str, (prepared.place, *(prepared.kind.solution(mutation) or ()))))
-        mark, within = prepared.mark, until.until - steady
-        attempt = self._client.attempt_timeout
-        entry = Entry(key, operation, prepared.value, began, place, mark, ahead, steady, within, attempt)
+        run = EarlierRun(now, until.until - now, self._client.attempt_timeout)
+        operation, mark = prepared.kind.model.__name__, prepared.mark
+        entry = Entry(key, operation, prepared.value, began, place, mark, ahead, run)
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)
@@ -176,14 +176,9 @@ class Carrier:
         if has_twin and not kind.converges:
             return Settlement(None)
         ended = self._journal.opened if earlier else inf  # earlier runs had its lock
+        run = evolve(sent.run, ended=ended)
         found = await self._client.settle(
-            mutation,
-            sent.began,
-            mark=sent.mark,
-            ahead=sent.ahead,
-            run=EarlierRun(sent.steady, sent.within, sent.attempt, ended),
-            lane=self._lane,
-            until=until,
+            mutation, sent.began, mark=sent.mark, ahead=sent.ahead, run=run, lane=self._lane, until=until
         )
         return evolve(found, happened=None) if has_twin and found.happened else found
 
@@ -238,7 +233,7 @@ class Carrier:
 
 def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
     error = OutcomeUnknownError(why, mutation=mutation, began=sent.began)
-    error.mark, error.ahead, error.run = sent.mark, sent.ahead, EarlierRun(None, sent.within, sent.attempt)
+    error.mark, error.ahead, error.run = sent.mark, sent.ahead, evolve(sent.run, start=None)
     return Outcome(mutation, State.UNKNOWN, error, mark=sent.mark)
 
 

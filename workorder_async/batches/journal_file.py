@@ -1,8 +1,12 @@
-"""The file of a journal, as its thread uses it: what each mutation's standing is, and what is on disk.
+"""The file of a journal: its lines, what each mutation's standing is by them, and what they tell people.
 
-The first line says which batch the journal is for. An intent is a mutation that is about to be sent; it is on disk
-(fsync) before its mutation is sent. An outcome is written after. The file is locked against other processes while it is
-open.
+One JSON object a line. The first one says which batch the journal is for. An intent is a mutation that is about to be
+sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. The last member of each line is a
+checksum, of the line and of all lines before it. A torn last line, as a crash leaves it, is left out. Any other line
+that cannot be read is an error, and so is a word that is not known: neither ever means that something may be sent.
+
+A `JournalFile` is used by the thread of a batch, and locked against other processes while it is open. `read_records`
+needs no lock: a batch may be writing meanwhile.
 """
 
 import json
@@ -16,72 +20,29 @@ from functools import cache
 from math import inf
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from workorder_async.batches.outcomes import State
-from workorder_async.batches.records import (
-    INTENT,
-    SUM_SIZE,
-    VERSION,
-    line_of,
-    parsed,
-    read_lines,
-    sealed,
-)
 from workorder_async.document import JSON
+from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
 from workorder_async.mutations.kinds import NAMES
+from workorder_async.mutations.settling import EarlierRun
 from workorder_async.signing.clock import Ahead
 
-
-class Standing(Enum):
-    """The knowledge about a mutation."""
-
-    NEW = "new"
-    """Nothing, or that it did not happen: it may be sent."""
-    OPEN = "open"
-    """An earlier run may have sent it, and its outcome is unknown: it is settled before it may be sent."""
-    BEGUN = "begun"
-    """This run has it in hand, or had it and did not learn its outcome: it is not sent again."""
-    DONE = "done"
-    """It was done: it is not sent again."""
-
-
-@frozen
-class Entry:
-    """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
-
-    `place` is where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
-    server's clock was ahead then, None if that was not known; `steady` the event loop's time then, None if the machine
-    was started again since, or is another one; `within` how many seconds later it could still be sent, and `attempt`
-    for how many seconds it could then be carried out, 0 if that is not known.
-    """
-
-    key: str
-    operation: str
-    mutation: JSON
-    began: float
-    place: str = ""
-    mark: str = ""
-    ahead: Ahead | None = None
-    steady: float | None = None
-    within: float = inf
-    attempt: float = 0.0
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """From when to when it can have happened, by the server's clock; at any time if that was not known."""
-        if self.ahead is None:
-            return -inf, inf
-        return self.began + self.ahead.least, self.began + self.ahead.most + self.within + self.attempt
-
-
+_VERSION = 2
+_INTENT = b'{"intent":'
+_HEAD = b'{"journal":"workorder_async","version":'
+_MARK = b',"sum":"'
+_SUM = _MARK + b'%08x"}\n'
+_SUM_SIZE = len(_SUM % 0)
 # Mutations that are further apart, in seconds, cannot be under way at the same time.
 _NEAR = 600.0
-# The standing after an outcome; NEW after any other but UNKNOWN.
-_AFTER = {State.DONE.name: Standing.DONE, State.ALREADY.name: Standing.DONE}
+# Outcomes after which this run sends it no more.
+_LASTING = frozenset({State.DONE.name, State.ALREADY.name, State.UNKNOWN.name})
 _TABLE = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -96,6 +57,115 @@ _SET = """
 INSERT INTO entries (key, standing) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET
     standing = ?2, intent = CASE WHEN ?2 != 'done' THEN intent END
 """
+
+
+def _line_of(value: dict[str, JSON]) -> bytes:
+    """Return a line without its checksum."""
+    return to_json(value) + b"\n"
+
+
+def _parsed(line: bytes) -> dict[str, JSON]:
+    """Read a line. Raises `ValueError` or `TypeError` for one that is no object."""
+    try:
+        value = loads(line)
+    except ValueError:
+        value = json.loads(line)  # it takes the lone surrogates that to_json escapes
+    if not isinstance(value, dict):
+        raise TypeError("no object")
+    return value
+
+
+def _sealed(lines: Iterable[bytes], total: int) -> tuple[bytes, int]:
+    """Give lines their checksums, after lines whose checksum is `total`; return them, and the checksum of all."""
+    kept = list[bytes]()
+    for line in lines:
+        total = crc32(line[:-2], total)
+        kept.append(line[:-2] + _SUM % total)
+    return b"".join(kept), total
+
+
+def _read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> tuple[int, int]:
+    """Give `take` the number and the content of every line; return the end of the last whole line, and its checksum.
+
+    The content of the first one is the identity of the batch that the journal is for.
+    Raises `JournalError` for a line that cannot be read, or is not as it was written.
+    """
+    end = total = 0
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n") and _is_torn(number, line):
+            break
+        body, found = line[:-_SUM_SIZE], line[-_SUM_SIZE:]
+        try:
+            if number == 1:
+                head = _parsed(line)
+                if head["journal"] != "workorder_async" or head["version"] != _VERSION:
+                    raise JournalError(
+                        f"{str(path)!r} is a journal of another version; go on with that version, or look what became "
+                        "of its mutations and choose another file for the rest"
+                    )
+            total = crc32(body, total)
+            if found != _SUM % total:
+                raise ValueError("another checksum")
+            content = _parsed(body + b"}")
+            if number == 1:
+                del content["journal"], content["version"]
+            take(number, content)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise JournalError(
+                f"line {number} of the journal {str(path)!r} cannot be read: it was changed or damaged, or the file is "
+                "no journal; nothing was sent, for what it said may have happened: restore it, or look for its "
+                "mutations by hand and choose another file"
+            ) from None
+        end += len(line)
+    return end, total
+
+
+def _is_torn(number: int, tail: bytes) -> bool:
+    """Tell whether a tail without a line feed is what a crash left of a line.
+
+    The tail of a first line begins as ours do. What goes on after a checksum is no tail: its line feed was damaged. (In
+    a text of ours the quotes would be escaped.)
+    """
+    if number == 1 and tail[: len(_HEAD)] != _HEAD[: len(tail)]:
+        return False
+    return _MARK not in tail[: len(_MARK) - _SUM_SIZE]
+
+
+class Standing(Enum):
+    """The knowledge about a mutation."""
+
+    NEW = "new"
+    """Nothing, or that it did not happen: it may be sent."""
+    OPEN = "open"
+    """An earlier run may have sent it, and its outcome is unknown: it is settled before it may be sent."""
+    DONE = "done"
+    """It was done, or this run has it in hand, or had it and did not learn its outcome: it is not sent again."""
+
+
+@frozen
+class Entry:
+    """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
+
+    `place` is where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
+    server's clock was ahead then, None if that was not known; `run` when its run began with it, and for how long it
+    could send it.
+    """
+
+    key: str
+    operation: str
+    mutation: JSON
+    began: float
+    place: str = ""
+    mark: str = ""
+    ahead: Ahead | None = None
+    run: EarlierRun = field(factory=EarlierRun)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """From when to when it can have happened, by the server's clock; at any time if that was not known."""
+        if self.ahead is None:
+            return -inf, inf
+        return self.began + self.ahead.least, self.began + self.ahead.most + self.run.within + self.run.attempt
 
 
 @cache
@@ -115,18 +185,18 @@ class JournalFile:
     One thread uses it at a time. The file tells what earlier runs did, line by line; then this run begins mutations and
     ends them. Each event leads to the standing in its row (. it stays as it is, - this does not happen):
 
-                                          NEW         OPEN        BEGUN       DONE
-        in the file:  an intent           OPEN        .           -           OPEN
-                      DONE or ALREADY     DONE        DONE        -           .
-                      UNKNOWN             (refused)   .           -           .
-                      any other outcome   .           NEW         -           NEW
-        in this run:  it is begun         BEGUN       BEGUN       .           .
-                      that is cancelled   -           -           as before   .
-                      DONE or ALREADY     -           DONE        DONE        -
-                      UNKNOWN             -           BEGUN       .           -
-                      any other outcome   -           NEW         NEW         -
+                                          NEW         OPEN        DONE
+        in the file:  an intent           OPEN        .           OPEN
+                      DONE or ALREADY     DONE        DONE        .
+                      UNKNOWN             (refused)   .           .
+                      any other outcome   .           NEW         NEW
+        in this run:  it is begun         DONE        DONE        .
+                      that is cancelled   -           -           as before
+                      DONE or ALREADY     -           DONE        .
+                      UNKNOWN             -           DONE        .
+                      any other outcome   -           NEW         NEW
 
-        What begun means for sending:     is sent     is settled  is skipped  is skipped
+        What begun means for sending:     is sent     is settled  is skipped
 
     A mutation that was OPEN is sent only if settling shows that it did not happen. The standings are in a temporary
     SQLite file, so that memory stays flat however long a batch is; what is NEW has no row there.
@@ -149,11 +219,11 @@ class JournalFile:
             if self._path is None:
                 return
             self._file = LockedFile(self._path)
-            end, self._total = read_lines(self._path, self._file.lines(), self.read)
+            end, self._total = _read_lines(self._path, self._file.lines(), self.read)
             self._file.cut(end)
             if self._file.size == 0:
                 self._append(
-                    self._file, [line_of({"journal": "workorder_async", "version": VERSION, **self._identity})]
+                    self._file, [_line_of({"journal": "workorder_async", "version": _VERSION, **self._identity})]
                 )
         except InUseError:
             raise JournalError(
@@ -201,10 +271,10 @@ class JournalFile:
                 began = self._first(key).began
             intent = {**line, "began": began}
             entry = _entry_of(intent)
-            row = (key, Standing.OPEN.value, line_of(intent), entry.place, *entry.span)
+            row = (key, Standing.OPEN.value, _line_of(intent), entry.place, *entry.span)
             self._table.execute("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
         elif (state := State[str(line["state"])]) is not State.UNKNOWN:
-            self._set(str(line["outcome"]), _AFTER.get(state.name, Standing.NEW))
+            self._set_after(str(line["outcome"]), state.name)
         elif self._of(str(line["outcome"])) is Standing.NEW:
             raise ValueError("an outcome of nothing")
 
@@ -229,15 +299,18 @@ class JournalFile:
     def begin(self, entry: Entry) -> tuple[Standing, Entry]:
         """Begin a mutation; return the standing that it was found in, and its first intent if that is OPEN.
 
-        DONE is also returned for a mutation that was BEGUN: either is skipped. The intent of a NEW one is written.
+        One that is DONE is to be skipped. The intent of a NEW one is written.
         """
         standing = self._of(entry.key)
-        if standing in (Standing.BEGUN, Standing.DONE):
-            return Standing.DONE, entry
+        if standing is Standing.DONE:
+            return standing, entry
         self._begins = True
-        self._set(entry.key, Standing.BEGUN)
         if standing is Standing.OPEN:
-            return standing, self._first(entry.key)
+            first = self._first(entry.key)
+            # With its intent, should this be taken back.
+            self._table.execute("UPDATE entries SET standing = ? WHERE key = ?", (Standing.DONE.value, entry.key))
+            return standing, first
+        self._set(entry.key, Standing.DONE)
         self._write(_intent_of(entry))
         return standing, entry
 
@@ -251,7 +324,7 @@ class JournalFile:
     def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
         """Write an outcome."""
         self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
-        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
+        self._set_after(key, state)
 
     def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation of an earlier run, at the same place and near in time, may look like this one.
@@ -294,9 +367,12 @@ class JournalFile:
         else:
             self._table.execute(_SET, (key, standing.value))
 
+    def _set_after(self, key: str, state: str) -> None:
+        self._set(key, Standing.DONE if state in _LASTING else Standing.NEW)
+
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
-            self._pending.append(line_of(line))
+            self._pending.append(_line_of(line))
 
     def _flush(self, file: LockedFile) -> None:
         """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""
@@ -310,11 +386,11 @@ class JournalFile:
             if file.size != before:
                 file.cut(before)
             self._total = total
-            self._append(file, [line for line in self._pending if not line.startswith(INTENT)])
+            self._append(file, [line for line in self._pending if not line.startswith(_INTENT)])
             raise
 
     def _append(self, file: LockedFile, lines: Iterable[bytes]) -> None:
-        content, total = sealed(lines, self._total)
+        content, total = _sealed(lines, self._total)
         file.append(content)
         self._total = total
 
@@ -325,10 +401,10 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
     part.unlink(missing_ok=True)
     fresh = LockedFile(part, is_ours=True)
     try:
-        bodies = (line[:-SUM_SIZE] + b"}\n" for line in file.lines())
-        read = ((line, parsed(line)) for line in bodies)
+        bodies = (line[:-_SUM_SIZE] + b"}\n" for line in file.lines())
+        read = ((line, _parsed(line)) for line in bodies)
         kept = (line for line, it in read if it.get("intent", it.get("outcome")) not in forgotten)
-        content, total = sealed(kept, 0)
+        content, total = _sealed(kept, 0)
         fresh.append(content)
         file.check_place()
         fresh.rename(os.path.realpath(path))
@@ -346,20 +422,26 @@ def _intent_of(entry: Entry) -> dict[str, JSON]:
     line |= {"began": entry.began, "trace": entry.place}
     if entry.mark:
         line["mark"] = entry.mark
-    if entry.within < inf:
-        line["within"] = round(entry.within, 3)
-    if entry.attempt:
-        line["attempt"] = entry.attempt
+    run = entry.run
+    if run.within < inf:
+        line["within"] = round(run.within, 3)
+    if run.attempt:
+        line["attempt"] = run.attempt
     if entry.ahead:
         line["ahead"] = [entry.ahead.least, entry.ahead.most]
-    elif entry.steady is not None and (start := _start_of_machine()):
-        line["steady"] = [entry.steady, start]
+    elif run.start is not None and (start := _start_of_machine()):
+        line["steady"] = [run.start, start]
     return line
 
 
 def _entry_of(intent: dict[str, Any]) -> Entry:
     steady, start = intent.get("steady", (None, ""))
     attempt = intent.get("attempt", 0.0)
+    run = EarlierRun(
+        steady if start and start == _start_of_machine() else None,
+        intent.get("within", inf),
+        inf if attempt is None else attempt,  # JSON has no infinite number
+    )
     return Entry(
         str(intent["intent"]),
         intent["operation"],
@@ -368,9 +450,7 @@ def _entry_of(intent: dict[str, Any]) -> Entry:
         str(intent.get("trace", "")),
         intent.get("mark", ""),
         Ahead(*intent["ahead"]) if "ahead" in intent else None,
-        steady if start and start == _start_of_machine() else None,
-        intent.get("within", inf),
-        inf if attempt is None else attempt,  # JSON has no infinite number
+        run,
     )
 
 
@@ -385,3 +465,70 @@ def no_table(error: sqlite3.Error) -> str:
 def _words(identity: dict[str, JSON]) -> str:
     """Say which batch a journal is for."""
     return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"
+
+
+@define
+class Record:
+    """One mutation and its outcome. Without an outcome it is UNKNOWN: it was about to be sent."""
+
+    operation: str = ""
+    """The name of the mutation's class; "" if the journal holds its outcome alone."""
+    mutation: dict[str, JSON] = field(factory=dict)
+    """The mutation's fields."""
+    began: float = 0.0
+    """When it was first begun, in seconds since the epoch."""
+    state: State = State.UNKNOWN
+    """Its last outcome."""
+    facts: dict[str, JSON] = field(factory=dict)
+    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`, `mark`."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was done or may have been."""
+        return self.state in (State.DONE, State.ALREADY, State.UNKNOWN)
+
+
+@define
+class Records:
+    """The content of a journal, in the order in which its mutations were first begun."""
+
+    path: Path
+    identity: dict[str, JSON] = field(factory=dict)
+    """Which batch it is for: `platform`, the name of the `batch`, and the `list` if it was one."""
+    by_key: dict[str, Record] = field(factory=dict)
+
+    def take(self, number: int, line: dict[str, JSON]) -> None:
+        """Note a line of the journal."""
+        if number == 1:
+            self.identity = line
+        elif "intent" in line:
+            key, mutation = str(line["intent"]), line["mutation"]
+            if not isinstance(mutation, dict):
+                raise TypeError("no mutation")
+            began = self.by_key[key].began if key in self.by_key else float(str(line["began"]))
+            facts = {"mark": line["mark"]} if "mark" in line else {}
+            self.by_key[key] = Record(str(line["operation"]), mutation, began, facts=facts)
+        else:
+            record = self.by_key.setdefault(str(line["outcome"]), Record())
+            record.state = State[str(line["state"])]
+            record.facts = {name: value for name, value in line.items() if name not in ("outcome", "state")}
+
+
+def read_records(path: "str | os.PathLike[str]", *, may_be_new: bool = False) -> Records:
+    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none.
+
+    With `may_be_new` there need be no file yet, and no first line in it: then the records have no identity.
+    """
+    records = Records(Path(path))
+    if may_be_new and not records.path.is_file():
+        return records
+    try:
+        if records.path.exists() and not records.path.is_file():
+            raise JournalError(f"{str(path)!r} is no file, and no journal")
+        with records.path.open("rb") as lines:
+            _read_lines(records.path, lines, records.take)
+    except (OSError, ValueError) as error:
+        raise JournalError(f"cannot read the journal {str(path)!r}: {getattr(error, 'strerror', error)}") from None
+    if not records.identity and not may_be_new:
+        raise JournalError(f"{str(path)!r} is empty: it is no journal of a batch that has begun")
+    return records

@@ -19,8 +19,8 @@ from attrs import define, evolve, frozen
 from workorder_async import arguments
 from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import SETTLED, Outcome, State, ended, outcome_of
-from workorder_async.batches.records import read_records
 from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation

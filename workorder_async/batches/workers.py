@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from itertools import islice
 from time import perf_counter
+from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 from attrs.validators import optional
@@ -14,7 +15,6 @@ from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry
-from workorder_async.batches.keys import Mutations
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
@@ -23,6 +23,7 @@ from workorder_async.mutations.kinds import KINDS, Prepared, key_of, new_mark, p
 from workorder_async.tasks import to_its_end
 from workorder_async.wire.limits import Lane
 
+Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
 # So often a mutation is tried that is not sent where others are, or that certainly did not happen.
 _TRIES = 3
 # So many mutations for each worker are parked at the most.
@@ -120,9 +121,10 @@ class Workers:
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
         while (pulled := await self._pull()) is not None:
-            await self._end(await self._carried_out(*pulled))
-        while (entry := await self._pull_left()) is not None:
-            await self._end(self._carrier.park(entry))
+            if isinstance(pulled, Entry):
+                await self._end(self._carrier.park(pulled))
+            else:
+                await self._end(await self._carried_out(*pulled))
 
     async def _end(self, end: Outcome | Parked) -> None:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
@@ -151,39 +153,45 @@ class Workers:
                 end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
         await self._hand_over(end)
 
-    async def _pull(self) -> tuple[str, Prepared] | None:
-        """Return the key and the next mutation; None if there is none, or the batch stops."""
+    async def _pull(self) -> tuple[str, Prepared] | Entry | None:
+        """Return the key and the next mutation, or when there are no more what an earlier run left open; else None."""
         async with self._pulling:
-            await self._wait_for_room()
-            if self._carrier.stopping.is_set() or self._exhausted:
+            # Until the consumer has taken enough outcomes.
+            await self._until(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopping.is_set())
+            if not (self._exhausted or self._carrier.stopping.is_set()) and (pulled := await self._next()) is not None:
+                return pulled
+            if self._carrier.stopping.is_set() or self._failure is not None:
                 return None
-            self._waiting = waiting = asyncio.timeout(None)
-            self._exhausted = True  # until it has given one more
-            try:
-                async with waiting:
+            if self._left is None:
+                self._left = deque(await self._journal.left_open(self._client.deadline(self._terms.deadline).until))
+            return self._left.popleft() if self._left else None
+
+    async def _next(self) -> tuple[str, Prepared] | None:
+        """Return the key and the next mutation; None if there is none, or the batch stops."""
+        self._waiting = waiting = asyncio.timeout(None)
+        self._exhausted = True  # until it has given one more
+        try:
+            async with waiting:
+                try:
                     mutation = await anext(self._source)
-            except StopAsyncIteration:
-                return None
-            except BaseException as error:  # noqa: BLE001 - the iterable may raise anything; mutations under way go on
-                if not waiting.expired():
-                    self._note_failure(error)
-                return None
-            finally:
-                self._waiting = None
-            try:
-                prepared = prepare(mutation)
-                if self._terms.mark and not prepared.kind.converges:
-                    prepared = prepare(mutation, new_mark())
-                key = self._terms.key(prepared)
-            except BaseException as error:  # noqa: BLE001 - so may `key`
+                except StopAsyncIteration:
+                    return None
+            prepared = prepare(mutation)
+            if self._terms.mark and not prepared.kind.converges:
+                prepared = prepare(mutation, new_mark())
+            key = self._terms.key(prepared)
+        except BaseException as error:  # noqa: BLE001 - the iterable and `key` may raise anything; others go on
+            if not waiting.expired():
                 self._note_failure(error)
-                return None
-            self._exhausted = False
-            self._pulled += 1
-            await self._hold.over()  # nothing is pulled meanwhile
-            if self._hold.reason:
-                self._stop(self._hold.reason)
-            return key, prepared
+            return None
+        finally:
+            self._waiting = None
+        self._exhausted = False
+        self._pulled += 1
+        await self._hold.over()  # nothing is pulled meanwhile
+        if self._hold.reason:
+            self._stop(self._hold.reason)
+        return key, prepared
 
     def _note_failure(self, error: BaseException) -> None:
         """Keep the failure of the batch, and pass on the cancellation of this task, or the end of the program.
@@ -208,20 +216,6 @@ class Workers:
             self._note_failure(error)
         finally:
             self._stop("failed")
-
-    async def _pull_left(self) -> Entry | None:
-        """Return a mutation that an earlier run left open and that was not among this batch's own."""
-        async with self._pulling:
-            await self._wait_for_room()
-            if self._carrier.stopping.is_set() or self._failure is not None:
-                return None
-            if self._left is None:
-                self._left = deque(await self._journal.left_open(self._client.deadline(self._terms.deadline).until))
-            return self._left.popleft() if self._left else None
-
-    async def _wait_for_room(self) -> None:
-        """Wait until the consumer has taken enough outcomes."""
-        await self._until(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopping.is_set())
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait until this is so. Whoever changes the outcomes or the tasks, or stops the batch, says so."""

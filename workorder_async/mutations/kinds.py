@@ -24,10 +24,13 @@ from workorder_async.document.codec import encode
 from workorder_async.document.endpoints import Endpoint, Safety
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError, Settlement
-from workorder_async.mutations import settling
-from workorder_async.mutations.recently_sent import (
+from workorder_async.mutations.settling import (
     Sending,
     Sendings,
+    look_for_close,
+    look_for_comment,
+    look_for_rejection,
+    look_for_ticket,
     place_of_creation,
     place_of_ticket,
     trace_of_text,
@@ -57,7 +60,7 @@ class MutationKind(Generic[M]):
     words: Callable[[M], str]
     """Say what it does, for people."""
     place: Callable[[M], str] = lambda mutation: place_of_ticket(mutation.id)  # type: ignore[union-attr]
-    """Return the place where it leaves its sign. See `recently_sent`."""
+    """Return the place where it leaves its sign. See `settling`."""
     trace: Callable[[M], str] = lambda mutation: trace_of_text(mutation.id, mutation.detail)  # type: ignore[union-attr]
     """Return the sign that it leaves there."""
     line: Callable[[M], int | None] = lambda mutation: getattr(mutation, "productGroupId", None)
@@ -92,21 +95,21 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         identity=None,
         place=place_of_creation,
         trace=trace_of_ticket,
-        look=settling.look_for_ticket,
+        look=look_for_ticket,
         words=lambda ticket: f"create: {ticket.title}",
     ),
     MutationKind(
         model=CommentTicket,
         endpoint=endpoints.COMMENT_TICKET,
         identity=("id", "productGroupId", "detail"),
-        look=settling.look_for_comment,
+        look=look_for_comment,
         words=lambda comment: f"comment{_words_of_line(comment.productGroupId)}: {comment.detail}",
     ),
     MutationKind(
         model=RejectTicket,
         endpoint=endpoints.REJECT_TICKET,
         identity=("id", "productGroupId"),
-        look=settling.look_for_rejection,
+        look=look_for_rejection,
         words=lambda it: f"reject{_words_of_line(it.productGroupId)}{f': {it.detail}' if it.detail else ''}",
     ),
     MutationKind(
@@ -114,7 +117,7 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.CLOSE_TICKET,
         identity=("id",),
         solution=lambda close: (close.solved_time, bool(close.is_solved)),
-        look=settling.look_for_close,
+        look=look_for_close,
         words=lambda close: f"close as {close.closer_id} {close.closer_name}",
     ),
 )

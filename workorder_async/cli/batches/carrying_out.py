@@ -16,9 +16,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column
 
-from workorder_async.batches.keys import identity_of
+from workorder_async.batches.batch import identity_of
+from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.batches.records import read_records
 from workorder_async.cli.batches.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
 from workorder_async.cli.connection import Platform, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence

@@ -19,8 +19,8 @@ from cyclopts import Parameter
 from cyclopts.types import ExistingFile
 
 from workorder_async.arguments import is_whole
+from workorder_async.batches.journal_file import Record, Records, read_records
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.batches.records import Record, Records, read_records
 from workorder_async.cli.batches.carrying_out import counted, row as outcome_row
 from workorder_async.cli.batches.choosing import Chosen, read_each
 from workorder_async.cli.connection import Connection, run_with
