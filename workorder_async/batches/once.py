@@ -10,7 +10,7 @@ key had which mutation, and how it ended.
 import asyncio
 import json
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from itertools import takewhile
 from math import inf
 
@@ -40,29 +40,37 @@ _TRIES = 3
 _SIDE_BY_SIDE = 8
 
 
-@define
-class _Event:
-    """What is known of a key that is not free."""
-
-    told: dict[str, JSON]
-    """Its mutation: the class, and the fields that are the same in each delivery."""
-    place: str
-    """Where that leaves its sign. While another one there is unknown, this is kept: it may be mistaken for that."""
-    outcome: Outcome | None = None
-    """How that ended; None while it is under way or unknown."""
-    at: float = 0.0
-    """When it ended, or was read from the journal, by the clock that is never set."""
-
-
 @frozen
 class _Running:
     """What is being done about a key. All that ask for it meanwhile wait for this."""
 
     task: "asyncio.Task[Outcome]"
-    mutation: Mutation
     until: Deadline
     settles: bool
     """Whether it only looks for what was sent before."""
+
+
+@define(eq=False)
+class _Event:
+    """What is known of a key that is not free."""
+
+    name: str
+    """The key's name in the journal."""
+    mutation: Mutation
+    told: dict[str, JSON]
+    """The mutation's class, and its fields that are the same in each delivery."""
+    outcome: Outcome | None = None
+    """How that ended; None while it is under way or unknown."""
+    at: float = 0.0
+    """When it ended, by the clock that is never set."""
+    parked: Parked | None = None
+    """What this run sent, or an earlier one, and nothing has told of yet."""
+    running: _Running | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it leaves its sign. While another one there is unknown, this is kept: it may be mistaken for that."""
+        return kind_of(self.mutation).place(self.mutation)
 
 
 class Once:
@@ -119,8 +127,6 @@ class Once:
         self._work: tuple[Journal, Carrier] | None = None
         self._closing = False
         self._events: dict[str, _Event] = {}  # those that ended in the order in which they did
-        self._parked: dict[str, Parked] = {}  # what this run sent, and nothing has told of yet
-        self._running: dict[str, _Running] = {}
 
     async def __aenter__(self) -> "Once":
         if self._work is not None:
@@ -129,21 +135,24 @@ class Once:
         journal = Journal(self._path, identity, max(self._patience, 10.0))
         await journal.__aenter__()
         try:
-            kept = self._keep, self._scope
-            self._events, old = await asyncio.to_thread(_events_of, self._path, self._client.now(), *kept)
-            for event in self._events.values():
-                event.at = journal.opened
-            journal.forget(old, rewrites=len(old) > len(self._events))
+            now, scope = self._client.now(), self._scope
+            self._events, names = await asyncio.to_thread(_events_of, self._path, now, journal.opened, scope)
+            self._forget_old(journal.opened)
+            over = [name for name in names if name not in self._events]
+            journal.forget(over, rewrites=len(over) > len(self._events))
+            carrier = Carrier(self._client, journal, None, verify=True)
+            for entry in await journal.left_open():
+                self._events[entry.key].parked = carrier.park(entry)
         except BaseException as error:
             await to_its_end(journal.__aexit__(type(error)))
             raise
-        self._work, self._closing = (journal, Carrier(self._client, journal, None, verify=True)), False
+        self._work, self._closing = (journal, carrier), False
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         journal, carrier = self._at_work()
         self._closing = True
-        tasks = [running.task for running in self._running.values()]
+        tasks = [event.running.task for event in self._events.values() if event.running]
 
         async def cut_short() -> None:
             carrier.stopping.set()
@@ -151,7 +160,6 @@ class Once:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._work = None
-            self._parked.clear()
             await journal.__aexit__(kind)
 
         try:
@@ -173,20 +181,20 @@ class Once:
         name, prepared, until = self._named(key), prepare(mutation), self._client.deadline(deadline)
         told = _told(prepared.kind.model.__name__, prepared.value)
         while True:
-            event = self._events.get(name)
-            if event is not None and event.told != told:
+            event = self._events.get(name) or _Event(name, mutation, told)
+            if event.told != told:
                 fields = {name for name in {*told, *event.told} if told.get(name) != event.told.get(name)}
                 problem = f"{key!r} was used for another mutation before, with another {', '.join(sorted(fields))}"
                 raise ConfigError(problem, argument="key", mend="each event has a key of its own, and one mutation")
-            if event is not None and event.outcome is not None:
+            if event.outcome is not None:
                 return event.outcome
-            running = self._running.get(name)
+            running = event.running
             if running is None:
                 if self._mark and not prepared.kind.converges:
                     prepared = prepare(prepared, new_mark())
-                running = self._run(name, mutation, self._carried_out(name, prepared, until), until)
-                self._events.setdefault(name, _Event(told, prepared.place))
-            outcome = await self._joined(running, until)
+                self._events[name] = event
+                running = self._run(event, self._carried_out(event, prepared, until), until)
+            outcome = await self._joined(event, running, until)
             # What was joined may have had less time, or no order to send.
             ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
             if _is_kept(outcome) or not ends_early or until.left() <= 0 or self._closing:
@@ -199,11 +207,12 @@ class Once:
         """
         self._at_work(begins=True)
         name, until = self._named(key), self._client.deadline(deadline)
-        if running := self._running.get(name):
-            return await self._joined(running, until)
-        if (event := self._events.get(name)) is None or event.outcome is not None:
-            return event.outcome if event else None
-        return (await self._settled(until, name)).get(key)
+        event = self._events.get(name)
+        if event is not None and event.running is not None:
+            return await self._joined(event, event.running, until)
+        if event is not None and event.parked is not None:
+            return await self._settled(event, until)
+        return event.outcome if event else None
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
         """Look once for each mutation of this scope whose outcome is unknown; return what is known now, by its key.
@@ -211,105 +220,105 @@ class Once:
         Nothing is sent. NOT_SENT is what certainly did not happen: its key is free again. Call it after a start, and
         from time to time, for events that are not delivered again. `deadline` is for all of them together.
         """
-        return await self._settled(self._client.deadline(deadline))
+        self._at_work(begins=True)
+        until = self._client.deadline(deadline)
+        unknown = [(event, *json.loads(event.name)) for event in self._events.values() if event.parked]
+        events = {key: event for event, scope, key in unknown if scope == self._scope}
+        outcomes = await for_each(events.values(), lambda event: self._settled(event, until), at_once=_SIDE_BY_SIDE)
+        return dict(zip(events, outcomes, strict=True))
 
-    async def _settled(self, until: Deadline, only: str | None = None) -> dict[str, Outcome]:
-        """Look once for what is unknown: for all of this scope, or for what has this name in the journal."""
-        journal, carrier = self._at_work(begins=True)
-        entries = await journal.left_open(until.until)
-        left = {entry.key: carrier.park(entry) for entry in entries} | self._parked
-        scoped = ((name, *json.loads(name)) for name in left if only in (None, name))
-        keys: dict[str, str] = {name: key for name, scope, key in scoped if scope == self._scope}
+    async def _settled(self, event: _Event, until: Deadline) -> Outcome:
+        """Look once for what is unknown."""
+        running = event.running
+        if running is None:
+            if event.parked is None:  # a delivery was faster
+                return event.outcome or Outcome(event.mutation, State.NOT_SENT)
+            if self._closing:
+                return event.parked.outcome
+            parked = evolve(event.parked, prepared=None, until=until)
+            running = self._run(event, self._looked(event, parked), until, settles=True)
+        return await self._joined(event, running, until)
 
-        async def settled(name: str) -> Outcome:
-            running, parked = self._running.get(name), self._parked.get(name, left[name])
-            if running is None:
-                if self._closing:
-                    return parked.outcome
-                event = self._events.get(name)
-                if event is None or event.outcome is not None:  # a delivery was faster
-                    return (event and event.outcome) or Outcome(parked.outcome.mutation, State.NOT_SENT)
-                looked = self._looked(name, evolve(parked, prepared=None, until=until))
-                running = self._run(name, parked.outcome.mutation, looked, until, settles=True)
-            return await self._joined(running, until)
-
-        outcomes = await for_each(keys, settled, at_once=_SIDE_BY_SIDE)
-        return dict(zip(keys.values(), outcomes, strict=True))
-
-    def _run(
-        self, name: str, mutation: Mutation, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False
-    ) -> _Running:
+    def _run(self, event: _Event, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False) -> _Running:
         """Begin what is to be done about a key; it goes on when nobody waits for it any more."""
-        is_new = name not in self._events
 
         async def noted() -> Outcome:
             try:
                 outcome = await work
             except BaseException:
-                if is_new and name not in self._parked:
-                    self._events.pop(name, None)  # nothing was begun, or its outcome is in the journal alone
+                if event.parked is None:
+                    del self._events[event.name]  # nothing was begun, or its outcome is in the journal alone
                 raise
-            self._note(name, outcome)
+            self._note(event, outcome)
             return outcome
 
-        running = self._running[name] = _Running(asyncio.create_task(noted()), mutation, until, settles)
-        # Where every caller was cancelled nobody asks for its error, which the journal raises again.
-        running.task.add_done_callback(lambda task: (self._running.pop(name), task.cancelled() or task.exception()))
+        def ended(task: "asyncio.Task[Outcome]") -> None:
+            event.running = None
+            # Where every caller was cancelled nobody asks for its error, which the journal raises again.
+            _ = task.cancelled() or task.exception()
+
+        event.running = running = _Running(asyncio.create_task(noted()), until, settles)
+        running.task.add_done_callback(ended)
         return running
 
-    async def _joined(self, running: _Running, until: Deadline) -> Outcome:
+    async def _joined(self, event: _Event, running: _Running, until: Deadline) -> Outcome:
         """Wait for what is being done about a key, as long as there is time."""
         ends_by_itself = running.until.until <= until.until
         await asyncio.wait({running.task}, timeout=None if ends_by_itself else max(0.0, until.left()))
         if not running.task.done():
-            return _unknown(running.mutation, "it is being carried out, and the time of this call is over")
+            return _unknown(event.mutation, "it is being carried out, and the time of this call is over")
         if running.task.cancelled():
-            return _unknown(running.mutation, "it was cut short by the end of the program")
+            return _unknown(event.mutation, "it was cut short by the end of the program")
         return running.task.result()
 
-    async def _carried_out(self, name: str, prepared: Prepared, until: Deadline) -> Outcome:
+    async def _carried_out(self, event: _Event, prepared: Prepared, until: Deadline) -> Outcome:
         """Carry a mutation out. One that certainly did not happen is sent again."""
         _, carrier = self._at_work()
-        parked, tries = self._parked.get(name), _TRIES
+        parked, tries = event.parked, _TRIES
         end: Outcome | Parked = (
-            await carrier.carry_out(name, prepared, until)
+            await carrier.carry_out(event.name, prepared, until)
             if parked is None
             else evolve(parked, prepared=prepared, until=until)
         )
         while isinstance(end, Parked):
-            end = await self._looked(name, end)
+            end = await self._looked(event, end)
             if end.state is State.NOT_SENT and tries and until.left() > 0 and not carrier.stopping.is_set():
-                end, tries = await carrier.carry_out(name, prepared, until), tries - 1
+                end, tries = await carrier.carry_out(event.name, prepared, until), tries - 1
         if end.state is State.SKIPPED:
             return _unknown(
                 prepared.mutation, "it was cut short by an error; the next run with this journal settles it"
             )
         return end
 
-    async def _looked(self, name: str, parked: Parked) -> Outcome:
+    async def _looked(self, event: _Event, parked: Parked) -> Outcome:
         """Look for what was sent; while it is unknown, it stays parked."""
         _, carrier = self._at_work()
-        self._parked[name] = parked
+        event.parked = parked
         outcome = await carrier.look(parked)
         if outcome.state is not State.UNKNOWN:
-            del self._parked[name]
+            event.parked = None
         return outcome
 
-    def _note(self, name: str, outcome: Outcome) -> None:
+    def _note(self, event: _Event, outcome: Outcome) -> None:
         """Keep an outcome, or free its key; forget those that are old."""
         if outcome.state is State.UNKNOWN:
             return
-        now, event = asyncio.get_running_loop().time(), self._events.pop(name, None)
-        if event is None or not _is_kept(outcome):
-            return
-        self._events[name] = evolve(event, outcome=outcome, at=now)
+        del self._events[event.name]
+        if _is_kept(outcome):
+            now = asyncio.get_running_loop().time()
+            event.outcome, event.at, self._events[event.name] = outcome, now, event
+            if old := self._forget_old(now):
+                self._at_work()[0].forget(old)
+
+    def _forget_old(self, now: float) -> list[str]:
+        """Forget what ended longer ago than it is kept, and return its names; others may be unknown at its place."""
         ended = takewhile(lambda one: not one[1].outcome or one[1].at < now - self._keep, self._events.items())
-        aged = [known for known, event in ended if event.outcome]
+        aged = [name for name, event in ended if event.outcome]
         unknown = {event.place for event in self._events.values() if event.outcome is None} if aged else set()
-        if old := [known for known in aged if self._events[known].place not in unknown]:
-            for known in old:
-                del self._events[known]
-            self._at_work()[0].forget(old)
+        old = [name for name in aged if self._events[name].place not in unknown]
+        for name in old:
+            del self._events[name]
+        return old
 
     def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
         if self._work is None or (begins and self._closing):
@@ -324,35 +333,28 @@ class Once:
         return to_json([self._scope, key]).decode()
 
 
-def _events_of(path: str, now: float, keep: float, scope: str) -> tuple[dict[str, _Event], list[str]]:
-    """Read what a journal knows: the events that are kept, and the names of those that are over for so long, or free.
+def _events_of(path: str, now: float, opened: float, scope: str) -> tuple[dict[str, _Event], Collection[str]]:
+    """Read the events of a journal whose keys are not free, in the order in which they ended; and the names of all.
 
-    How long those of another scope are kept, nobody knows here.
-    Their age is that before the latest of them: our clock may have been set far ahead. It may also have been wrong in
-    one run, and so may the server's: what is old by one of them alone is kept.
+    How long those of another scope are kept, nobody knows here: they ended just now.
+    The age of the others is that before the latest of them: our clock may have been set far ahead. It may also have
+    been wrong in one run, and so may the server's: the lesser age by the two counts.
     """
     records = read_records(path).by_key
     ends = {name: float(str(record.facts.get("at", 0))) for name, record in records.items()}
     server = {name: float(str(at)) for name, record in records.items() if (at := record.facts.get("server_at"))}
-    oldest = min(now, max(ends.values(), default=now)) - keep
-    oldest_there = max(server.values(), default=inf) - keep
-    is_old = {name: end < oldest and server.get(name, -inf) < oldest_there for name, end in ends.items()}
-    found = dict[str, _Event]()
-    for name in sorted(records, key=lambda name: ends[name]):
-        record = records[name]
-        # One without a mutation was begun in a file that others had replaced, and was not sent.
-        if record.operation:
-            mutation = decode_mutation(record.operation, record.mutation)
-            outcome = None if record.state is State.UNKNOWN else outcome_of(mutation, record.state, record.facts)
-            told = _told(record.operation, record.mutation)
-            found[name] = _Event(told, kind_of(mutation).place(mutation), outcome)
-    unknown = {event.place for event in found.values() if event.outcome is None}
+    latest, latest_there = min(now, max(ends.values(), default=now)), max(server.values(), default=0.0)
     events = dict[str, _Event]()
-    for name, event in found.items():
-        is_over = is_old[name] and json.loads(name)[0] == scope and event.place not in unknown
-        if event.outcome is None or (_is_kept(event.outcome) and not is_over):
-            events[name] = event
-    return events, [name for name in records if name not in events]
+    for name, record in records.items():
+        if not record.operation:
+            continue  # it was begun in a file that others had replaced, and was not sent
+        mutation = decode_mutation(record.operation, record.mutation)
+        outcome = None if record.state is State.UNKNOWN else outcome_of(mutation, record.state, record.facts)
+        if outcome is None or _is_kept(outcome):
+            age = min(latest - ends[name], latest_there - server.get(name, -inf))
+            at = opened - max(0.0, age if json.loads(name)[0] == scope else 0.0)
+            events[name] = _Event(name, mutation, _told(record.operation, record.mutation), outcome, at)
+    return dict(sorted(events.items(), key=lambda event: event[1].at)), records
 
 
 def _is_kept(outcome: Outcome) -> bool:
