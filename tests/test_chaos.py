@@ -347,7 +347,7 @@ def test_the_left_out_kinds_are_known() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.torture) for seed in (3, 4, 5))])
+@pytest.mark.parametrize("seed", [0, 2, *(pytest.param(seed, marks=pytest.mark.torture) for seed in (1, 3, 4, 5))])
 async def test_a_minute_of_everything(seed: int, tmp_path: Path) -> None:
     """32 workers, all calls, all faults; five seconds with each seed, which decides the habits of the server."""
     calls = await chaos(5, seed, tmp_path)

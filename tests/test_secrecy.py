@@ -170,8 +170,15 @@ async def read_page(client: WorkorderClient) -> object:
 PROXIES = [drop, hang, cut, tunnel_to_nowhere, REDIRECT, REQUIRED, NOT_HTTP]
 
 
-@pytest.mark.parametrize("known_from", ["option", "environment", "session"])
-@pytest.mark.parametrize("url", ["http://workorder.crius.api.ksyun.com", "https://workorder.test"])
+@pytest.mark.parametrize(
+    ("known_from", "url"),
+    [
+        ("option", "http://workorder.crius.api.ksyun.com"),
+        ("option", "https://workorder.test"),
+        ("environment", "https://workorder.test"),
+        ("session", "http://workorder.crius.api.ksyun.com"),
+    ],
+)
 @pytest.mark.parametrize("step", [None, *PROXIES])
 @pytest.mark.parametrize("use", slow_after(1, [mutate, read, read_page]))
 async def test_proxies(

@@ -14,8 +14,8 @@ from workorder_async.sandbox import Sandbox
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """Give a sandbox with some sixty pending tickets."""
-    async with Sandbox(300) as sandbox:
+    """Give a sandbox with some twenty pending tickets."""
+    async with Sandbox(150) as sandbox:
         yield sandbox
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.mutations import QUICK, close_of
 from tests.support.raw_server import http, serving
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ClientOptions, CommentTicket, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Journal
@@ -28,6 +30,7 @@ _SOON = ClientOptions({**QUICK, "attempt_timeout": 0.3, "deadline": 3})
 # What each task of a batch does, as it is named.
 _TASK = "Workers._begin.<locals>.working"
 BATCH = [CommentTicket(id=1001, detail=f"备注 {number}") for number in range(5)]
+FEW = BATCH[:3]
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ async def cut_short(client: WorkorderClient, journal: Path, steps: Steps) -> set
         return await change(mutation, on_send=lambda: sent.add(key_of(mutation)), **options)
 
     async def run() -> None:
-        async with aclosing(run_batch(client, BATCH, concurrency=2, journal=journal, patience=0)) as running:
+        async with aclosing(run_batch(client, FEW, concurrency=2, journal=journal, patience=0)) as running:
             async for _ in running:
                 pass
 
@@ -127,15 +130,28 @@ def standings(journal: Path) -> dict[str, str]:
     return found
 
 
+#: Each pair of who is cancelled, what goes wrong, and whether an earlier run left some open.
+CASES = [
+    (None, "worker", True),
+    (None, "consumer", False),
+    (None, "all", True),
+    ("reset_after", "worker", False),
+    ("reset_after", "consumer", True),
+    ("reset_after", "all", False),
+    ("reset", "worker", True),
+    ("reset", "consumer", False),
+    ("reset", "all", True),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("earlier", [False, True], ids=["new", "open"])
-@pytest.mark.parametrize("whom", ["worker", "consumer", "all"])
-@pytest.mark.parametrize("fault", [None, "reset_after", "reset"])
+@pytest.mark.parametrize(("fault", "whom", "earlier"), CASES)
+@virtual_time
 async def test_cancelled_at_every_step(tmp_path: Path, fault: Any, whom: str, *, earlier: bool) -> None:
     """Wherever it is cancelled: done once, or free, or open because it may have been sent; another run goes on."""
     for cancel_at in range(1, 400):
         journal = tmp_path / f"{cancel_at}.journal"
-        async with Sandbox(40) as sandbox:
+        async with virtual_sandbox(40) as (sandbox, _):
             if fault is not None:
                 sandbox.faults = [Fault(fault, operation="comment_ticket", every=2)]
             opened: set[str] = set()
@@ -147,7 +163,7 @@ async def test_cancelled_at_every_step(tmp_path: Path, fault: Any, whom: str, *,
             done = Counter(str(one.request["detail"]) for one in sandbox.applied)
             assert set(done.values()) <= {1}
             found = standings(journal) if await asyncio.to_thread(journal.exists) else {}
-            for comment in BATCH:
+            for comment in FEW:
                 standing, key = found.get(key_of(comment), "NOT_SENT"), key_of(comment)
                 if standing in ("", "UNKNOWN"):
                     assert key in sent | opened, (cancel_at, standing)
@@ -156,7 +172,7 @@ async def test_cancelled_at_every_step(tmp_path: Path, fault: Any, whom: str, *,
                     assert key not in opened, cancel_at
                 else:
                     assert (standing, done[comment.detail]) == ("DONE", 1), cancel_at
-            async with sandbox.client(**_SOON) as client, aclosing(run_batch(client, BATCH, journal=journal)) as again:
+            async with sandbox.client(**_SOON) as client, aclosing(run_batch(client, FEW, journal=journal)) as again:
                 outcomes = [outcome async for outcome in again]
             done = Counter(str(one.request["detail"]) for one in sandbox.applied)
             assert set(done.values()) <= {1}
@@ -177,7 +193,7 @@ async def leave_open(sandbox: Sandbox, journal: Path) -> set[str]:
     """Let an earlier run be cut short when two comments were sent, and none was answered; return their keys."""
     faults, sandbox.faults = sandbox.faults, [Fault("hang", operation="comment_ticket")]
     async with sandbox.client(**_SOON) as client:
-        running = run_batch(client, BATCH, concurrency=2, journal=journal, patience=0)
+        running = run_batch(client, FEW, concurrency=2, journal=journal, patience=0)
         first = asyncio.create_task(anext(running))
         async with asyncio.timeout(10):
             while len(sandbox.struck) < 2:  # noqa: ASYNC110 - the server's record has no event

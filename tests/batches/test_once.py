@@ -908,7 +908,7 @@ def test_the_same_message_ten_times_at_once_and_killed(file: Path) -> None:
     """Four times over: killed before and after the creation and the comment; one of each, ten equal answers."""
     moments: tuple[Moment, ...] = ("received", "applied")
     kills = [Kill(name, moment=moment) for name in ("create_ticket", "comment_ticket") for moment in moments]
-    with SandboxThread(tickets=40, latency=0.5) as sandbox:
+    with SandboxThread(tickets=40, latency=0.1) as sandbox:
         *_, last = run_killed(sandbox, [sys.executable, BOT, file, "1", "1"], *kills)
         assert last.returncode == 0, last.stderr
         assert max(judge(sandbox, last.stdout, 2)) < 3
@@ -953,7 +953,7 @@ def killed(seed: int, file: Path, messages: int, kills: int) -> None:
 @pytest.mark.slow
 def test_killed_at_random(file: Path) -> None:
     """Whatever the network does, and whenever it is killed: each event once, and it is known in the end."""
-    killed(0, file, 8, 4)
+    killed(0, file, 6, 2)
 
 
 @pytest.mark.torture

@@ -42,7 +42,7 @@ MINUTE: ClientOptions = {"deadline": 60.0, "attempt_timeout": 20.0}
 @virtual_time
 async def test_one_that_happens_late(tmp_path: Path, kind: str, seconds: float) -> None:
     """With one worker, all others are done before the first one, which is carried out long after its answer."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(120, client=MINUTE, latency=0.01) as (sandbox, client):
         rows = await closes(client, 20)
         batch: list[Mutation] = list(rows)
         if kind == "comment":
@@ -61,7 +61,7 @@ async def test_one_that_happens_late(tmp_path: Path, kind: str, seconds: float) 
 @virtual_time
 async def test_one_that_did_not_happen(tmp_path: Path) -> None:
     """A close that certainly did not happen is sent again, and happens once; the others do not wait for that."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(120, client=MINUTE, latency=0.01) as (sandbox, client):
         batch = await closes(client, 20)
         sandbox.faults = [Fault("reset", operation="close_ticket", times=1)]
         outcomes = await ran(client, batch, concurrency=1, journal=tmp_path / "j")
@@ -75,7 +75,7 @@ async def test_one_that_did_not_happen(tmp_path: Path) -> None:
 @virtual_time
 async def test_many_of_them() -> None:
     """Where every answer is lost, so many are parked at the most, and each has its outcome in the end."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         id = (await closes(client, 1))[0].id
         batch: list[Mutation] = [CommentTicket(id=id, detail=f"备注 {number}") for number in range(60)]
         sandbox.faults = [Fault("reset", operation="comment_ticket")]
@@ -104,7 +104,7 @@ async def test_many_of_them() -> None:
 @virtual_time
 async def test_marked_ones(tmp_path: Path, kind: str, fault: Kind) -> None:
     """With marks no comment or creation stays unknown: what is found happened, and what is not did not, and is sent."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         row, other = await closes(client, 2)
         batch: list[Mutation] = [CommentTicket(id=row.id, detail=f"备注 {number}") for number in range(10)]
         if kind == "create":
@@ -133,7 +133,7 @@ def mark_in(journal: Path) -> str:
 async def test_a_marked_one_of_an_earlier_run(tmp_path: Path, how: str) -> None:
     """The journal knows its mark: the next run finds it, or sends it once it is sure that it did not happen."""
     path = tmp_path / "j"
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         fault: Kind = "hang_after" if how == "killed" else "hang"
         sandbox.faults = [Fault(fault, operation="comment_ticket", times=1)]
@@ -161,7 +161,7 @@ async def test_a_marked_one_of_an_earlier_run(tmp_path: Path, how: str) -> None:
 async def test_left_while_some_are_parked(tmp_path: Path, how: str) -> None:
     """They are unknown at once, stay open in the journal, and the next run settles them."""
     journal = tmp_path / "j"
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(120, client=MINUTE, latency=0.01) as (sandbox, client):
         batch = await closes(client, 10)
         sandbox.faults = [
             Fault("504_before", operation="close_ticket", times=1, seconds=15),
@@ -186,7 +186,7 @@ async def test_left_while_some_are_parked(tmp_path: Path, how: str) -> None:
 @virtual_time
 async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, state: State, *, fails: bool) -> None:
     """It could tell of another one with the same text: without it what is found is no sign, and the outcome unknown."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         async with sandbox.client(now=running_loop().wall_clock) as killed:
             await killed.comment_ticket(comment)
@@ -214,7 +214,7 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, stat
 @virtual_time
 async def test_stopped_while_one_is_looked_for(tmp_path: Path) -> None:
     """Who waits for the time of the next look waits no longer."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         (close,) = await closes(client, 1)
         sandbox.faults = [Fault("reset", operation="close_ticket")]
         async with Journal(tmp_path / "j", {}) as journal:
@@ -236,7 +236,7 @@ async def test_stopped_while_one_is_looked_for(tmp_path: Path) -> None:
 async def test_a_clock_that_was_set_between_two_runs(tmp_path: Path, seconds: int) -> None:
     """The intent says what the server's clock was then, so that the sign is looked for at the right time."""
     clock = running_loop().wall_clock
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         sandbox.faults = [Fault("hang_after", operation="comment_ticket", times=1)]
         running = run_batch(client, iter([comment]), journal=tmp_path / "j", patience=0)
@@ -256,7 +256,7 @@ async def test_a_clock_that_was_set_between_two_runs(tmp_path: Path, seconds: in
 async def test_what_a_killed_run_sent_is_over_soon(tmp_path: Path, seconds: int) -> None:
     """Who has the journal's lock knows that earlier runs send nothing more: one attempt later a close is sent again."""
     clock = running_loop().wall_clock
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         batch = await closes(client, 1)
         sandbox.faults = [Fault("hang", operation="close_ticket", times=1)]
         running = run_batch(client, batch, journal=tmp_path / "j", patience=0)
@@ -281,7 +281,7 @@ async def test_what_a_killed_run_sent_is_over_soon(tmp_path: Path, seconds: int)
 @virtual_time
 async def test_a_date_that_lies_in_the_first_answer_of_the_next_run(tmp_path: Path, kind: str, lie: int) -> None:
     """What a killed run sent is still under way: that it seems to be long over by a `Date` sends nothing again."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         (row,) = await closes(client, 1)
         batch: list[Mutation] = [row if kind == "close" else CommentTicket(id=row.id, detail="已联系客户")]
         sandbox.faults = [Fault("504_before", operation=f"{kind}_ticket", times=1, seconds=10)]
@@ -306,7 +306,7 @@ async def test_a_date_that_lies_in_the_first_answer_of_the_next_run(tmp_path: Pa
 async def test_a_killed_run_whose_clock_was_wrong(tmp_path: Path, kind: str, seconds: int) -> None:
     """It knew no `Date` yet: that its sending seems to be long over sends nothing again."""
     clock = running_loop().wall_clock
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         (row,) = await closes(client, 1)
         batch: dict[str, Mutation] = {"close": row, "comment": CommentTicket(id=row.id, detail="已联系客户")}
         batch["reject"] = RejectTicket(id=row.id, detail="不属于本产品线")
@@ -360,7 +360,7 @@ class Late:
 async def test_a_killed_run_with_a_longer_deadline(tmp_path: Path, *, knows_time: bool) -> None:
     """Its close got its turn long after its intent, and is under way: it is not sent again."""
     clock, limits = running_loop().wall_clock, Late()
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         (close,) = await closes(client, 1)
         options: ClientOptions = {**MINUTE, "now": clock, "limits": limits}
         async with sandbox.client(**options) as killed:
@@ -383,7 +383,7 @@ async def test_a_killed_run_with_a_longer_deadline(tmp_path: Path, *, knows_time
 @virtual_time
 async def test_a_killed_run_with_other_attempts(tmp_path: Path, before: float, then: float, deadline: float) -> None:
     """What it sent may be carried out for as long as the attempts of either run may take, whatever its deadline."""
-    async with virtual_sandbox(300, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, latency=0.01) as (sandbox, client):
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         sandbox.faults = [Fault("504_before", operation="comment_ticket", times=1, seconds=10)]
         is_sent = lambda: sandbox.requests["comment_ticket"] > 0  # noqa: E731
@@ -400,7 +400,7 @@ async def test_a_killed_run_with_other_attempts(tmp_path: Path, before: float, t
 @virtual_time
 async def test_a_killed_rejection_beside_a_comment_with_its_words(tmp_path: Path) -> None:
     """The sign of one is no sign of the other: a rejection that never came is not said to be done."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         id = (await closes(client, 1))[0].id
         comment, reject = CommentTicket(id=id, detail="不属于本产品线"), RejectTicket(id=id, detail="不属于本产品线")
         await ran(client, iter([comment]), journal=tmp_path / "j")
@@ -439,7 +439,7 @@ async def test_two_alike_of_which_a_killed_run_sent_one(tmp_path: Path, fault: K
 @virtual_time
 async def test_one_of_this_run_that_the_client_has_forgotten(tmp_path: Path) -> None:
     """A marked one that is under way while many others are sent is not said to be over since the batch began."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.1) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.1) as (sandbox, client):
         client._mutations._sendings._most = 5
         id = (await closes(client, 1))[0].id
         comments = (CommentTicket(id=id, detail=f"备注 {number}") for number in range(250))
@@ -457,7 +457,7 @@ async def test_one_of_this_run_that_the_client_has_forgotten(tmp_path: Path) -> 
 async def test_a_killed_run_whose_clock_was_ahead(tmp_path: Path, kind: str, seconds: int, offset: int) -> None:
     """What happened seems to be of before, and was undone. It is not sent again, whatever `Date` says."""
     clock = running_loop().wall_clock
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01, date_offset=offset) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01, date_offset=offset) as (sandbox, client):
         (row,) = await closes(client, 1)
         mutation: Mutation = row if kind == "close" else RejectTicket(id=row.id, detail="不属于本产品线")
         sandbox.faults = [Fault("504_after", operation=f"{kind}_ticket", times=1)]
@@ -480,7 +480,7 @@ async def test_a_killed_run_that_knew_no_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, starts_again: bool, state: State
 ) -> None:
     """What it sent is found by this machine's clock that is never set; if the machine was started again, by nothing."""
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         sandbox.faults = [Fault("504_after", operation="comment_ticket", times=1)]
         async with sandbox.client(now=running_loop().wall_clock) as killed:
@@ -497,7 +497,7 @@ async def test_a_killed_run_that_knew_no_date(
 async def test_the_journal_says_what_is_so(tmp_path: Path) -> None:
     """An intent stands alone until the answer came: the outcome of a parked one is written when it is known."""
     path = tmp_path / "j"
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
         batch = await closes(client, 1)
         sandbox.faults = [Fault("504_before", operation="close_ticket", times=1, seconds=10)]
         running = run_batch(client, iter(batch), journal=path)

@@ -84,9 +84,9 @@ async def meddle(sandbox: Sandbox, chance: random.Random, id: int) -> None:
         await sandbox.act(id, chance.choice(["close", "reopen", "comment"]), chance.choice(SAID))
 
 
-@pytest.mark.parametrize("seed", slow_after(1, range(40)))
+@pytest.mark.parametrize(("seed", "count"), slow_after(1, [(0, 60), *((seed, 150) for seed in range(1, 13))]))
 @virtual_time
-async def test_what_is_said_is_true(seed: int) -> None:
+async def test_what_is_said_is_true(seed: int, count: int) -> None:
     """What is said to have happened did, once; what is said not to have did not; the rest is unknown."""
     chance = random.Random(seed)
     texts = chance.choice(["as sent", "no emoji", "nfc", "escaped", "cut"])
@@ -108,7 +108,7 @@ async def test_what_is_said_is_true(seed: int) -> None:
             claimed[what] += said is True
             unknown[what] += said is None
 
-        await asyncio.gather(*map(one, range(150)))
+        await asyncio.gather(*map(one, range(count)))
         await asyncio.sleep(100)
         applied = Counter((done.operation, orjson.dumps(done.request)) for done in sandbox.applied)
     wrong = [
@@ -117,4 +117,4 @@ async def test_what_is_said_is_true(seed: int) -> None:
         if not claimed[what] <= applied[what] <= claimed[what] + unknown[what]
     ]
     assert wrong == []
-    assert unknown.total() < 40
+    assert unknown.total() < count / 3

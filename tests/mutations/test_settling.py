@@ -54,52 +54,58 @@ async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
 
 @pytest.mark.parametrize("fault", LOST_AFTER)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_found(sandbox: Sandbox, client: WorkorderClient, kind: str, fault: Kind) -> None:
+@virtual_time
+async def test_found(kind: str, fault: Kind) -> None:
     """A mutation that happened and whose answer was lost is found, and not sent again."""
-    mutation = await mutation_of(client, kind)
-    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
-    changed = await client.change(mutation, on_unknown="verify")
-    assert [(one.operation, one.ticket_id) for one in sandbox.applied] == [(OPERATIONS[kind], changed.ticket_id)]
-    assert sandbox.requests[OPERATIONS[kind]] == changed.attempts == 1
+    async with virtual_sandbox(40, client=QUICK) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
+        changed = await client.change(mutation, on_unknown="verify")
+        assert [(one.operation, one.ticket_id) for one in sandbox.applied] == [(OPERATIONS[kind], changed.ticket_id)]
+        assert sandbox.requests[OPERATIONS[kind]] == changed.attempts == 1
 
 
 @pytest.mark.parametrize("fault", LOST_BEFORE)
 @pytest.mark.parametrize("kind", ["close", "reject"])
-async def test_repeated(sandbox: Sandbox, client: WorkorderClient, kind: str, fault: Kind) -> None:
+@virtual_time
+async def test_repeated(kind: str, fault: Kind) -> None:
     """A close or rejection that did not happen is sent again until it did, within the attempts of the policy."""
-    mutation = await mutation_of(client, kind)
-    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind], times=2)]
-    changed = await client.change(mutation)
-    assert [one.operation for one in sandbox.applied] == [OPERATIONS[kind]]
-    assert sandbox.requests[OPERATIONS[kind]] == changed.attempts == 3
+    async with virtual_sandbox(40, client=QUICK) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault(fault, operation=OPERATIONS[kind], times=2)]
+        changed = await client.change(mutation)
+        assert [one.operation for one in sandbox.applied] == [OPERATIONS[kind]]
+        assert sandbox.requests[OPERATIONS[kind]] == changed.attempts == 3
 
 
 @pytest.mark.parametrize("kind", ["close", "reject"])
-async def test_repeated_in_vain(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+@virtual_time
+async def test_repeated_in_vain(kind: str) -> None:
     """Where every answer is lost, the attempts of the policy are an end, and the error counts them."""
-    mutation = await mutation_of(client, kind)
-    sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
-    with pytest.raises(OutcomeUnknownError) as caught:
-        await client.change(mutation)
-    assert sandbox.requests[OPERATIONS[kind]] == caught.value.attempts == RetryPolicy().attempts
-    assert caught.value.mutation == mutation
-    assert sandbox.applied == []
+    async with virtual_sandbox(40, client=QUICK) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.change(mutation)
+        assert sandbox.requests[OPERATIONS[kind]] == caught.value.attempts == RetryPolicy().attempts
+        assert caught.value.mutation == mutation
+        assert sandbox.applied == []
 
 
 @pytest.mark.parametrize("fault", LOST_BEFORE)
 @pytest.mark.parametrize("on_unknown", ["raise", "verify"])
 @pytest.mark.parametrize("kind", ["comment", "create"])
-async def test_never_repeated(
-    sandbox: Sandbox, client: WorkorderClient, kind: str, on_unknown: OnUnknown, fault: Kind
-) -> None:
+@virtual_time
+async def test_never_repeated(kind: str, on_unknown: OnUnknown, fault: Kind) -> None:
     """A comment or creation is sent once; that it is not there does not prove that it will not come."""
-    mutation = await mutation_of(client, kind)
-    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
-    with pytest.raises(OutcomeUnknownError, match="may or may not have happened") as caught:
-        await client.change(mutation, on_unknown=on_unknown)
-    assert sandbox.requests[OPERATIONS[kind]] == caught.value.attempts == 1
-    assert await caught.value.verify(client) is None
-    assert sandbox.applied == []
+    async with virtual_sandbox(40, client=QUICK) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
+        with pytest.raises(OutcomeUnknownError, match="may or may not have happened") as caught:
+            await client.change(mutation, on_unknown=on_unknown)
+        assert sandbox.requests[OPERATIONS[kind]] == caught.value.attempts == 1
+        assert await caught.value.verify(client) is None
+        assert sandbox.applied == []
 
 
 @pytest.mark.parametrize("kind", ["comment", "create"])
@@ -131,7 +137,7 @@ async def test_two_alike(sandbox: Sandbox, client: WorkorderClient) -> None:
 @pytest.mark.slow
 async def test_many_at_once_are_told_apart(sandbox: Sandbox) -> None:
     """Creations that differ in their title get each its own id, on more than one page of them."""
-    titles = [f"工单 {number}" for number in range(120)]
+    titles = [f"工单 {number}" for number in range(105)]
     sandbox.faults = [Fault("reset_after", operation="create_ticket")]
     async with sandbox.client() as client:
         ids = await asyncio.gather(*(client.create_ticket(creation(title), on_unknown="verify") for title in titles))

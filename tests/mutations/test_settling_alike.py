@@ -17,6 +17,7 @@ from tests.support.mutations import creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     ApiError,
     CommentTicket,
@@ -193,20 +194,20 @@ async def test_a_rejection_says_the_same(sandbox: Sandbox, client: WorkorderClie
 @pytest.mark.parametrize("first", ["batch", "call"])
 @pytest.mark.parametrize("second", slow_after(1, ["batch", "call"]))
 @pytest.mark.parametrize("happened", [False, True])
-async def test_batches_and_calls_on_one_client(
-    sandbox: Sandbox, client: WorkorderClient, kind: str, first: str, second: str, *, happened: bool
-) -> None:
+@virtual_time
+async def test_batches_and_calls_on_one_client(kind: str, first: str, second: str, *, happened: bool) -> None:
     """It does not matter whether equal ones are sent by batches or by calls."""
-    mutation = await mutation_of(client, kind)
-    strike(sandbox, None, "reset_after" if happened else "reset")
-    known: list[bool] = []
-    for how in (first, second):
-        if how == "call":
-            known.append(isinstance(await sent(client, mutation), int))
-        else:
-            known += [outcome.state is State.DONE async for outcome in run_batch(client, [mutation])]
-    assert known == [True, happened]
-    assert len(sandbox.applied) == 1 + happened
+    async with virtual_sandbox(40, client=QUICK) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        strike(sandbox, None, "reset_after" if happened else "reset")
+        known: list[bool] = []
+        for how in (first, second):
+            if how == "call":
+                known.append(isinstance(await sent(client, mutation), int))
+            else:
+                known += [outcome.state is State.DONE async for outcome in run_batch(client, [mutation])]
+        assert known == [True, happened]
+        assert len(sandbox.applied) == 1 + happened
 
 
 # Answers of raw servers

@@ -84,7 +84,7 @@ def _sealed(lines: Iterable[bytes], total: int) -> tuple[bytes, int]:
     return b"".join(kept), total
 
 
-def _read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> tuple[int, int]:
+def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> tuple[int, int]:
     """Give `take` the number and the content of every line; return the end of the last whole line, and its checksum.
 
     The content of the first one is the identity of the batch that the journal is for.
@@ -219,7 +219,7 @@ class JournalFile:
             if self._path is None:
                 return
             self._file = LockedFile(self._path)
-            end, self._total = _read_lines(self._path, self._file.lines(), self.read)
+            end, self._total = read_lines(self._path, self._file.lines(), self.read)
             self._file.cut(end)
             if self._file.size == 0:
                 self._append(
@@ -526,7 +526,7 @@ def read_records(path: "str | os.PathLike[str]", *, may_be_new: bool = False) ->
         if records.path.exists() and not records.path.is_file():
             raise JournalError(f"{str(path)!r} is no file, and no journal")
         with records.path.open("rb") as lines:
-            _read_lines(records.path, lines, records.take)
+            read_lines(records.path, lines, records.take)
     except (OSError, ValueError) as error:
         raise JournalError(f"cannot read the journal {str(path)!r}: {getattr(error, 'strerror', error)}") from None
     if not records.identity and not may_be_new:
