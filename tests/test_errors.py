@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import each
 from workorder_async import errors
 from workorder_async.document import CommentTicket
 from workorder_async.errors import (
@@ -59,7 +60,7 @@ PARTED = {
     errors.ConfigError: "concurrency it broke; it must be a whole number of at least 1",
     errors.ExportError: "it broke; make room",
 }
-of_each_kind = pytest.mark.parametrize("kind", EXAMPLES)
+of_each_kind = each("kind", EXAMPLES)
 
 
 def drawn() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -140,7 +141,7 @@ def test_where_it_happened(kind: type[WorkorderError]) -> None:
     assert (error.operation, error.attempts, error.request_id) == tuple(COMMON.values())
 
 
-@pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+@each("act", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
 @of_each_kind
 def test_copies(kind: type[WorkorderError], act: Callable[[WorkorderError], WorkorderError]) -> None:
     """An error keeps its class, words and attributes when pickled or copied; those set later, and notes, too."""
@@ -159,7 +160,7 @@ def test_copies(kind: type[WorkorderError], act: Callable[[WorkorderError], Work
     assert str(twin) == str(error)
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@each("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @of_each_kind
 def test_pickles(kind: type[WorkorderError], protocol: int) -> None:
     """Every protocol of pickle carries every error."""
@@ -167,7 +168,7 @@ def test_pickles(kind: type[WorkorderError], protocol: int) -> None:
     assert vars(pickle.loads(pickle.dumps(error, protocol))) == vars(error)
 
 
-@pytest.mark.parametrize(
+@each(
     ("facts", "text"),
     [
         ({}, "it broke"),

@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 
 from tests.support.raw_server import Wire, drop, hang, http, serving
+from tests.support.rows import each
 from tests.support.signatures import detect
 from tests.support.slow import slow_after
 from workorder_async import (
@@ -309,7 +310,7 @@ async def test_a_sandbox_with_wrong_arguments(caplog: pytest.LogCaptureFixture, 
 # Arguments
 
 
-@pytest.mark.parametrize(
+@each(
     "proxy",
     [
         f"socks5://proxy-user:{PASSWORD}@host",
@@ -333,7 +334,7 @@ async def test_a_proxy_that_is_no_url(caplog: pytest.LogCaptureFixture, proxy: A
     await caught(ConfigError, lambda: WorkorderClient("http://127.0.0.1:1", signer=signer(), proxy=proxy), caplog)
 
 
-@pytest.mark.parametrize(
+@each(
     "base_url",
     [
         f"http://user:{PASSWORD}@host",
@@ -373,8 +374,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("given", ["argument", "process"])
-@pytest.mark.parametrize(("name", "value"), WRONG)
+@each("given", ["argument", "process"])
+@each(("name", "value"), WRONG)
 async def test_from_env(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str, value: str | None, given: str
 ) -> None:
@@ -393,7 +394,7 @@ async def test_from_env(
     await caught(ConfigError, WorkorderClient.from_env, caplog)
 
 
-@pytest.mark.parametrize(
+@each(
     "options",
     [
         {"max_in_flight": 0},

@@ -15,6 +15,7 @@ from tests.support.batches import asked, closes, happened, mixed, ran, states
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, PENDING, QUICK, close_of, creation
 from tests.support.raw_server import http, serving
+from tests.support.rows import each
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -290,7 +291,7 @@ async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) ->
 # Refusals
 
 
-@pytest.mark.parametrize(
+@each(
     ("mutations", "options", "words"),
     [
         ([], {"concurrency": 0}, "concurrency is 0"),

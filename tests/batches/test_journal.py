@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.support.batches import sealed
 from tests.support.mutations import KEYS
+from tests.support.rows import each
 from workorder_async import JournalError
 from workorder_async.batches.batch import identity_of
 from workorder_async.batches.journal import Journal
@@ -205,7 +206,7 @@ def test_torn_tail(path: Path) -> None:
             assert journal.begin(entry("a"))[0] is Standing.DONE, cut
 
 
-@pytest.mark.parametrize(
+@each(
     "broken",
     [
         b"no JSON\n",
@@ -242,7 +243,7 @@ async def test_broken_line(path: Path, broken: bytes) -> None:
     assert content(path) == before
 
 
-@pytest.mark.parametrize(
+@each(
     ("before", "words"),
     [
         (b"1001\n1002\n", "line 1"),
@@ -288,7 +289,7 @@ DAMAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@each("damage", DAMAGES)
 async def test_a_damaged_journal(path: Path, damage: str) -> None:
     """A journal that does not say what was written is an error, for a run and for people; it stays as it is."""
     whole = sealed(THREE).splitlines(True)

@@ -10,6 +10,7 @@ from yarl import URL
 
 from tests.support.clients import API, NOW, make_client
 from tests.support.raw_server import http, serving
+from tests.support.rows import each
 from tests.support.samples import BASE, CLOSE
 from workorder_async import (
     ApiError,
@@ -235,7 +236,7 @@ async def test_what_an_errno_means(status: int, errno: int, kind: type[ApiError]
     assert (caught.value.errno, caught.value.status) == (errno, status)
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "words"),
     [
         (lambda c: c.get_ticket(0), "get_ticket: id is 0"),

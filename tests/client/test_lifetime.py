@@ -7,6 +7,7 @@ import pytest
 from aioresponses import aioresponses
 
 from tests.support.clients import API, make_client
+from tests.support.rows import each
 from tests.support.samples import BASE, CLOSE
 from workorder_async import ConfigError, TicketQuery, WorkorderClient
 
@@ -36,8 +37,8 @@ def test_another_event_loop(network: aioresponses) -> None:
     asyncio.run(use_again())
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), True, "3"])
-@pytest.mark.parametrize(
+@each("seconds", [0, -1, float("nan"), True, "3"])
+@each(
     "call",
     [
         lambda c, **time: c.ping(**time),
