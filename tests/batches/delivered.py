@@ -39,6 +39,9 @@ async def main(journal: str, messages: int, side_by_side: int) -> None:
         Once(client, journal, scope="bot", mark=True) as once,
     ):
         await once.settle()
+        # In a share that shows no history, nobody would ever miss a comment.
+        shares = (await client.get_ticket_detail(1001)).assigns
+        line = max(shares, key=lambda share: len(share.history)).product_group_id
         events: list[tuple[str, str, Mutation]] = []
         for number in range(messages):
             ticket = CreateTicket(
@@ -47,7 +50,8 @@ async def main(journal: str, messages: int, side_by_side: int) -> None:
                 repository_product_id=36, creator_id=999_999, creator_name="姜程",
             )  # fmt: skip
             events.append((f"om_{number}", ticket.title, ticket))
-            events.append((f"card_{number}", f"备注 {number}", CommentTicket(id=1001, detail=f"备注 {number}")))
+            comment = CommentTicket(id=1001, detail=f"备注 {number}", productGroupId=line)
+            events.append((f"card_{number}", f"备注 {number}", comment))
         if side_by_side > 1:
             Random().shuffle(events)
         gate = asyncio.Semaphore(side_by_side)

@@ -349,7 +349,7 @@ async def test_lost_and_unknown(
     """It is not there, or nobody looks: that proves nothing, and it is not sent again."""
     mutation = await mutation_of(client, kind)
     sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
-    async with carrier_of(client, file, verify=verify, deadline=0.2) as carrier:
+    async with carrier_of(client, file, verify=verify, deadline=0.5) as carrier:
         outcome = await carried_out(carrier, KEY, prepare(mutation))
         sandbox.faults = []
         assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.SKIPPED
