@@ -10,7 +10,6 @@ from tests.support import virtual_loop
 from tests.support.virtual_loop import (
     EPOCH,
     DeadlockError,
-    InPlaceExecutor,
     running_loop,
     taking,
     virtual_run,
@@ -87,11 +86,6 @@ async def test_what_a_thread_raises() -> None:
     """An error of a thread is raised where it is awaited."""
     with pytest.raises(ZeroDivisionError):
         await asyncio.to_thread(lambda: 1 // 0)
-    with pytest.raises(ZeroDivisionError):
-        await running_loop().run_in_executor(InPlaceExecutor(), lambda: 1 // 0)
-    doing = running_loop().run_in_executor(InPlaceExecutor(), threading.current_thread)
-    assert doing.done()
-    assert await doing is threading.main_thread()
 
 
 def test_a_thread_that_waits_for_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

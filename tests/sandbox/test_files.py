@@ -2,8 +2,7 @@ import asyncio
 import hashlib
 import re
 import time
-import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -104,7 +103,7 @@ async def test_what_is_no_upload_is_refused(tmp_path: Path, body: bytes, kind: s
     async with wired(Sandbox(0, db=tmp_path / "x.db")) as wire:
         envelope = (await wire.send("POST", "upload_file", body, content_type=kind)).envelope
     assert (envelope["errno"], "data" in envelope) == (errno, False)
-    assert list((tmp_path / "x.db.files").iterdir()) == []
+    assert not (tmp_path / "x.db.files").exists()
 
 
 async def test_an_upload_is_signed_over_the_bytes_that_arrived() -> None:
@@ -130,39 +129,6 @@ async def test_files_lie_beside_the_database_or_vanish(tmp_path: Path) -> None:
         gone = wire.sandbox._files.path(attachment["file_path"])
         assert gone.read_bytes() == b"gone"
     assert not gone.parent.exists()
-
-
-@pytest.mark.slow
-async def test_a_large_upload_needs_little_memory() -> None:
-    """64 MiB come in, are signed over and lie on the disk, and no more than a few MiB are held at any time."""
-    block = bytes(range(256)) * 4096
-
-    def pieces() -> Iterator[bytes]:
-        head, _, tail = form(b"*").partition(b"*")
-        yield head
-        for _ in range(64):
-            yield block
-        yield tail
-
-    async def body() -> AsyncIterator[bytes]:
-        for piece in pieces():
-            yield piece
-
-    async with wired(Sandbox(0)) as wire:
-        headers = {"Content-Type": FORM_TYPE, **wire.sign("POST", PREFIX + "upload_file", (), pieces())}
-        url = wire.sandbox.url + PREFIX + "upload_file"
-        tracemalloc.start()
-        try:
-            async with wire.http.post(url, data=body(), headers=headers) as response:
-                envelope = await response.json()
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert envelope["data"]["file_size"] == 64 << 20
-        assert peak < 12 << 20
-        path = wire.sandbox._files.path(envelope["data"]["file_path"])
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(path.read_bytes()).hexdigest())
-    assert digest == hashlib.sha256(block * 64).hexdigest()
 
 
 async def test_others_are_answered_while_an_upload_comes_in() -> None:
@@ -241,7 +207,7 @@ async def test_invented_files_are_the_same_on_the_next_day(tmp_path: Path) -> No
                         contents.append(await response.read())
     assert contents
     assert contents[: len(contents) // 2] == contents[len(contents) // 2 :]
-    assert list((tmp_path / "sandbox.db.files").glob("*")) == []
+    assert not (tmp_path / "sandbox.db.files").exists()
 
 
 async def test_an_invented_file_belongs_to_its_ticket() -> None:

@@ -177,8 +177,8 @@ async def test_a_charset_beside_the_content_type_is_welcome() -> None:
 
 
 async def test_too_large_a_body_is_a_bad_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A JSON body over the limit is refused without being read to its end; one at the limit is accepted."""
-    monkeypatch.setattr("workorder_async.sandbox.sandbox.JSON_LIMIT", 300_000)
+    """A body over the limit is refused without being read to its end; one at the limit is accepted."""
+    monkeypatch.setattr("workorder_async.sandbox.sandbox.BODY_LIMIT", 300_000)
     fitting = orjson.dumps(ticket_request()).ljust(300_000)
     async with wired(Sandbox(0)) as wire:
         assert (await wire.send("POST", "create", fitting)).envelope["errno"] == 10000

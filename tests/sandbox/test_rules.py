@@ -371,10 +371,10 @@ async def test_applied_records_each_mutation_with_its_time_and_request() -> None
     assert [one.request for one in applied] == [body for _, body in bodies]
 
 
-def test_a_mutation_that_fails_midway_leaves_nothing() -> None:
+async def test_a_mutation_that_fails_midway_leaves_nothing() -> None:
     """A mutation is carried out whole or not at all, and the store goes on afterwards."""
     store = Store(None, Clock())
-    store.open(list)
+    await store.open([])
 
     def fail(store: Store, fields: dict[str, Any], now: int) -> int:
         create_ticket(store, fields, now)

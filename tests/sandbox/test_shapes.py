@@ -119,19 +119,19 @@ def kinds(value: Any, path: str = "$") -> dict[str, str]:
     return found
 
 
-def row_of(record: dict[str, Any]) -> sqlite3.Row:
+async def row_of(record: dict[str, Any]) -> sqlite3.Row:
     """Return a row as the store reads it."""
     store = Store(None, Clock())
-    store.open(lambda: [{**BLANK, **record}])
+    await store.open([{**BLANK, **record}])
     row = store.ticket(record["id"])
     store.close()
     return row
 
 
-def test_base_is_the_documents_example() -> None:
+async def test_base_is_the_documents_example() -> None:
     """The document's example of base comes out as it stands there, types included."""
     example = orjson.loads(BASE_EXAMPLE)
-    shown = shapes.ticket(row_of(example))
+    shown = shapes.ticket(await row_of(example))
     assert shown == example
     assert kinds(shown) == kinds(example)
 
@@ -321,7 +321,7 @@ async def test_a_created_ticket_in_its_three_shapes() -> None:
     }
 
 
-def test_durations_are_differences_of_times() -> None:
+async def test_durations_are_differences_of_times() -> None:
     """Each duration runs from one time to another, and is 0 where either has not happened or the order is odd."""
     times = {
         "reported_time": 1000,
@@ -333,7 +333,7 @@ def test_durations_are_differences_of_times() -> None:
         "closed_time": 9000,
         "updated_time": 9000,
     }
-    shown = shapes.detail(row_of({"id": 1, **times}), [], str)
+    shown = shapes.detail(await row_of({"id": 1, **times}), [], str)
     assert {name: value for name, value in shown.items() if name.endswith("_duration")} == {
         "created_duration": 10,
         "pending_duration": 90,
@@ -343,10 +343,10 @@ def test_durations_are_differences_of_times() -> None:
         "close_duration": 7990,
         "total_duration": 4000,
     }
-    late = shapes.detail(row_of({"id": 1, **times, "updated_time": 99_000}), [], str)
-    still = shapes.detail(row_of({"id": 1, **times, "closed_time": 0, "updated_time": 1700}), [], str)
+    late = shapes.detail(await row_of({"id": 1, **times, "updated_time": 99_000}), [], str)
+    still = shapes.detail(await row_of({"id": 1, **times, "closed_time": 0, "updated_time": 1700}), [], str)
     assert (late["suspended_duration"], still["suspended_duration"]) == (7500, 200)
-    odd = shapes.detail(row_of({"id": 1, **times, "started_time": 5, "finished_time": 0}), [], str)
+    odd = shapes.detail(await row_of({"id": 1, **times, "started_time": 5, "finished_time": 0}), [], str)
     assert (odd["pending_duration"], odd["process_duration"], odd["confirm_duration"]) == (0, 0, 0)
 
 

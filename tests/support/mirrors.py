@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import closing
-from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -45,19 +44,14 @@ async def vanish(sandbox: Sandbox, *ids: int) -> None:
         for id in ids:
             store.delete(id)
 
-    await sandbox._in_store(lambda: sandbox._store.make(delete))
+    sandbox._store.make(delete)
 
 
 async def update(sandbox: Sandbox, id: int, **fields: object) -> None:
     """Change columns of a ticket in the sandbox's database."""
-    await sandbox._in_store(lambda: sandbox._store.make(lambda store: store.update(id, fields)))
+    sandbox._store.make(lambda store: store.update(id, fields))
 
 
 async def ids_of(sandbox: Sandbox, status: int) -> list[int]:
     """Return the ids of the tickets of a status."""
-    store = sandbox._store
-    return await sandbox._in_store(partial(_ids, store, status))
-
-
-def _ids(store: Any, status: int) -> list[int]:
-    return [id for (id,) in store._db.execute("SELECT id FROM tickets WHERE status = ? ORDER BY id", (status,))]
+    return sorted(sandbox._store.ids(status))

@@ -15,7 +15,7 @@ import asyncio
 import math
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
@@ -96,24 +96,13 @@ class VirtualLoop(MemoryNetworkLoop):
             if executor is None:
                 executor = self._default_executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
         work = executor.submit(func, *args)
-        if work.done():
-            return self._ended(work)
         self.threads += 1
         future = asyncio.wrap_future(work, loop=self)
         # After the callback of `future`, so that the result is there before the clock goes on.
         work.add_done_callback(self._note_end)
         return future
 
-    def _ended(self, work: "Future[_T]") -> "asyncio.Future[_T]":
-        future: asyncio.Future[_T] = self.create_future()
-        error = work.exception()
-        if error is None:
-            future.set_result(work.result())
-        else:
-            future.set_exception(error)
-        return future
-
-    def _note_end(self, _: "Future[Any]") -> None:
+    def _note_end(self, _: object) -> None:
         if not self.is_closed():
             self.call_soon_threadsafe(self._count_end)
 
@@ -127,22 +116,6 @@ class VirtualLoop(MemoryNetworkLoop):
             await super().shutdown_default_executor()
         finally:
             self.threads -= 1
-
-
-class InPlaceExecutor(Executor):
-    """Does at once, in the thread of whoever asks, what it is given; takes the arguments of any executor."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        """Ask for nothing."""
-
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future[_T]":
-        """Return what has been done."""
-        work: Future[_T] = Future()
-        try:
-            work.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - raised for whoever asks for the result
-            work.set_exception(error)
-        return work
 
 
 def running_loop() -> VirtualLoop:

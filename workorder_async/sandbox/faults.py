@@ -34,8 +34,6 @@ from workorder_async.sandbox.errnos import Errno
 FAR: Final = 10**9
 #: Under this key a request keeps how many seconds its backend's clock is ahead.
 AHEAD: Final = web.RequestKey("ahead", float)
-#: Under this key a request that is handled after its answer keeps whether it has been read.
-_READ: Final = web.RequestKey("read", asyncio.Event)
 
 _Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
 _Unanswered: TypeAlias = Literal["reset_after", "hang_after", "html_after", "portal_after", "errno_after"]
@@ -232,33 +230,19 @@ class Faults:
             await request.release()  # which reads it to its end
             return await self._broken(fault, request)
         if fault.kind == "504_before":
-            return await self._answered_before(request, answer)
+            await request.read()
+            task = asyncio.create_task(self._handle_later(fault, answer))
+            self._later.add(task)
+            task.add_done_callback(self._later.discard)
+            return _refusal(Errno.FAULT, 504)
         body = await answer()
         if fault.kind.endswith("_after"):
             return await self._broken(fault, request)
         return await self._distorted(fault, request, body)
 
-    async def _answered_before(self, request: web.Request, answer: _Handling) -> web.StreamResponse:
-        """Answer when the request was read; who handles it waits then."""
-        read = request[_READ] = asyncio.Event()
-
-        async def handle() -> None:
-            # A caller that has gone before the end of its body hears of nothing.
-            with suppress(ConnectionError, web.RequestPayloadError):
-                await answer()
-
-        task = asyncio.create_task(handle())
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
-        task.add_done_callback(lambda _: read.set())
-        await read.wait()
-        return _refusal(Errno.FAULT, 504)
-
-    async def after_reading(self, request: web.Request, fault: Fault | None) -> None:
-        """Let a request that has been read be answered and wait, if that is its fault."""
-        if fault is not None and fault.kind == "504_before":
-            request[_READ].set()
-            await self.delay(fault.seconds)
+    async def _handle_later(self, fault: Fault, answer: _Handling) -> None:
+        await self.delay(fault.seconds)
+        await answer()
 
     async def end(self) -> None:
         """Let every wait be over, and every further one, and wait for what is handled later."""
@@ -269,7 +253,7 @@ class Faults:
 
     async def settle(self) -> None:
         """Wait until all that was answered before it was handled is handled."""
-        await asyncio.gather(*self._later, return_exceptions=True)
+        await asyncio.gather(*self._later)
 
     async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
         """Answer with nothing of the right answer, whether or not something was applied."""

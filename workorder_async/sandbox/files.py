@@ -1,22 +1,13 @@
-"""Uploaded files: how one is found in a form (RFC 7578), kept under a storage key, and given out by a temporary URL.
+"""Uploaded files: how one is found in a form (RFC 7578), kept under a storage key, and given out by a temporary URL."""
 
-A body is written to the disk as it comes in, and mapped from there: no file is ever copied into memory as a whole.
-"""
-
-import asyncio
 import hmac
 import re
 import secrets
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from email.message import Message
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import IO, TypeAlias
 from urllib.parse import quote, unquote
 
-from aiohttp import StreamReader
 from attrs import frozen
 
 from workorder_async.document import JSON
@@ -35,11 +26,6 @@ _INVENTED = (
 )
 _INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]+)-([0-9]+)")
 
-_Body: TypeAlias = mmap | bytes
-_PIECE = 1 << 20
-_HEADERS_MAX = 1 << 16
-_RESERVED = ':*?"<>|'
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 # A backslash is an ordinary character, as browsers write it. Only before a quote that another quote closes, it is
 # curl's way to write that quote.
 _PARAMETER = re.compile(r';\s*(name|filename\*?)\s*=\s*(?:"((?:\\"(?=[^"]*")|[^"])*)"|([^;\s"]*))', re.IGNORECASE)
@@ -56,38 +42,17 @@ class Files:
         self._clock = clock
         self._url_secret = secrets.token_bytes(32)
 
-    @asynccontextmanager
-    async def received(self, content: StreamReader) -> AsyncIterator[_Body]:
-        """Write a request's body to a nameless file, and map it; little is in memory, however large the body is."""
-        file = await asyncio.to_thread(self._nameless)
-        try:
-            async for piece in content.iter_any():
-                await asyncio.to_thread(file.write, piece)
-            await asyncio.to_thread(file.flush)
-            if file.tell():
-                with mmap(file.fileno(), 0, access=ACCESS_READ) as body:
-                    yield body
-            else:
-                yield b""  # which cannot be mapped
-        finally:
-            await asyncio.to_thread(file.close)
-
-    def _nameless(self) -> IO[bytes]:
+    def keep(self, part: "FilePart") -> dict[str, JSON]:
+        """Keep a file under a new storage key, and return its Attachment."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        close_to_others(self._directory, 0o700)
-        return tempfile.TemporaryFile(dir=self._directory)
-
-    def keep(self, body: _Body, content_type: str) -> dict[str, JSON]:
-        """Keep the file in a multipart body under a new storage key, and return its Attachment."""
-        part = find_file(body, content_type)
         name = secrets.token_hex(16)
         with open(self._directory / name, "xb", opener=open_private) as file:
-            file.writelines(Pieces(body, part.start, part.end))
+            file.write(part.content)
         return {
             "author": AUTHOR,
             "file_name": part.file_name,
             "file_path": f"workorder/{AUTHOR}/{name}",
-            "file_size": part.end - part.start,
+            "file_size": len(part.content),
             "file_type": part.file_type,
         }
 
@@ -133,12 +98,10 @@ def invented(file_path: str) -> tuple[int, bytes]:
 
 def download_headers(file_name: str, file_type: str) -> dict[str, str]:
     """Return the headers of an uploaded file: a browser saves it, guesses no other type, and runs nothing of it."""
-    last = re.split(r"[/\\]", file_name)[-1]
-    name = "".join(one if one.isprintable() and one not in _RESERVED else "_" for one in last).lstrip(".") or "file"
-    names = f"filename=\"{_NOT_PLAIN.sub('_', name)}\"; filename*=UTF-8''{quote(name, safe='')}"
+    name = re.split(r"[/\\]", file_name)[-1]
     return {
         "Content-Type": file_type,
-        "Content-Disposition": f"attachment; {names}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
@@ -146,54 +109,35 @@ def download_headers(file_name: str, file_type: str) -> dict[str, str]:
 
 @frozen
 class FilePart:
-    """A file in a body: its name, its MIME type, and the positions of its first byte and after its last."""
+    """A file in a body: its name, its MIME type, and its bytes."""
 
     file_name: str
     file_type: str
-    start: int
-    end: int
+    content: bytes
 
 
-@frozen
-class Pieces:
-    """A body's bytes from `start` to `end` in pieces. Each iteration begins anew, and copies one piece at a time."""
-
-    body: _Body
-    start: int
-    end: int
-
-    def __iter__(self) -> Iterator[bytes]:
-        for start in range(self.start, self.end, _PIECE):
-            yield self.body[start : min(start + _PIECE, self.end)]
-
-
-def find_file(body: _Body, content_type: str) -> FilePart:
+def find_file(content_type: str, body: bytes) -> FilePart:
     """Return the only part of a body, which must be a file named "file"; refused with `Errno` BODY or PARAMETER."""
     header = Message()
     header["Content-Type"] = content_type
     boundary = header.get_boundary("")
     if header.get_content_type() != "multipart/form-data" or not boundary:
         raise Refused(Errno.BODY, f"Content-Type 必须是带 boundary 的 multipart/form-data, 收到 {content_type!r}")
-    mark = b"\r\n--" + boundary.encode(errors="replace")
-    begin = len(mark) - 2
-    if body[:begin] != mark[2:]:
+    mark = b"--" + boundary.encode(errors="replace")
+    if not body.startswith(mark):
         raise Refused(Errno.BODY, "请求体不以 multipart 的 boundary 开头")
-    found = re.compile(re.escape(mark)).finditer
-    # Piece by piece, for nothing else runs during one search.
-    starts = range(0, len(body), _PIECE)
-    marks = [one.start() for start in starts for one in found(body, start, start + _PIECE + len(mark) - 1)]
-    if not marks or body[marks[-1] + len(mark) : marks[-1] + len(mark) + 2] != b"--":
+    *parts, end = body[len(mark) :].split(b"\r\n" + mark)
+    if not parts or not end.startswith(b"--"):
         raise Refused(Errno.BODY, "multipart 请求体不完整, 缺少结尾的 boundary")
-    if len(marks) != 1:
-        raise Refused(Errno.PARAMETER, f"参数 file 必须是唯一的部分, 收到 {len(marks)} 个部分")
-    end = marks[0]
-    lines, blank_line, _ = body[begin : min(begin + _HEADERS_MAX, end)].partition(b"\r\n\r\n")
-    if not blank_line or not lines.startswith(b"\r\n"):
+    if len(parts) != 1:
+        raise Refused(Errno.PARAMETER, f"参数 file 必须是唯一的部分, 收到 {len(parts)} 个部分")
+    headers, blank_line, content = parts[0].partition(b"\r\n\r\n")
+    if not blank_line or not headers.startswith(b"\r\n"):
         raise Refused(Errno.BODY, "multipart 的部分没有完整的头")
-    return _describe(lines[2:].decode(errors="replace"), begin + len(lines) + 4, end)
+    return _described(headers[2:].decode(errors="replace"), content)
 
 
-def _describe(headers: str, start: int, end: int) -> FilePart:
+def _described(headers: str, content: bytes) -> FilePart:
     lines = (line.partition(":") for line in headers.split("\r\n"))
     fields = {name.strip().lower(): value.strip() for name, _, value in lines}
     parameters = _PARAMETER.findall(fields.get("content-disposition", ""))
@@ -211,10 +155,4 @@ def _describe(headers: str, start: int, end: int) -> FilePart:
     file_type = fields.get("content-type", "")
     if not file_type.isprintable() or not _MIME_TYPE.fullmatch(file_type.partition(";")[0].strip()):
         file_type = "application/octet-stream"
-    return FilePart(file_name, file_type, start, end)
-
-
-def close_to_others(path: Path, mode: int = 0o600) -> None:
-    """Give an old file or folder the mode of a new one. If it belongs to another user, it stays as it is."""
-    with suppress(PermissionError):
-        path.chmod(mode)
+    return FilePart(file_name, file_type, content)

@@ -23,11 +23,7 @@ from workorder_async.signing.scheme import SchemeSigner, SigningInput
 #: How far `Timestamp` may be from the server's clock, in seconds.
 TOLERANCE = 300
 
-_HOST = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-_PORT_MAX = 65535
-# A browser says this of a request from a page of the same site, and of a URL that a person typed.
-_FROM_HERE = ("same-origin", "none")
 
 
 @frozen
@@ -49,11 +45,11 @@ class Gate:
         if away > TOLERANCE:
             raise Refused(Errno.TIMESTAMP, f"Timestamp 与服务器时间相差 {away:.0f} 秒, 超过 {TOLERANCE} 秒")
 
-    def check_signature(self, request: web.Request, body: Iterable[bytes]) -> None:
-        """Refuse a `Sign` that is not the signature of these bytes; reads the whole body if the scheme does."""
+    def check_signature(self, request: web.Request, body: bytes) -> None:
+        """Refuse a `Sign` that is not the signature of this body."""
         timestamp, got = request.headers["Timestamp"], request.headers.get("Sign", "")
         app_id, scheme = self.signer.app_id, self.signer.scheme
-        signed = SigningInput(request.method, request.path, tuple(request.query.items()), body)
+        signed = SigningInput(request.method, request.path, tuple(request.query.items()), (body,))
         wanted = scheme.signature(signed, app_id=app_id, secret=self.secret, timestamp=timestamp)
         if not hmac.compare_digest(got.encode(errors="surrogateescape"), wanted.encode()):
             raise Refused(Errno.SIGN, "Sign 与请求内容不符, 请检查密钥和签名算法")
@@ -63,7 +59,8 @@ class Hosts:
     """The names of one sandbox: `localhost`, every IP address, the `host` that it listens on, and further `names`.
 
     A page of any site can lead its own name to 127.0.0.1 (DNS rebinding), and then ask this server for anything. Only
-    `Host` shows the name by which a request came. An IP address is nobody's name, so each one is good.
+    `Host` shows the name by which a request came. An IP address is nobody's name, so each one is good. A page
+    of another site that asks under a right name cannot sign.
 
     Raises `ConfigError` for names that are no list of host names.
     """
@@ -81,37 +78,17 @@ class Hosts:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a request to another name, or from another site, with HTTP 421 or 403, before anything else."""
-        hosts = request.headers.getall("Host", ())
-        # A whole URL in the request line goes before `Host`.
-        if len(hosts) != 1 or not self._is_own(hosts[0]) or not self._is_name(request.url.host or ""):
-            said = (
-                f"the sandbox answers to localhost, IP addresses and names that it was given, not to Host {hosts}; "
-                "allow a name with Sandbox(names=[...]) or `workorder sandbox --name`\n"
-            )
-            return web.Response(status=421, text=said)
-        own = f"http://{hosts[0]}".lower()
-        wrong = ""
-        if any(origin.lower() != own for origin in request.headers.getall("Origin", ())):
-            wrong = "Origin is not its own"
-        elif any(site not in _FROM_HERE for site in request.headers.getall("Sec-Fetch-Site", ())):
-            wrong = "Sec-Fetch-Site is not same-origin or none"
-        if wrong:
-            return web.Response(status=403, text=f"the sandbox answers to no other site's page: {wrong}\n")
-        return await handler(request)
-
-    def _is_own(self, host: str) -> bool:
-        parts = _HOST.fullmatch(host)
-        return parts is not None and int(parts[2] or 0) <= _PORT_MAX and self._is_name(parts[1])
-
-    def _is_name(self, name: str) -> bool:
-        if name.lower() in self._names:
-            return True
+        """Answer a request to another name with HTTP 421, before anything else."""
         try:
-            ip_address(name[1:-1] if name.startswith("[") else name)
-        except ValueError:
-            return False
-        return True
+            name = request.url.host or ""
+            is_own = name in self._names or bool(ip_address(name))
+        except ValueError:  # a name that cannot be
+            is_own = False
+        if is_own:
+            return await handler(request)
+        own = "the sandbox answers to localhost, IP addresses and names that it was given"
+        mend = "allow a name with Sandbox(names=[...]) or `workorder sandbox --name`"
+        return web.Response(status=421, text=f"{own}, not to Host {request.host!r}; {mend}\n")
 
 
 class Clocks:

@@ -27,6 +27,7 @@ from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox import shapes
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.faults import Fault
+from workorder_async.sandbox.files import Files, find_file
 from workorder_async.sandbox.seed import TAGS
 from workorder_async.sandbox.store import BLANK, Action, Change, Fields, Record, Step, Store, new_assign, packed, step
 
@@ -137,7 +138,7 @@ def read(body: Mapping[str, JSON], fields: Schema, prefix: str = "") -> Fields:
     return checked
 
 
-def decode(content_type: str, body: bytes) -> dict[str, JSON]:
+def decode_json(content_type: str, body: bytes) -> dict[str, Any]:
     """Read the JSON object in a body (the document: consumes application/json)."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Refused(Errno.BODY, f"Content-Type 必须是 application/json, 收到 {content_type!r}")
@@ -241,6 +242,9 @@ OPERATE: Schema = {
     "productGroupId": Field(_INT64, default=0),
 }
 
+#: The only part of an upload's form.
+UPLOAD: Schema = {"file": Field(lambda _, value: value, required=True)}
+
 #: The request of close_ticket.
 CLOSE: Schema = {
     "closer_id": Field(_ID, required=True),
@@ -286,18 +290,19 @@ class Listing:
 
 @frozen
 class Asked:
-    """One request that has passed the gate, with all that its answer is made of; belongs to the store's thread."""
+    """One request that has passed the gate, with all that its answer is made of."""
 
     store: Store
     listing: Listing
-    request: Mapping[str, JSON]
-    """The JSON object, or the query."""
+    files: Files
+    origin: str
+    """How the caller called the sandbox: scheme, host and port."""
+    request: Mapping[str, Any]
+    """The JSON object, the query, or the form."""
     fields: Fields
     """The request, checked against the schema."""
     fault: Fault | None
     """The fault that strikes the request, if there is one; it may make the answer untrue."""
-    url: Callable[[str], str]
-    """Makes a temporary URL of a file's storage key."""
 
     def seen(self) -> tuple[sqlite3.Row, list[Record]]:
         """Return the ticket that is asked for, or with a lie another one, and its assigns."""
@@ -305,6 +310,18 @@ class Asked:
         is_other = self.fault is not None and self.fault.kind == "other_ticket"
         row = shown.ticket(shown.id_after(id) if is_other else id)
         return row, shown.assigns(row)
+
+
+def ticket_detail(asked: Asked) -> JSON:
+    """Return a full record, with temporary URLs of its files."""
+    return shapes.detail(*asked.seen(), partial(asked.files.temporary_url, asked.origin))
+
+
+def upload_file(asked: Asked) -> JSON:
+    """Keep the file, and return its Attachment."""
+    attachment = asked.files.keep(asked.fields["file"])
+    asked.store.add_file(attachment)
+    return attachment
 
 
 def create_ticket(store: Store, fields: Fields, now: int) -> int:
@@ -436,13 +453,15 @@ def act(store: Store, id: int, action: Act, now: int, words: str = "", *, status
 
 @frozen
 class Rule:
-    """The rule of one endpoint. A POST has a JSON body, a GET a query."""
+    """The rule of one endpoint. A POST has a body, a GET a query."""
 
     endpoint: endpoints.Endpoint
     schema: Schema
     answer: Callable[[Asked], JSON]
     """Returns `data` of the answer; None if it has none."""
     further_methods: tuple[str, ...] = ()
+    decode: Callable[[str, bytes], dict[str, Any]] = decode_json
+    """Reads the fields in a body of a Content-Type."""
 
 
 def _mutation(
@@ -456,13 +475,14 @@ def _mutation(
     return Rule(endpoint, schema, answer)
 
 
-#: Every endpoint but upload_file, whose request is a file.
+#: Every endpoint.
 RULES = (
     Rule(endpoints.LIST_TICKETS, LIST, lambda asked: asked.listing.page(asked), ("GET",)),
     Rule(endpoints.GET_TICKET, ONE, lambda asked: shapes.ticket(asked.seen()[0])),
-    Rule(endpoints.GET_TICKET_DETAIL, ONE, lambda asked: shapes.detail(*asked.seen(), asked.url)),
+    Rule(endpoints.GET_TICKET_DETAIL, ONE, ticket_detail),
     _mutation(endpoints.CREATE_TICKET, CREATE, create_ticket, lambda ticket_id: {"id": ticket_id}),
     _mutation(endpoints.COMMENT_TICKET, OPERATE, comment_ticket),
     _mutation(endpoints.REJECT_TICKET, OPERATE, reject_ticket),
     _mutation(endpoints.CLOSE_TICKET, CLOSE, close_ticket, lambda _: None),
+    Rule(endpoints.UPLOAD_FILE, UPLOAD, upload_file, decode=lambda kind, body: {"file": find_file(kind, body)}),
 )

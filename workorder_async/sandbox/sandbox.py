@@ -1,21 +1,19 @@
 """The server of a sandbox over HTTP: its options, its life, its record, and the way of a request through it.
 
 Every request to an endpoint goes the same way: it is counted, and may meet a fault; its headers, body and signature are
-checked at the gate, its parameters by its rule, which answers in the store's thread; and the envelope goes out.
+checked at the gate, its parameters by its rule, which answers; and the envelope goes out.
 """
 
 import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
-from typing import Self, TypeAlias, TypeVar, Unpack, get_args
+from typing import Self, TypeAlias, Unpack, get_args
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -23,33 +21,32 @@ from aiohttp.typedefs import Handler
 from workorder_async.arguments import flag, has_bytes, must_be, number_within, one_of, path, whole_within
 from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, TicketStatus
-from workorder_async.document.endpoints import UPLOAD_FILE, Endpoint
+from workorder_async.document.endpoints import Endpoint
 from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import rules
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
 from workorder_async.sandbox.faults import AHEAD, FAR, Fault, Faults, Struck, envelope
-from workorder_async.sandbox.files import Files, Pieces, download_headers, invented
+from workorder_async.sandbox.files import Files, download_headers, invented
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
 from workorder_async.sandbox.rules import Texts
 from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
 from workorder_async.sandbox.shapes import Spelling, speller
-from workorder_async.sandbox.store import Applied, Record, Store
+from workorder_async.sandbox.store import Applied, Store
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
 from workorder_async.wire.options import ClientOptions, hide_passwords
 
 #: Method, path, query and body are signed, so that nothing can be changed on the way; a search finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
-#: The largest JSON body that is read, in bytes.
-JSON_LIMIT = 16 << 20
+#: The largest body that is read, in bytes.
+BODY_LIMIT = 1 << 30
 
 _WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) and has_bytes(value))
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
 
-_T = TypeVar("_T")
 Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
 """Takes a request and the fault that strikes it, if there is one."""
 
@@ -64,7 +61,7 @@ class Sandbox:
                    it everything is in memory (uploads in a temporary directory) and gone at the end.
     host, port     the address to listen on; port 0 takes a free one
     names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
-                   else's name, nor to a page of another site
+                   else's name
     app_id, app_secret, scheme   who may ask, and how requests are signed (see `SchemeSigner`); the secret is
                    a new one each time unless it is given, and `environment` tells it
     clock          the server's time, in seconds since the epoch: for `Date`, mutations, and the age of requests
@@ -162,30 +159,17 @@ class Sandbox:
         return self
 
     async def _open(self, stack: AsyncExitStack) -> None:
-        """Open the store in its own thread, and a place for files; the stack closes them."""
+        """Open the store, and a place for files; the stack closes them."""
         self._requests, self._refused = Counter[str](), Counter[str]()
         self._gate = Gate(self._signer, self._secret)
-        self._worker = stack.enter_context(ThreadPoolExecutor(1, "workorder-sandbox"))
         if self._db is None:
-            temporary = TemporaryDirectory(prefix="workorder-sandbox-")
-            stack.push_async_callback(asyncio.to_thread, temporary.cleanup)
-            directory = Path(temporary.name)
+            directory = Path(stack.enter_context(TemporaryDirectory(prefix="workorder-sandbox-")))
         else:
             directory = self._db.with_name(f"{self._db.name}.files")
         self._files = Files(directory, self._clock)
         self._store = Store(self._db, self._clock, lag=self._lag, stored=self._stored)
-        stack.push_async_callback(self._in_store, self._store.close)
-        given_up = Event()
-        stack.callback(given_up.set)
-        await self._in_store(partial(self._store.open, lambda: _until(given_up, self._seed())))
-
-    async def _in_store(self, question: Callable[[], _T]) -> _T:
-        """Ask the store in its thread, which alone touches it."""
-        try:
-            asking = asyncio.get_running_loop().run_in_executor(self._worker, question)
-        except RuntimeError:
-            raise ConfigError("this sandbox is closed", mend="make another one") from None
-        return await asking
+        stack.callback(self._store.close)
+        await self._store.open(self._seed())
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
@@ -241,7 +225,7 @@ class Sandbox:
     @property
     def drift(self) -> tuple[Drift, ...]:
         """The changes between the reads of a list; to set it counts the reads anew, to set `()` ends it."""
-        return self._drifting.script.drifts
+        return self._drifting.script
 
     @drift.setter
     def drift(self, drifts: Iterable[Drift]) -> None:
@@ -264,17 +248,17 @@ class Sandbox:
     ) -> Drifted:
         """Change so many tickets now, at once, and return which; the arguments are those of `Drift`."""
         drift = Drift(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
-        return await self._running()._in_store(partial(self._drifting.change, self._store, drift))
+        return self._drifting.change(self._opened(), drift)
 
     async def act(self, ticket_id: int, action: rules.Act, words: str = "") -> None:
         """Let a person close, reopen or comment on a ticket now, with these words; it is not in `applied`."""
         one_of("action", action, get_args(rules.Act))
         whole_within("ticket_id", ticket_id, 1, 2**63 - 1)
         _WORDS("words", words)
-        store = self._running()._store
+        store = self._opened()
         change = partial(rules.act, id=ticket_id, action=action, now=int(self._clock()), words=words)
         try:
-            await self._in_store(lambda: store.make(change))
+            store.make(change)
         except Refused:
             mend = "it must be a ticket of this sandbox"
             raise ConfigError(f"is {ticket_id}", argument="ticket_id", mend=mend) from None
@@ -299,16 +283,20 @@ class Sandbox:
             raise ConfigError("the sandbox is not running", mend=mend)
         return self
 
+    def _opened(self) -> Store:
+        if self._running()._store.is_closed:
+            raise ConfigError("this sandbox is closed", mend="make another one")
+        return self._store
+
     def _application(self) -> web.Application:
         """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
-        app = web.Application(middlewares=[self._hosts.guard], client_max_size=JSON_LIMIT)
+        app = web.Application(middlewares=[self._hosts.guard], client_max_size=BODY_LIMIT)
         app.on_response_prepare.append(self._clocks.set_date)
         app.on_shutdown.append(lambda _: self._faults.end())
         for rule in rules.RULES:
             for method in (rule.endpoint.method, *rule.further_methods):
                 handler = self._handler(rule.endpoint, partial(self._answer, rule))
                 app.router.add_route(method, rule.endpoint.path, handler)
-        app.router.add_route("POST", UPLOAD_FILE.path, self._handler(UPLOAD_FILE, self._upload_file))
         app.router.add_route("GET", "/files/{file_path:.+}", self._download)
         return app
 
@@ -349,31 +337,20 @@ class Sandbox:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {JSON_LIMIT} 字节") from None
-        self._gate.check_signature(request, (body,))
+            raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {BODY_LIMIT} 字节") from None
+        self._gate.check_signature(request, body)
         if request.method == "POST" or (body and rule.endpoint.method == "POST"):
-            asked = rules.decode(request.headers.get("Content-Type", ""), body)
+            asked = rule.decode(request.headers.get("Content-Type", ""), body)
         else:
             asked = rules.from_query(request.query, rule.schema)
-        await self._faults.after_reading(request, fault)
-        fields = rules.read(asked, rule.schema)
-        url = partial(self._files.temporary_url, str(request.url.origin()))
-        answer = partial(rule.answer, rules.Asked(self._store, self._listing, asked, fields, fault, url))
-        return await self._in_store(answer)
-
-    async def _upload_file(self, request: web.Request, fault: Fault | None) -> JSON:
-        async with self._files.received(request.content) as body:
-            await asyncio.to_thread(self._gate.check_signature, request, Pieces(body, 0, len(body)))
-            await self._faults.after_reading(request, fault)
-            attachment = await asyncio.to_thread(self._files.keep, body, request.headers.get("Content-Type", ""))
-        await self._in_store(partial(self._store.add_file, attachment))
-        return attachment
+        fields, origin = rules.read(asked, rule.schema), str(request.url.origin())
+        return rule.answer(rules.Asked(self._store, self._listing, self._files, origin, asked, fields, fault))
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         file_path = request.match_info["file_path"]
         if not self._files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
             raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
-        names = await self._in_store(partial(self._store.file, file_path))
+        names = self._store.file(file_path)
         headers = download_headers(*names or ("", ""))
         _, content = invented(file_path)
         if names is not None and content:
@@ -386,11 +363,3 @@ async def _let_connections_begin() -> None:
     # One turn accepts it, the next two make what the server knows of it.
     for _ in range(3):
         await asyncio.sleep(0)
-
-
-def _until(given_up: Event, records: Iterable[Record]) -> Iterator[Record]:
-    """Yield the records; raise once it is given up, so that a file stays as it was."""
-    for record in records:
-        if given_up.is_set():
-            raise InterruptedError
-        yield record

@@ -1,15 +1,17 @@
 """The sandbox's tickets in SQLite: their columns, and how they are listed, read, and changed one mutation at a time.
 
-Everything here is synchronous and belongs to one thread; the server calls it there.
+Each question takes a millisecond or so: the server asks in its event loop, where nothing comes between.
 """
 
+import asyncio
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import IntEnum
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -20,7 +22,7 @@ from workorder_async.document.json_text import dumps, loads
 from workorder_async.durable import open_private
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.files import close_to_others, invented
+from workorder_async.sandbox.files import invented
 
 _T = TypeVar("_T")
 Record: TypeAlias = dict[str, Any]
@@ -86,6 +88,8 @@ _EQUAL_FILTERS = ("creator_id", "customer_organization_name", "status", "type", 
 _TOTALS_KEPT = 4096
 # Ids times a number below it, modulo it, are the same ids in another order, and fit into SQLite's 64 bits.
 _PRIME = 2**31 - 1
+# Tickets that are filled in before others have their turn.
+_AT_ONCE = 200
 
 
 class Action(IntEnum):
@@ -159,31 +163,29 @@ class Store:
         self._late = deque[tuple[float, Callable[[Store], object]]]()
         self._path = path
         self.clock = clock
+        self.is_closed = False
         self._total = lru_cache(_TOTALS_KEPT)(self._counted)
         try:
             if path is not None:
                 # Files that SQLite puts beside it get the mode of this file.
                 with suppress(FileExistsError):
                     open(path, "xb", opener=open_private).close()
-            # Made by one thread and used by another, never by two at a time.
-            self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
         except (OSError, sqlite3.OperationalError) as error:
             why = getattr(error, "strerror", None) or error
             raise self._wrong(f"cannot be opened ({why})", "its folder must exist and be writable") from None
         self._db.row_factory = sqlite3.Row
 
-    def open(self, seed: Callable[[], Iterable[Record]]) -> None:
-        """Take the file for this sandbox alone, and fill it with `seed()` if it is new."""
+    async def open(self, seed: Iterable[Record]) -> None:
+        """Take the file for this sandbox alone, and fill it with `seed` if it is new."""
         # The lock is taken with the first transaction and held until the end.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
             self._db.execute("BEGIN IMMEDIATE")
             with self._db:
-                self._fill(seed)
+                await self._fill(iter(seed))
             if self._replica is not self:
                 self._db.backup(self._replica._db)
-            if self._path is not None:
-                close_to_others(self._path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.OperationalError as error:
@@ -195,7 +197,7 @@ class Store:
     def _wrong(self, problem: str, mend: str) -> ConfigError:
         return ConfigError(f"{self._path} {problem}", argument="db", mend=mend)
 
-    def _fill(self, seed: Callable[[], Iterable[Record]]) -> None:
+    async def _fill(self, seed: Iterator[Record]) -> None:
         """Make the tables that are not there yet, and the tickets of a new file."""
         is_new = not self._number("SELECT count(*) FROM sqlite_master")
         is_own = self._number("PRAGMA application_id") == _APPLICATION_ID
@@ -203,8 +205,9 @@ class Store:
             raise self._wrong("is not a sandbox database", "name another file or a new one")
         for statement in _TABLES:
             self._db.execute(statement)
-        if is_new:
-            self._db.executemany(_INSERT, seed())
+        while is_new and (some := list(islice(seed, _AT_ONCE))):
+            self._db.executemany(_INSERT, some)
+            await asyncio.sleep(0)
         for statement in _INDEXES:
             self._db.execute(statement)
 
@@ -214,6 +217,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database; a file stays for the next sandbox."""
+        self.is_closed = True
         self._replica._db.close()
         self._db.close()
 

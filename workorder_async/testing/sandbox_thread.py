@@ -92,8 +92,6 @@ class SandboxThread(Sandbox):
         await reader.read()
         writer.close()
         await self._faults.settle()
-        # And the store, which has been asked by then, answers in order.
-        await self._in_store(lambda: None)
 
     async def _see(self, moment: Moment, operation: str) -> bool:
         return self.witness is not None and await self.witness(moment, operation)
