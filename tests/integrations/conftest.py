@@ -38,12 +38,14 @@ def spark(place: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
         os.environ.update(sandbox.environment)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    builder = import_module("pyspark.sql").SparkSession.builder.master("local[4,4]").appName("workorder")
+    builder = pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[4,4]").appName("workorder")
     for name, value in {
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "1g",
+        # A JVM of a minute is not worth the second compiler.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         "spark.jars.ivy": str(tmp_path_factory.mktemp("ivy")),
         "spark.local.dir": str(tmp_path_factory.mktemp("spark")),

@@ -17,6 +17,7 @@ from workorder_async.sandbox.seed import FIRST_ID
 
 pytest.importorskip("pyspark")
 
+from tests.integrations.quick_source import QuickSource
 from workorder_async.integrations.spark import read_outcomes
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(180), pytest.mark.filterwarnings("default")]
@@ -54,10 +55,11 @@ def test_killed_while_it_reads(spark: Any, new_sandbox: NewSandbox) -> None:
 
 def test_killed_while_it_closes(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
     """The next attempt goes on by the journal: each close is applied once, and every ticket has an outcome."""
-    sandbox = new_sandbox(tickets=5000, latency=0.05)
+    sandbox = new_sandbox(tickets=3000, latency=0.05)
     rows = sandbox.close_rows()
+    spark.dataSource.register(QuickSource)
     frame = spark.createDataFrame(rows).repartition(4, "id")
-    writer = frame.write.format("workorder").mode("append").option("operation", "close").option("concurrency", 4)
+    writer = frame.write.format("quick").mode("append").option("operation", "close").option("concurrency", 4)
 
     def have_closed_some() -> bool:
         lines = [journal.read_bytes().count(b"\n") for journal in tmp_path.glob("*.journal")]

@@ -116,14 +116,8 @@ def test_as_expected(carried: Sequence[CommentTicket], expected: Sequence[Expect
         (
             [comment(1, "一样" * 200 + "甲")],
             [comment(1, "一样" * 200 + "乙")],
-            ["  differs: ", '    detail is …"', '一样甲"', '一样乙"'],
+            ["  differs: ", '    detail is "一样一样', '一样甲"', '一样乙"'],
         ),
-        (
-            [comment(1, "一样" * 200 + "\n[abc]")],
-            [comment(1, "一样" * 200)],
-            ["  differs: ", '一样\\n[abc]", and should be …"', '一样"'],
-        ),
-        ([comment(1, "长" * 9000)], [], ["  not expected: ", "长…, ticket 1"]),
         (
             [comment(1, "a"), comment(1, "a"), comment(2), close(3, solved_time=7)],
             [comment(1, "a"), comment(2, "x"), close(3), close(4)],

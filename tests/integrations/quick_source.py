@@ -1,0 +1,21 @@
+"""The data source with a short deadline: an earlier attempt's request is waited for until it can no longer come."""
+
+from typing import Unpack
+
+from workorder_async import WorkorderClient
+from workorder_async.integrations.spark import WorkorderDataSource
+from workorder_async.wire.options import ClientOptions
+
+
+class QuickSource(WorkorderDataSource):
+    """Gives a request up after a few seconds."""
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the name of the format."""
+        return "quick"
+
+    @staticmethod
+    def connect(**options: Unpack[ClientOptions]) -> WorkorderClient:
+        """Make the client of a task."""
+        return WorkorderClient.from_env(attempt_timeout=4, deadline=6, **options)
