@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
@@ -110,6 +111,7 @@ def complaint(importer: str, imported: str) -> str | None:
     return None
 
 
+@cache
 def arrows(module: str) -> set[str]:
     """Read a module's file for what it imports of the package."""
     path = MODULES[module]

@@ -171,10 +171,9 @@ def served(environment: dict[str, str], *words: object) -> tuple[dict[str, str],
 def test_the_command_has_a_new_secret_or_the_one_that_it_is_given(tmp_path: Path) -> None:
     """WORKORDER_SANDBOX_SECRET keeps the secret of a database that is used again; the real one is never taken."""
     database = ("--db", tmp_path / "x.db")
-    first, refused = served({"WORKORDER_APP_SECRET": "the-real-one"}, *database)
-    second, _ = served({"WORKORDER_SANDBOX_SECRET": ""}, *database)
+    variables = {"WORKORDER_APP_SECRET": "the-real-one", "WORKORDER_SANDBOX_SECRET": ""}
+    new, refused = served(variables, *database)
     kept, allowed = served({"WORKORDER_SANDBOX_SECRET": "kept"}, *database, "--name", "sandbox", "--name", "other")
-    secrets = [one["WORKORDER_APP_SECRET"] for one in (first, second, kept)]
-    assert len(set(secrets) | {"the-real-one", ""}) == 5
-    assert secrets[2] == "kept"
+    assert new["WORKORDER_APP_SECRET"] not in ("the-real-one", "")
+    assert kept["WORKORDER_APP_SECRET"] == "kept"
     assert (refused, allowed) == ([421, 421, 200], [200, 421, 200])

@@ -1,57 +1,38 @@
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IMODE
 
 import pytest
 
-from tests.support.cli_runs import child_environment
+from tests.support.sandbox_files import upload
+from tests.support.sandbox_wire import ticket_request, wired
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.sandbox.store import Record
 
-# Prints the modes of everything under the folder while the sandbox runs, and again after its end.
-_CHILD = """
-import asyncio, os, sys
-from pathlib import Path
-from stat import S_IMODE
-from tests.support.sandbox_wire import ticket_request, wired
-from tests.support.sandbox_files import upload
-from workorder_async.sandbox import Sandbox
 
-def show(folder):
-    for path in sorted(folder.rglob("*")):
-        name = path.name if path.name.startswith("x.db") else "upload"
-        print(name, oct(S_IMODE(path.stat().st_mode)))
+@pytest.fixture
+def loose() -> Iterator[None]:
+    """Take nothing from the modes that are asked for."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
 
-async def main():
-    folder = Path(sys.argv[1])
-    async with wired(Sandbox(3, db=folder / "x.db")) as wire:
+
+def modes_below(folder: Path) -> dict[str, int]:
+    """Return the modes of all files and folders."""
+    return {path.name: S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
+
+
+async def test_what_it_keeps_is_for_its_owner_alone(tmp_path: Path, loose: None) -> None:
+    """Database, write-ahead log and uploads are 0600, their folder 0700, where the umask allows more."""
+    async with wired(Sandbox(3, db=tmp_path / "x.db")) as wire:
         await upload(wire, b"secret")
         await wire.post("create", ticket_request())
-        show(folder)
-    show(folder)
-
-os.umask(0)
-asyncio.run(main())
-"""
-
-
-def test_what_it_keeps_is_for_its_owner_alone(tmp_path: Path) -> None:
-    """Database, write-ahead log and uploads are 0600, their folder 0700, where the umask allows more."""
-    command = [sys.executable, "-c", _CHILD, str(tmp_path)]
-    environment = child_environment({"PYTHONDONTWRITEBYTECODE": "1"})
-    child = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, env=environment)
-    modes = [line.split() for line in child.stdout.splitlines()]
-    assert {name for name, _ in modes} == {"x.db", "x.db-wal", "x.db.files", "upload"}
-    assert {name: mode for name, mode in modes if name != "x.db.files"} == {
-        "x.db": "0o600",
-        "x.db-wal": "0o600",
-        "upload": "0o600",
-    }
-    assert dict(modes)["x.db.files"] == "0o700"
+        modes = modes_below(tmp_path)
+    assert modes.pop("x.db.files") == 0o700
+    assert (len(modes), {"x.db", "x.db-wal"} - modes.keys(), set(modes.values())) == (3, set(), {0o600})
 
 
 async def test_it_is_private_before_anything_stands_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

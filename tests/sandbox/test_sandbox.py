@@ -21,12 +21,12 @@ from yarl import URL
 
 from tests.support.rows import each
 from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
-from tests.support.signatures import detect
 from tests.support.slow import slow_after
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
 from workorder_async.sandbox import Sandbox
+from workorder_async.sandbox.sandbox import DEFAULT_SCHEME
 from workorder_async.sandbox.seed import tickets as seed_tickets
-from workorder_async.signing.scheme import SigningInput
+from workorder_async.signing.candidates import SECRET, Seen, candidates
 
 
 @each(
@@ -146,16 +146,15 @@ async def test_a_signature_made_by_hand_is_accepted() -> None:
     assert envelope["data"]["id"] == 1003
 
 
-@pytest.mark.slow
-def test_the_default_scheme_can_be_detected() -> None:
-    """`workorder sign detect` finds the scheme of a sandbox from one request that was accepted."""
-    signer = Sandbox(0, app_secret="sandbox-secret")._signer
-    request = SigningInput("POST", f"{PREFIX}list_tickets", (("a", "b"),), (b'{"page":1}',), timestamp_ms=1700000000000)
-    sent = signer.sign(request)
-    found = detect(
-        app_id=sent["AppId"], timestamp=sent["Timestamp"], sign=sent["Sign"], secret="sandbox-secret", request=request
+def test_the_default_scheme_is_among_those_of_a_search() -> None:
+    """`workorder sign detect` would find it."""
+    head, _, template = DEFAULT_SCHEME.partition(":")
+    parts = template.split(":")
+    assert head == "hmac-sha256"
+    assert any(
+        (sorted(one.parts), one.key, (":", ":") in one.turns) == (sorted(parts), SECRET, True)
+        for one in candidates(Seen(("{body}",)), "sha256")
     )
-    assert str(found.schemes[0]) == signer.scheme.text
 
 
 async def test_the_same_seed_gives_the_same_tickets() -> None:
@@ -391,8 +390,9 @@ async def test_a_caller_that_hangs_up_midway_hurts_nobody(caplog: pytest.LogCapt
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_leaving_does_not_wait_for_a_caller_that_says_nothing() -> None:
-    """A request whose body never comes keeps the sandbox from ending for a second, and no longer."""
+async def test_leaving_does_not_wait_for_a_caller_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request whose body never comes keeps the sandbox from ending for a moment, and no longer."""
+    monkeypatch.setattr("workorder_async.sandbox.sandbox._PATIENCE", 0.1)
     arrived = asyncio.Event()
 
     def clock() -> float:
@@ -403,7 +403,7 @@ async def test_leaving_does_not_wait_for_a_caller_that_says_nothing() -> None:
         _, writer = await half_a_request(wire, "list_tickets", "application/json")
         await arrived.wait()
         began = time.monotonic()
-    assert 0.5 < time.monotonic() - began < 5
+    assert 0.05 < time.monotonic() - began < 5
     writer.close()
 
 

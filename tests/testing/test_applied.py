@@ -71,8 +71,9 @@ CREATE = CreateTicket(
             [comment(1, "a"), comment(1, "b"), comment(2, "b")],
             [("comment_ticket", {"detail": "b"}), ("comment_ticket", {"id": 1}), comment(1, "b")],
         ),
-        ([comment(1)] * 1500, [comment(1)] * 1500),
-        ([comment(number) for number in range(1, 1001)], [comment(number) for number in range(1000, 0, -1)]),
+        # More than Python's recursion goes deep.
+        ([comment(1)] * 1100, [comment(1)] * 1100),
+        ([comment(number) for number in range(1, 201)], [comment(number) for number in range(200, 0, -1)]),
     ],
 )
 def test_as_expected(carried: Sequence[CommentTicket], expected: Sequence[Expected]) -> None:

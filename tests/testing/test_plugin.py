@@ -97,7 +97,6 @@ ASYNC = """
 """
 MODES = {
     "strict": (ASYNCIO, "asyncio_mode = strict", "pytestmark = pytest.mark.asyncio", "pytest_asyncio.fixture"),
-    "auto": (ASYNCIO, "asyncio_mode = auto", "", "pytest.fixture"),
     "one loop": (
         ASYNCIO,
         "asyncio_mode = auto\nasyncio_default_test_loop_scope = session\nasyncio_default_fixture_loop_scope = session",
@@ -226,21 +225,16 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_marker_is_known(tmp_path: Path) -> None:
-    """`pytest --markers` explains it, `pytest --fixtures` the fixtures."""
-    ran = run_project(tmp_path, "", "--markers", "--fixtures", plugins=[KIT])
+    """`pytest --markers` explains it."""
+    ran = run_project(tmp_path, "", "--markers", plugins=[KIT])
     assert "@pytest.mark.workorder(tickets=100, faults=[], drift=[], seed=1, ...): options of" in ran.out
-    fixtures = run_project(tmp_path, "", "--fixtures", plugins=[KIT]).out
-    for text in ("Give this test a work-order platform", "Give a client of", "Point the environment variables"):
-        assert text in fixtures
 
 
 def test_nothing_of_the_package_is_imported_before_a_fixture() -> None:
     """The plugin imports pytest and the standard library alone, so that coverage sees the package's first import."""
-    names = "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    before = python_c(f"import sys, contextlib, inspect, typing, pytest; {names}").out.split()
-    assert python_c(f"import sys, contextlib, inspect, typing, pytest_workorder; {names}").out.split() == sorted(
-        [*before, KIT]
-    )
+    new = "import pytest_workorder; print(*({name.partition('.')[0] for name in sys.modules} - before))"
+    known = "before = {name.partition('.')[0] for name in sys.modules}"
+    assert python_c(f"import sys, contextlib, inspect, typing, pytest; {known}; {new}").out.split() == [KIT]
 
 
 SHOP = """
@@ -275,17 +269,14 @@ def pytest_unconfigure():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["as pytest-cov", "coverage run"])
-def test_coverage_is_the_same_without_the_plugin(how: str, tmp_path: Path) -> None:
+def test_coverage_is_the_same_without_the_plugin(tmp_path: Path) -> None:
     """What is covered of a project, and of the package itself, does not depend on the plugin."""
     (tmp_path / "shop.py").write_text(SHOP, "utf-8")
     (tmp_path / "like_cov.py").write_text(LIKE_PYTEST_COV, "utf-8")
     (tmp_path / ".coveragerc").write_text("[run]\nbranch = true\nsource = shop, workorder_async\n", "utf-8")
     covered = []
     for kit in ([], [KIT]):
-        plugins = [*kit, "like_cov"] if how == "as pytest-cov" else kit
-        runner = [] if how == "as pytest-cov" else ["coverage", "run", "-m"]
-        ran = run_project(tmp_path, COVERED, plugins=plugins, runner=runner)
+        ran = run_project(tmp_path, COVERED, plugins=[*kit, "like_cov"])
         assert ran.counts() == {"passed": 1}, ran.out
         data = coverage.CoverageData(str(tmp_path / ".coverage"))
         data.read()
@@ -307,22 +298,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plugins", [[], [KIT]])
-def test_from_the_wheel(plugins: list[str], installed: str, tmp_path: Path) -> None:
-    """An installed package is enough: pytest finds the plugin, once, and who names it as well has it once, too."""
-    others = ["asyncio", "anyio", "randomly", "xdist", "timeout", "hypothesispytest"]
-    without = [word for name in others for word in ("-p", f"no:{name}")]
-    ran = run_project(tmp_path, PLAIN, *without, plugins=plugins, path=installed, PYTEST_DISABLE_PLUGIN_AUTOLOAD="")
-    assert ran.counts() == {"passed": 5}, ran.out
-    ran = run_project(
-        tmp_path, PLAIN, *without, "-p", "no:workorder", path=installed, PYTEST_DISABLE_PLUGIN_AUTOLOAD=""
-    )
-    assert "fixture 'workorder_client' not found" in ran.out
+def test_from_the_wheel(installed: str, tmp_path: Path) -> None:
+    """An installed package is enough: pytest finds the plugin, once, and who names it as well has it once, too.
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["strict", "anyio"])
-def test_from_the_wheel_with_an_event_loop(mode: str, installed: str, tmp_path: Path) -> None:
-    """The same beside the plugins for async tests, where the order of their loading is nobody's choice."""
-    ran = in_mode(mode, tmp_path, "-p", "no:randomly", "-p", "no:xdist", path=installed, autoload=True)
+    Beside the plugins for async tests the order of their loading is nobody's choice.
+    """
+    without = [word for name in ("randomly", "xdist", "timeout", "hypothesispytest") for word in ("-p", f"no:{name}")]
+    ran = in_mode("strict", tmp_path, *without, path=installed, autoload=True)
     assert ran.counts() == {"passed": 5, "xfailed": 1}, ran.out
+    for words, said in ((["-p", KIT], "1 passed"), (["-p", "no:workorder"], "fixture 'workorder_client' not found")):
+        project = "def test_it(workorder_client): pass"
+        ran = run_project(
+            tmp_path, project, *without, "-p", "no:asyncio", *words, path=installed, PYTEST_DISABLE_PLUGIN_AUTOLOAD=""
+        )
+        assert said in ran.out
