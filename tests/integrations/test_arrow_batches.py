@@ -89,9 +89,9 @@ def test_windows_that_follow_each_other(sandbox: SandboxThread) -> None:
     """They are one walk, which costs what the whole list does; a gap, or another query, begins another one."""
     windows = _planned(sandbox)
     assert len(windows) > 20
-    before = sandbox.sandbox.requests["list_tickets"]
+    before = sandbox.requests["list_tickets"]
     assert len(_rows(arrow_batches(windows, sandbox.connect))) == 3000
-    assert sandbox.sandbox.requests["list_tickets"] - before < 40
+    assert sandbox.requests["list_tickets"] - before < 40
     first, second, third = windows[0], windows[1], windows[2]
     assert module._merged([first, second, third]) == [Window(first.query, first.start, third.end)]
     other = Window(TicketQuery(status=TicketStatus.CLOSED), second.start, second.end)
@@ -158,9 +158,9 @@ def test_a_filter_that_people_change() -> None:
         pending = {row["id"] for row in moving.close_rows()}
         windows = _planned(moving, query)
         # Where more enter than a page has rows, a window cannot tell them from tickets that it did not see.
-        moving.sandbox.drift = [Drift(after=2, every=1, times=20, close=3, create=1)]
+        moving.drift = [Drift(after=2, every=1, times=20, close=3, create=1)]
         ids = [row["id"] for row in _rows(arrow_batches(windows, moving.connect, ArrowOptions(page_size=20)))]
-        closed = {id for drifted in moving.sandbox.drifted for id in drifted.closed}
+        closed = {id for drifted in moving.drifted for id in drifted.closed}
     assert closed & pending
     assert pending - closed <= set(ids)
     assert len(ids) == len(set(ids))

@@ -96,7 +96,7 @@ def test_close_by_spark(
     wanted = [row["id"] for row in sandbox.close_rows()]
     _run_here("close_by_spark.py", monkeypatch, tmp_path / "closes")
     assert f"| done| {len(wanted)}|" in capsys.readouterr().out.replace("  ", " ")
-    assert sorted(one.ticket_id for one in sandbox.sandbox.applied) == wanted
+    assert sorted(one.ticket_id for one in sandbox.applied) == wanted
 
 
 def test_daft_read(sandbox: SandboxThread, tmp_path: Path) -> None:

@@ -94,9 +94,9 @@ def test_rate(spark: Any, new_sandbox: NewSandbox) -> None:
     """
     sandbox = new_sandbox(tickets=4000, rate=10_000)
     planned = read_tickets(spark, tasks=4, rate=60, options=ArrowOptions(page_size=20))
-    before = len(sandbox.sandbox.granted)
+    before = len(sandbox.granted)
     assert _ids(planned) == _seeded(4000)
-    times = sandbox.sandbox.granted[before:]
+    times = sandbox.granted[before:]
     assert len(times) >= 200
     busiest = max(sum(start <= at < start + 1 for at in times) for start in times)
     assert 45 <= busiest <= 60 + 4
@@ -124,12 +124,12 @@ def test_pushdown(spark: Any, new_sandbox: NewSandbox) -> None:
     reader = spark.read.format("workorder")
     chosen = (F.col("created_time") >= 1_700_000_000) & (F.col("created_time") < 1_701_000_000)
     whole = _ids(reader.load().where(chosen))
-    before = sandbox.sandbox.requests["list_tickets"]
+    before = sandbox.requests["list_tickets"]
     assert _ids(reader.option("pushdown", "true").load().where(chosen)) == whole != []
-    assert sandbox.sandbox.requests["list_tickets"] - before < 30
-    before = sandbox.sandbox.requests["list_tickets"]
+    assert sandbox.requests["list_tickets"] - before < 30
+    before = sandbox.requests["list_tickets"]
     pending = _ids(reader.load().where(F.col("status") == 1))
     assert pending == [row["id"] for row in sandbox.close_rows()]
-    assert sandbox.sandbox.requests["list_tickets"] - before < 60
+    assert sandbox.requests["list_tickets"] - before < 60
     at = (F.col("created_at") >= "2023-11-14T22:13:20Z") & (F.col("created_at") < "2023-11-26T12:00:00Z")
     assert _ids(reader.load().where(at)) == whole

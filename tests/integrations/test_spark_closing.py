@@ -42,14 +42,14 @@ def test_each_ticket_once(sandbox: SandboxThread, tmp_path: Path) -> None:
     """The tasks of a job close their tickets; the same job again skips all of them, with no request."""
     rows = sandbox.close_rows()
     for states in (Counter(done=len(rows)), Counter(skipped=len(rows))):
-        before = sandbox.sandbox.requests.total()
+        before = sandbox.requests.total()
         closing, found = _closing(tmp_path / "closes", tasks=3), Counter[str]()
         for task in range(3):
             mine = [row for row in rows if place_of(row["id"], 3) == task]
             found += closing.close(task, mine, sandbox.connect)
         assert found == states == Counter(line["state"] for line in _outcomes(closing.journals))
-    assert sandbox.sandbox.requests.total() == before
-    assert sorted(one.ticket_id for one in sandbox.sandbox.applied) == [row["id"] for row in rows]
+    assert sandbox.requests.total() == before
+    assert sorted(one.ticket_id for one in sandbox.applied) == [row["id"] for row in rows]
     assert {line["id"] for line in _outcomes(closing.journals)} == {row["id"] for row in rows}
     assert {path.stat().st_mode & 0o777 for path in closing.journals.iterdir()} == {0o600}
 
@@ -84,14 +84,14 @@ def test_a_bad_row(change: dict[str, Any], words: str, sandbox: SandboxThread, t
     id = rows[-1]["id"]
     with pytest.raises(ConfigError, match=f"row of ticket {id} is no close, .*{words}"):
         _closing(tmp_path, tasks=1).close(0, rows, sandbox.connect)
-    assert sandbox.sandbox.requests["close_ticket"] == 0
+    assert sandbox.requests["close_ticket"] == 0
 
 
 def test_a_row_in_the_wrong_place(sandbox: SandboxThread, tmp_path: Path) -> None:
     """A frame that was not partitioned by its ids is refused: it may still be read while it is closed."""
     with pytest.raises(ConfigError, match=r'belongs into . of 4: write frame.repartition\(4, "id"\)'):
         _closing(tmp_path).close(0, sandbox.close_rows(), sandbox.connect)
-    assert not sandbox.sandbox.applied
+    assert not sandbox.applied
 
 
 def test_a_time(sandbox: SandboxThread, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_time(sandbox: SandboxThread, tmp_path: Path) -> None:
         "solved_time": datetime(2022, 8, 12, 8, 3, tzinfo=UTC).astimezone().replace(tzinfo=None),
     }
     _closing(tmp_path, tasks=1).close(0, [row], sandbox.connect)
-    assert sandbox.sandbox.applied[0].request["solved_time"] == 1_660_291_380
+    assert sandbox.applied[0].request["solved_time"] == 1_660_291_380
 
 
 def test_the_folder(sandbox: SandboxThread, tmp_path: Path) -> None:

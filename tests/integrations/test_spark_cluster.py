@@ -99,7 +99,7 @@ def test_an_executor_is_killed_while_it_reads(tmp_path: Path) -> None:
         Cluster(sandbox, tmp_path) as cluster,
         cluster.job("read") as driver,
     ):
-        once_it_is(lambda: sandbox.sandbox.requests["list_tickets"] >= 200 or driver.poll() is not None, 150)
+        once_it_is(lambda: sandbox.requests["list_tickets"] >= 200 or driver.poll() is not None, 150)
         _kill_executor()
         ids = sorted(map(int, _ended_well(driver, tmp_path).split()))
     assert ids == list(range(FIRST_ID, FIRST_ID + 50_000))
@@ -111,13 +111,13 @@ def test_driver_and_executor_are_killed_while_they_close(tmp_path: Path) -> None
         rows = sandbox.close_rows()
         (tmp_path / "rows.json").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
         with cluster.job("close") as driver:
-            once_it_is(lambda: len(sandbox.sandbox.applied) >= 100 or driver.poll() is not None, 150)
+            once_it_is(lambda: len(sandbox.applied) >= 100 or driver.poll() is not None, 150)
             driver.kill()
-        before = len(sandbox.sandbox.applied)
+        before = len(sandbox.applied)
         assert 100 <= before < len(rows)
         with cluster.job("close") as driver:
-            once_it_is(lambda: len(sandbox.sandbox.applied) >= before + 150 or driver.poll() is not None, 150)
+            once_it_is(lambda: len(sandbox.applied) >= before + 150 or driver.poll() is not None, 150)
             _kill_executor()
             _ended_well(driver, tmp_path)
-        applied = Counter(one.ticket_id for one in sandbox.sandbox.applied)
+        applied = Counter(one.ticket_id for one in sandbox.applied)
     assert applied == {row["id"]: 1 for row in rows}

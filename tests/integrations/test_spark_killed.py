@@ -48,7 +48,7 @@ def test_killed_while_it_reads(spark: Any, new_sandbox: NewSandbox) -> None:
     sandbox = new_sandbox(tickets=12_000, latency=0.05)
     frame = spark.read.format("workorder").option("tasks", 4).option("concurrency", 1).load().select("id")
     # Planning takes less than forty requests.
-    with _one_killed(sandbox, lambda: sandbox.sandbox.requests["list_tickets"] >= 60):
+    with _one_killed(sandbox, lambda: sandbox.requests["list_tickets"] >= 60):
         rows = frame.collect()
     assert sorted(row.id for row in rows) == list(range(FIRST_ID, FIRST_ID + 12_000))
 
@@ -67,7 +67,7 @@ def test_killed_while_it_closes(spark: Any, new_sandbox: NewSandbox, tmp_path: P
 
     with _one_killed(sandbox, have_closed_some):
         writer.option("journals", str(tmp_path)).save()
-    applied = Counter(one.ticket_id for one in sandbox.sandbox.applied)
+    applied = Counter(one.ticket_id for one in sandbox.applied)
     assert applied == {row["id"]: 1 for row in rows}
     outcomes = read_outcomes(spark, tmp_path).collect()
     assert {row.id for row in outcomes} == set(applied)

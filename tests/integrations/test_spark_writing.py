@@ -48,7 +48,7 @@ def test_each_close_once(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) ->
         assert Counter(row.state for row in outcomes) == {state: len(rows)}
     other = shutil.copytree(folder, tmp_path / "2026-11-27T14:00:00 共享 50%20")
     assert read_outcomes(spark, other).count() == len(rows)
-    applied = sandbox.sandbox.applied
+    applied = sandbox.applied
     assert sorted(one.ticket_id for one in applied) == [row["id"] for row in rows]
     assert all(one.request["solved_time"] == rows[0]["solved_time"] for one in applied)
 
@@ -66,7 +66,7 @@ def test_speculation(spark: Any, new_sandbox: NewSandbox, tmp_path: Path, specul
     sandbox = new_sandbox(tickets=100)
     with pytest.raises(Exception, match=r"(?s)spark\.speculation is on"):
         _save(spark.createDataFrame(sandbox.close_rows()).repartition(1, "id"), tmp_path, tasks="1")
-    assert not sandbox.sandbox.applied
+    assert not sandbox.applied
 
 
 def test_refused(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
@@ -84,4 +84,4 @@ def test_refused(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
         with pytest.raises(Exception, match=f"(?s){words}") as caught:
             act()
         assert "hidden-5551" not in str(caught.value)
-    assert not sandbox.sandbox.applied
+    assert not sandbox.applied

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from workorder_async import Sandbox, TicketQuery, TicketStatus, WorkorderClient
-from workorder_async.loop_thread import LoopThread
+from workorder_async import TicketQuery, TicketStatus, WorkorderClient, testing
 from workorder_async.sandbox import SANDBOX_ERRNOS, ClientOptions, Fault
 
 
@@ -24,33 +23,27 @@ class Connect:
         return WorkorderClient.from_env(self._environment, **given)
 
 
-class SandboxThread:
-    """A sandbox whose loop turns in another thread; the arguments are the sandbox's."""
+class SandboxThread(testing.SandboxThread):
+    """A sandbox in a thread of its own, with what engines need of it."""
 
-    def __init__(self, **options: Any) -> None:
-        self.sandbox = Sandbox(**options)
-        self._loop = LoopThread()
+    @property
+    def connect(self) -> Connect:
+        """What makes clients of it."""
+        return Connect(self.environment)
 
-    def __enter__(self) -> Self:
-        self._loop.__enter__()
-        self._loop.run(self.sandbox.__aenter__())
-        self.environment = self.sandbox.environment
-        self.port = int(self.sandbox.url.rpartition(":")[2])
-        self.connect = Connect(self.environment)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.run(self.sandbox.__aexit__(None, None, None))
-        self._loop.__exit__()
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
 
     @contextmanager
     def failing(self, *faults: Fault) -> Iterator[None]:
         """Let requests go wrong for a while."""
-        self.sandbox.faults = faults
+        self.faults = faults
         try:
             yield
         finally:
-            self.sandbox.faults = ()
+            self.faults = ()
 
     def close_rows(self) -> list[dict[str, Any]]:
         """Return a close for each pending ticket, as a row of a frame."""
@@ -62,7 +55,7 @@ class SandboxThread:
                     async for one in client.iter_tickets(TicketQuery(status=TicketStatus.PENDING))
                 ]
 
-        return sorted(self._loop.run(listed()), key=lambda row: int(row["id"]))
+        return sorted(self._thread.run(listed()), key=lambda row: int(row["id"]))
 
 
 def pids_of(word: str) -> list[int]:
