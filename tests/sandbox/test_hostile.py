@@ -20,6 +20,7 @@ from workorder_async.sandbox import Errno, Fault, Kind, Sandbox
         ("504_after", 504, 1),
         ("401", 401, 0),
         ("403", 403, 0),
+        ("errno", 200, 0),
         ("errno_after", 200, 1),
     ],
 )
@@ -53,10 +54,12 @@ async def test_a_gateway_that_knows_nobody_says_so_in_a_page(kind: Kind) -> None
 @pytest.mark.parametrize("retry_after", [0, 10**9, None])
 async def test_busy_and_applied_all_the_same(retry_after: int | None) -> None:
     """A 503 after the mutation looks like one before it."""
-    faults = [Fault(kind, retry_after=retry_after, times=1) for kind in ("503", "503_after")]
+    faults = [Fault(kind, retry_after=retry_after, times=1) for kind in ("429", "503", "503_after")]
     async with wired(Sandbox(3, faults=faults)) as wire:
-        before, after = await comment(wire), await comment(wire)
+        limited, before, after = [await comment(wire) for _ in range(3)]
         assert len(wire.sandbox.applied) == 1
+    assert limited.status == 429
+    assert limited.headers.get("Retry-After") == after.headers.get("Retry-After")
     assert (before.status, before.body) == (after.status, after.body) == (503, before.body)
     assert before.headers.get("Retry-After") == after.headers.get("Retry-After")
     assert after.headers.get("Retry-After") == (None if retry_after is None else str(retry_after))
