@@ -110,7 +110,7 @@ def server() -> Iterator[str]:
 @pytest.mark.parametrize("name", slow_after(1, [name for name in GOALS if name not in ("engines", "instructions")]))
 def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every row is measured over its floor, stands in the table, and is written with all its figures."""
-    written = measure(tmp_path / "figures.json", "--only", name, rounds=1 if name in HEAVY else 2)
+    written = measure(tmp_path / "figures.json", "--only", name, rounds=1)
     (figures,) = written["rows"]
     assert (figures["name"], figures["goal"]) == (name, dict(zip(("sign", "value"), GOALS[name], strict=True)))
     assert figures["verdict"] in ("ok", "misses")

@@ -67,16 +67,6 @@ async def test_nightly_export_that_leaves_out(tmp_path: Path) -> None:
     assert 200 < count < 300
 
 
-@pytest.mark.slow
-async def test_nightly_export_of_nobody(tmp_path: Path) -> None:
-    """Without a platform it says so, and the table of yesterday stays."""
-    variables = {"WORKORDER_BASE_URL": "http://127.0.0.1:9", "WORKORDER_LANG": "zh"}
-    async with Sandbox(tickets=1) as sandbox:
-        code, out = await ran(sandbox.environment | variables, "nightly_export.py", tmp_path, tmp_path / "t.duckdb")
-    assert (code, "没能把请求送到工单平台" in out, "Traceback" in out) == (1, True, False), out
-    assert not (tmp_path / "t.duckdb").exists()
-
-
 async def test_close_old(tmp_path: Path) -> None:
     """A run with failures ends with 1 and says which; the next one sends those again. Younger tickets stay open."""
     async with Sandbox(tickets=300) as sandbox, sandbox.client() as client:

@@ -18,4 +18,5 @@ class QuickSource(WorkorderDataSource):
     @staticmethod
     def connect(**options: Unpack[ClientOptions]) -> WorkorderClient:
         """Make the client of a task."""
-        return WorkorderClient.from_env(attempt_timeout=4, deadline=6, **options)
+        options["attempt_timeout"], options["deadline"] = 4, 6
+        return WorkorderClient.from_env(**options)

@@ -314,7 +314,7 @@ LONG = [pytest.mark.torture, pytest.mark.timeout(120)]
 
 # While a suite runs beside, processes and server come late again and again.
 @pytest.mark.slow
-@pytest.mark.parametrize(("seconds", "used", "refused"), [(5, 0.8, 0.05), pytest.param(30, 0.95, 0.01, marks=LONG)])
+@pytest.mark.parametrize(("seconds", "used", "refused"), [(3, 0.8, 0.05), pytest.param(30, 0.95, 0.01, marks=LONG)])
 async def test_three_processes(valkey: Valkey, redis: "Redis", seconds: float, used: float, refused: float) -> None:
     """What a server allows is used, hardly anything is turned away, and nobody waits much longer than the others."""
     async with Sandbox(50, rate=RATE) as sandbox, fleet(sandbox, valkey, seconds) as workers:
@@ -334,7 +334,7 @@ async def test_three_processes(valkey: Valkey, redis: "Redis", seconds: float, u
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=LONG)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=LONG)])
 async def test_restarted_in_the_middle(valkey: Valkey, seconds: float) -> None:
     """A server that is killed and started again has forgotten all: no call fails or hangs, and there is no burst."""
     async with Sandbox(50, rate=10 * RATE) as sandbox, fleet(sandbox, valkey, seconds) as workers:
@@ -395,7 +395,9 @@ def told_by(error: BaseException) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("given", ["redis://user:{}@127.0.0.1:{}/0", "redis://127.0.0.1:{1}/0?password={0}"])
 @pytest.mark.parametrize("runs", [True, False])
-async def test_no_password_is_said(tmp_path: Path, given: str, runs: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_password_is_said(
+    tmp_path: Path, given: str, runs: bool, caplog: pytest.LogCaptureFixture, hasty: None
+) -> None:
     """Neither by the error of a server that is gone or knows another password, nor by `repr`, nor by the log."""
     server = Valkey(tmp_path, "--requirepass", "another")
     if runs:
@@ -467,13 +469,13 @@ async def test_an_answer_that_takes_a_cancel_away(hasty: None) -> None:
 
 
 @pytest.mark.slow
-async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture, hasty: None) -> None:
     """While the server is gone a share of the rate is used, pauses are kept, and then all is as before."""
     apart = APART * 4
     async with RedisLimits(valkey.url, rate=RATE, fallback=0.25) as limits:
         await took(limits)
         await valkey.stop()
-        assert 0.9 <= await took(limits) <= 2
+        assert 0.15 <= await took(limits) <= 2
         assert 0.98 * 20 * apart <= await took(limits, 20) <= 2 * 20 * apart
         limits.pause(0.3)
         assert await took(limits) >= 0.29

@@ -85,8 +85,9 @@ async def test_a_drip_is_a_byte_at_a_time() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["endless", "drip", "many_headers", "long_header"])
-async def test_the_end_of_the_sandbox_ends_what_has_no_end(kind: Kind) -> None:
+async def test_the_end_of_the_sandbox_ends_what_has_no_end(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     """Callers that read nothing more keep no sandbox from ending."""
+    monkeypatch.setattr("workorder_async.sandbox.sandbox._PATIENCE", 0.2)
     sandbox = Sandbox(3, faults=[Fault(kind, seconds=60, size=1 << 40)])
     async with wired(sandbox) as wire, commenting(wire) as (reader, _):
         await reader.readexactly(20)
