@@ -170,7 +170,8 @@ class Store:
                 # Files that SQLite puts beside it get the mode of this file.
                 with suppress(FileExistsError):
                     open(path, "xb", opener=open_private).close()
-            self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
+            # Never by two threads at a time.
+            self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:
             why = getattr(error, "strerror", None) or error
             raise self._wrong(f"cannot be opened ({why})", "its folder must exist and be writable") from None
