@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from attrs.validators import optional
 
 from workorder_async.arguments import as_validator, items, one_of, whole, whole_within
@@ -91,6 +91,14 @@ class Drifted:
     """These were open, and are gone."""
 
 
+@define
+class Script:
+    """Changes and the reads so far: one object, for any thread may set it while the event loop counts."""
+
+    drifts: tuple[Drift, ...]
+    reads: int = 0
+
+
 class Drifting:
     """Carries out a script, between two reads; a `seed` chooses the tickets."""
 
@@ -101,18 +109,19 @@ class Drifting:
 
     def follow(self, drifts: Iterable[Drift]) -> None:
         """Make these changes, after reads that are counted anew."""
-        self.script: tuple[Drift, ...] = items("drift", drifts, Drift)
-        self._reads = 0
+        self.script: Script = Script(items("drift", drifts, Drift))
 
     def after_read(self, store: Store) -> None:
         """Count a read of the list, and make the changes that are due after it."""
-        self._reads += 1
-        for drift in self.script:
-            if drift.is_due(self._reads):
-                self.change(store, drift)
+        script = self.script
+        script.reads += 1
+        for drift in script.drifts:
+            if drift.is_due(script.reads):
+                self.change(store, drift, script.reads)
 
-    def change(self, store: Store, drift: Drift) -> Drifted:
-        """Change the list now."""
+    def change(self, store: Store, drift: Drift, reads: int | None = None) -> Drifted:
+        """Change the list now, after so many reads, or after any number of them."""
+        reads = self.script.reads if reads is None else reads
         time = store.clock()
         now, status = int(time), int(drift.status.value)
         leaving = self._choose(store, status, drift.close + drift.delete, drift.pick)
@@ -131,9 +140,7 @@ class Drifting:
             return tuple(map(store.insert, new))
 
         created = store.make(make)
-        drifted = Drifted(
-            after=self._reads, time=time, closed=closed, reopened=reopened, created=created, deleted=deleted
-        )
+        drifted = Drifted(after=reads, time=time, closed=closed, reopened=reopened, created=created, deleted=deleted)
         self.drifted.append(drifted)
         return drifted
 

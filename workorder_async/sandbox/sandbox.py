@@ -225,7 +225,7 @@ class Sandbox:
     @property
     def drift(self) -> tuple[Drift, ...]:
         """The changes between the reads of a list; to set it counts the reads anew, to set `()` ends it."""
-        return self._drifting.script
+        return self._drifting.script.drifts
 
     @drift.setter
     def drift(self, drifts: Iterable[Drift]) -> None:

@@ -9,7 +9,8 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Literal, TypeAlias, get_args
+from functools import partial
+from typing import Any, Literal, TypeAlias, get_args
 
 from workorder_async.arguments import one_of
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
@@ -145,23 +146,14 @@ def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
     }
 
 
-def speller(spelling: Spelling, seed: int) -> Callable[[dict[str, JSON]], dict[str, JSON]]:
+def speller(spelling: Spelling, seed: int) -> Callable[[JSON], Any]:
     """Return what spells envelopes; the `seed` chooses the spelling of each value, so that rows of one page differ."""
     one_of("spelling", spelling, get_args(Spelling))
     choose: Callable[[list[JSON]], JSON] = random.Random(f"spelling {seed}").choice  # noqa: S311 - to be repeated
-
-    def spell(envelope: dict[str, JSON]) -> dict[str, JSON]:
-        errno, request_id = envelope["errno"], str(envelope["request_id"])
-        spelled = {**envelope, "errno": choose([errno, str(errno)])}
-        spelled["request_id"] = choose([request_id, int(request_id[:13], 16)])
-        if "data" in envelope:
-            spelled["data"] = _spell("data", envelope["data"], choose)
-        return spelled
-
-    return spell if spelling == "java" else lambda envelope: envelope
+    return partial(_spell, choose, "envelope") if spelling == "java" else lambda envelope: envelope
 
 
-def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON:
+def _spell(choose: Callable[[list[JSON]], JSON], name: str, value: JSON) -> JSON:
     spelled: list[JSON] = [value]
     match value:
         case str() if name == "form_values":
@@ -169,13 +161,17 @@ def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON
         case dict() if name == "form_values":
             spelled.append(dumps(value).decode())
         case dict():
-            spelled = [{key: _spell(key, one, choose) for key, one in value.items()}]
+            spelled = [{key: _spell(choose, key, one) for key, one in value.items()}]
         case list():
-            spelled = [[_spell(name, one, choose) for one in value]]
+            spelled = [[_spell(choose, name, one) for one in value]]
         case bool() | 0 | 1 if isinstance(value, bool) or name in _BOOLEANS:
             spelled = [bool(value), str(bool(value)).lower(), int(bool(value))]
+        case int() if name == "errno":
+            spelled.append(str(value))
         case int():
             spelled = _numbers(name, value)
+        case str() if name == "request_id":
+            spelled.append(int(value[:13], 16))
         case str() if name == "tags":
             spelled.append([one for one in value.split(",") if one])
         case str() if name in _CODES:
