@@ -38,7 +38,7 @@ def spark(place: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
         os.environ.update(sandbox.environment)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    builder = pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[4,4]").appName("workorder")
+    builder = pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[4,3]").appName("workorder")
     for name, value in {
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
