@@ -5,80 +5,60 @@ from page to page between two reads. That they are all is believed where each ro
 as many came as the list counts. Else the walk says which second could not be settled.
 """
 
-from collections.abc import Callable, Sequence
-from math import ceil
 from typing import Final, TypeAlias
 
-from workorder_async.walks.jobs import Steps
-from workorder_async.walks.list_state import ListState
+from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.pages import Ask, Page
 
-_Give: TypeAlias = Callable[[Page, Sequence[int]], None]
 _Shown: TypeAlias = list[tuple[int, ...] | None]
 
 _PASSES: Final = 4
 
 
 class Crowd:
-    """All tickets whose keys are from `low` to `high`. Tickets that are not `known` are given, each once."""
+    """All tickets whose keys are from `low` to `high`, which are given by a job; a page may have shown some."""
 
-    def __init__(self, state: ListState, low: int, high: int, known: set[int], give: _Give) -> None:
-        self._margin = 0 if low == high else 1
-        self._state = state
+    def __init__(self, job: Job, low: int, high: int, page: Page | None = None) -> None:
+        self._job, self._state = job, job.state
         self._low, self._high = low, high
-        self._first, self._last = sorted([abs(low), abs(high)])
-        self._known = known
-        self._expected = frozenset(known)
-        self._give = give
-        # How many tickets the list counted in the last pass.
+        self._margin = 0 if low == high else 1
+        first, last = sorted([abs(low), abs(high)])
+        self._seconds = range(first, last + 1)
+        rows = [] if page is None else zip(page.ids, page.seconds, strict=True)
+        self._expected = {id for id, second in rows if second in self._seconds}
+        self._given = set[int]()
+        # Of the last pass: the ids of each page, None for one that was refused; all of them; how many the list counted.
+        self._shown: _Shown = []
+        self._came = set[int]()
         self._total = 0
 
     def read(self) -> Steps[None]:
         """Read the pages until two passes agree."""
         state = self._state
-        state.crowded_seconds += self._last - self._first + 1
+        state.crowded_seconds += len(self._seconds)
         (page,) = yield [self._ask(1)]
-        if not self._margin and (page is None or self._first not in page.seconds):
+        if not self._margin and (page is None or self._seconds[0] not in page.seconds):
             # Nothing is shown of a single second where the ends of a range do not count, or are a second off.
             self._margin = 1
             (page,) = yield [self._ask(1)]
         before: _Shown = []
-        why = "they moved while they were read"
         for _ in range(_PASSES):
-            shown = yield from self._pass(page)
+            self._shown = shown = list[tuple[int, ...] | None]()
+            self._came, self._total = set(), 0
+            yield from self._job.pages_by_number(self._ask, page, self._take)
             if shown == before or (len(shown) == 1 and page is not None and page.count and not state.is_cut(page)):
                 if self._is_whole(shown):
                     state.largest_crowd = max(state.largest_crowd, sum(len(ids) for ids in shown if ids))
                     return
-                why = "not all of them are shown by page numbers"
                 break
             before, page = shown, None
-        which = " to ".join(map(str, sorted({self._first, self._last})))
-        state.flaw(f"more tickets than a page shows were created in second {which}, and {why}")
+        which = " to ".join(map(str, sorted({self._seconds[0], self._seconds[-1]})))
+        state.flaw(
+            f"more tickets than a page shows were created in second {which}, and they moved, or not all are shown"
+        )
 
     def _ask(self, page: int) -> Ask:
         return self._state.ask(self._low - self._margin, self._high + self._margin, page)
-
-    def _pass(self, first: Page | None) -> Steps[_Shown]:
-        """Read the pages once; returns the ids of each, None for a page that was refused."""
-        state = self._state
-        pages: list[Page | None] = [first] if first else (yield [self._ask(1)])
-        self._total = max((page.total for page in pages if page), default=0)
-        last = ceil(self._total / max(1, state.full))
-        shown: _Shown = []
-        came: set[int] = set()
-        while True:
-            end, seen = pages[-1], len(came)
-            for page in pages:
-                shown.append(None if page is None else tuple(page.ids))
-                if page is not None:
-                    came.update(page.ids)
-                    self._give_new(page)
-            if len(came) == seen or end is None or not state.is_cut(end):
-                return shown
-            number = len(shown) + 1
-            beyond = max(number + 1, min(number + state.slots, last + 1))
-            pages = yield [self._ask(page) for page in range(number, beyond)]
 
     def _is_whole(self, shown: _Shown) -> bool:
         """Tell whether pages that came twice in the same way show all that there is, and a ticket that was known."""
@@ -86,11 +66,15 @@ class Crowd:
         is_shared = not self._expected or not self._expected.isdisjoint(ids)
         return is_shared and None not in shown and len(ids) == len(set(ids)) >= self._total
 
-    def _give_new(self, page: Page) -> None:
-        new = [
-            place
-            for place, (id, second) in enumerate(zip(page.ids, page.seconds, strict=True))
-            if self._first <= second <= self._last and id not in self._known
-        ]
-        self._known.update(page.ids[place] for place in new)
-        self._give(page, new)
+    def _take(self, page: Page | None) -> int:
+        """Give what is new of a page; how many tickets it brings that did not come in this pass."""
+        self._shown.append(None if page is None else tuple(page.ids))
+        if page is None:
+            return 0
+        rows = enumerate(zip(page.ids, page.seconds, strict=True))
+        new = [place for place, (id, second) in rows if second in self._seconds and id not in self._given]
+        self._given.update(page.ids[place] for place in new)
+        self._job.give_of(page, new)
+        self._total, before = max(self._total, page.total), len(self._came)
+        self._came.update(page.ids)
+        return len(self._came) - before

@@ -5,13 +5,13 @@ of created time, or counts tickets that no such range shows, it is read by its p
 """
 
 from collections.abc import Callable
-from math import ceil, inf
+from math import inf
 from typing import Final
 
-from attrs import evolve
+from attrs import define, evolve, field
 
 from workorder_async.walks.jobs import Job, Steps
-from workorder_async.walks.list_state import ListState, Mode, RestartError
+from workorder_async.walks.list_state import Mode, RestartError
 from workorder_async.walks.pages import Ask, Page
 
 # How often the first page is read where it does not tell the order of the list.
@@ -28,16 +28,15 @@ _LOOKED_FOR: Final = "; the others were looked for by page numbers"
 _ROUNDS: Final = 3
 
 
+@define(eq=False)
 class Opening(Job):
     """The first page, which tells in which order the list is."""
 
-    def __init__(self, state: ListState, begin: Callable[[Mode, Page | None], None]) -> None:
-        super().__init__(state)
-        self._begin = begin
+    _begin: Callable[[Mode, Page | None], None]
 
     def steps(self) -> Steps[None]:
         """Read the first page, and begin to read the list."""
-        state = self._state
+        state = self.state
         for _ in range(_LOOKS):
             (page,) = yield [state.ask(-inf, inf)]
             if page is None or not page.count:
@@ -67,7 +66,7 @@ class Opening(Job):
 
     def _sides(self, second: int) -> Steps[tuple[bool, bool]]:
         """Find out whether the list has tickets that are newer, and tickets that are older, than a second."""
-        state = self._state
+        state = self.state
         state.sign = 1
         # It is not known whether the ends of a range count, nor whether tickets of the second beside them are shown.
         asks = [
@@ -79,16 +78,15 @@ class Opening(Job):
         return max(shown, default=second) > second, min(shown, default=second) < second
 
 
+@define(eq=False)
 class Witness(Job):
     """Looks at the list once more at the end, if its answers do not prove that nothing is missing."""
 
-    def __init__(self, state: ListState, begin: Callable[[Mode], None]) -> None:
-        super().__init__(state)
-        self._begin = begin
+    _begin: Callable[[Mode], None]
 
     def steps(self) -> Steps[None]:
         """Doubt an order that may be an accident; look at the server's filter, if it was believed; compare totals."""
-        state = self._state
+        state = self.state
         if state.is_unordered:
             raise RestartError("ranges")
         if 0 < state.first_total == state.largest_crowd < state.tickets:
@@ -112,7 +110,7 @@ class Witness(Job):
         A server may take the bounds of a range otherwise: in other units, hours off, rounded to minutes or days. It
         could hide tickets then at the ends of a range that one answer shows whole, where no row is shared.
         """
-        state, flaw = self._state, ""
+        state, flaw = self.state, ""
         page = state.shown
         for _ in range(_LOOKS):
             if page is None or not any(1 < second % 60 < 59 for second in page.seconds):
@@ -137,7 +135,7 @@ class Witness(Job):
         The total of the list and that of its ranges are asked for twice each. The order is such that an even movement,
         or a replica that is behind every second time, adds as much to both. If they differ, all four are asked again.
         """
-        state, whole, ranged = self._state, list[int](), list[int]()
+        state, whole, ranged = self.state, list[int](), list[int]()
         for _ in range(_ROUNDS):
             whole, ranged = [], []
             for ask in (_WHOLE, _RANGED, _RANGED, _WHOLE):
@@ -153,47 +151,38 @@ class Witness(Job):
 
     def _count(self) -> Steps[str]:
         """Compare what came with the total of the seconds of a window."""
-        (page,) = yield [Ask(*self._state.span, 1, 1, for_rows=False)]
+        (page,) = yield [Ask(*self.state.span, 1, 1, for_rows=False)]
         return "" if page is None else self._lacks(page.total)
 
     def _lacks(self, total: int, remark: str = "") -> str:
         """Say that more tickets are counted than came, and more than a page: fewer may have entered or left."""
-        state = self._state
+        state = self.state
         lacks = min(total, state.first_total) - state.tickets > state.full
+        explained = state.ranges or state.flaws or state.crowded_seconds or state.leaves_out
+        if lacks and not explained:
+            raise RestartError("ranges")  # it is not sorted as its pages seem to be
         return f"the list counts {total} tickets, and {state.tickets} came{remark}" if lacks else ""
 
 
+@define(eq=False)
 class NumberedPages(Job):
     """All pages of the list, side by side, until some bring nothing new."""
 
-    def __init__(self, state: ListState, first: Page | None = None) -> None:
-        super().__init__(state)
-        self._first = first
-        self._came: set[int] = set()
+    _first: Page | None = None
+    _came: set[int] = field(factory=set, init=False)
 
     def steps(self) -> Steps[None]:
         """Read page after page."""
-        state, number = self._state, 1
-        pages: list[Page | None] = [self._first] if self._first else (yield [state.ask(-inf, inf)])
-        while True:
-            news = [0 if page is None else self._give_new(page) for page in pages]
-            number += len(pages)
-            page = pages[-1]
-            if page is None or not any(news) or (not news[-1] and not state.is_cut(page)):
-                return
-            behind = ceil(page.total / max(1, state.full)) + 2 - number
-            if behind < 0 and 2 * max(news) < page.count:
-                # What is new came meanwhile, on a first page that is shown whatever page is asked for.
-                return
-            count = max(1, min(state.slots, behind))
-            pages = yield [state.ask(-inf, inf, number + further) for further in range(count)]
+        yield from self.pages_by_number(lambda number: self.state.ask(-inf, inf, number), self._first, self._give_new)
 
-    def _give_new(self, page: Page) -> int:
+    def _give_new(self, page: Page | None) -> int:
         """Give the tickets of the window that did not come before; how many new ones it showed, also outside of it.
 
         A page of rows that cannot be read may stand before others.
         """
-        before, owns = len(self._came), self._state.window.owns
+        if page is None:
+            return 0
+        before, owns = len(self._came), self.state.window.owns
         dated = enumerate(zip(page.ids, page.seconds, strict=True))
         mine = [place for place, (id, second) in dated if id not in self._came and owns(second)]
         self._came.update(page.ids, (id for id, _ in page.undated))

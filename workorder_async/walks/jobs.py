@@ -4,11 +4,11 @@ Jobs stand in the order in which their tickets are to be given out. Each keeps i
 """
 
 from collections import deque
-from collections.abc import Generator, Sequence
-from math import inf
+from collections.abc import Callable, Generator, Sequence
+from math import ceil, inf
 from typing import TypeAlias, TypeVar
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from workorder_async.walks.list_state import ListState
 from workorder_async.walks.pages import Ask, Page, Record
@@ -57,23 +57,25 @@ class Read:
     """The page before it, which does not tell whether it is the last one."""
 
 
+@define(eq=False)
 class Job:
     """One piece of a walk; a subclass says by `steps` what it reads, and gives rows by `give`."""
 
-    def __init__(self, state: ListState) -> None:
-        self._state = state
-        self.ready: deque[WalkedPage] = deque()
-        #: The reads that it wants next.
-        self.wanted: deque[Read] = deque()
-        #: How many rows wait for their turn.
-        self.held: int = 0
-        self.is_begun: bool = False
-        self.is_done: bool = False
-        #: Whether its answers do not matter any more.
-        self.is_left: bool = False
-        self._replies: list[Page | None] = []
-        self._missing = 0
-        self._steps = self.steps()
+    state: ListState = field(repr=False)
+    ready: deque[WalkedPage] = field(factory=deque, init=False, repr=False)
+    wanted: deque[Read] = field(factory=deque, init=False, repr=False)
+    """The reads that it wants next."""
+    behind: list["Job"] = field(factory=list, init=False, repr=False)
+    """Further jobs, whose tickets follow its own; whoever lets it go on takes them."""
+    held: int = field(default=0, init=False)
+    """How many rows wait for their turn."""
+    is_begun: bool = field(default=False, init=False)
+    is_done: bool = field(default=False, init=False)
+    is_left: bool = field(default=False, init=False)
+    """Whether its answers do not matter any more."""
+    _replies: list[Page | None] = field(factory=list, init=False, repr=False)
+    _missing: int = field(default=0, init=False)
+    _steps: Steps[None] = field(default=Factory(lambda job: job.steps(), takes_self=True), init=False, repr=False)
 
     def steps(self) -> Steps[None]:
         """Yield pages to ask for, and take in the pages that came."""
@@ -106,11 +108,29 @@ class Job:
         """Have rows given out when the turn of this job has come."""
         if ids:
             self.held += len(ids)
-            self.ready.append(WalkedPage(self._state, rows, ids, frontier, is_undated))
+            self.ready.append(WalkedPage(self.state, rows, ids, frontier, is_undated))
 
     def give_of(self, page: Page, places: Sequence[int], frontier: float = inf) -> None:
         """Have some rows of a page given out."""
         self.give([page.rows[place] for place in places], [page.ids[place] for place in places], frontier)
+
+    def pages_by_number(
+        self, ask: Callable[[int], Ask], first: Page | None, take: Callable[[Page | None], int]
+    ) -> Steps[None]:
+        """Read pages by their numbers, side by side, until `take` finds nothing new on them."""
+        state, number = self.state, 1
+        pages: list[Page | None] = [first] if first else (yield [ask(1)])
+        while True:
+            news = [take(page) for page in pages]
+            number += len(pages)
+            end = pages[-1]
+            if end is None or not any(news) or not state.is_cut(end):
+                return
+            left = ceil(end.total / max(1, state.full)) + 1 - number
+            if left < -1 and 2 * max(news) < end.count:
+                # What is new came meanwhile, on a first page that is shown whatever page is asked for.
+                return
+            pages = yield [ask(number + further) for further in range(max(1, min(state.slots, left)))]
 
     def next_page(self, most: int) -> WalkedPage:
         """Return the next rows that are ready, so many at the most."""

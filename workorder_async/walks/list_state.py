@@ -31,13 +31,12 @@ ROWS_OF_AN_ORDER: Final = 5
 _NEARLY: Final = 2
 
 
+@define
 class RestartError(Exception):
     """The walk was wrong about the list: the list is read in another way, from its beginning."""
 
-    def __init__(self, mode: Mode, flaw: str = "") -> None:
-        super().__init__(mode, flaw)
-        self.mode: Mode = mode
-        self.flaw = flaw
+    mode: Mode
+    flaw: str = ""
 
 
 @define
@@ -64,8 +63,6 @@ class ListState:
     """1 where the newest ticket comes first, -1 where the oldest does."""
     overlap: int = 1
     """How many seconds above its last row an answer may not be the whole truth; so many are asked for again."""
-    inversion: int = 0
-    """The largest inversion that was seen, in seconds."""
     order: float = 0.0
     """How unlikely it is that all pages looked sorted by accident, as a logarithm; counted until it is enough."""
     end_counts: bool = False
@@ -74,6 +71,8 @@ class ListState:
     """How many rows a full page has."""
     repeats_at_edges: float = 1.0
     """How many rows come again at an edge, by the latest ones."""
+    leaves_out: bool = False
+    """Whether a page counted more rows than it showed, and had room for them."""
     deepest: int = DEEPEST
     """How many rows may stand in front of a hint."""
     first_total: int = -1
@@ -84,7 +83,8 @@ class ListState:
     """How many rows came that were wanted, and can be read."""
     sections: int = 0
     edges: int = 0
-    bridged: int = 0
+    bridged: bool = False
+    """Whether a ticket came again at some edge."""
     ranges: int = 0
     crowded_seconds: int = 0
     """How many seconds hold more tickets than a page."""
@@ -179,7 +179,6 @@ class ListState:
     def _see_inversions(self, keys: Sequence[int]) -> None:
         """Take in that a page is not sorted: the list is nearly sorted, or it is in no order."""
         worst = _worst_inversion(keys)
-        self.inversion = max(self.inversion, worst)
         if worst < self.overlap:
             return
         overlap = max(_SMALLEST_OVERLAP, _OVERLAP_TIMES * worst)
@@ -197,6 +196,7 @@ class ListState:
         if not self.full:
             self.full = count if page.total > count else page.size if count <= page.size <= asked else asked
         self.full = max(self.full, count)
+        self.leaves_out = self.leaves_out or (page.ask.page == 1 and count < min(self.full, page.total, asked))
 
     def note_depth(self, hint: Ask) -> None:
         """Take in that a hint was of no use: it was refused, or showed nothing, or the first page."""

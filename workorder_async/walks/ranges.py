@@ -6,14 +6,14 @@ before it tell. Each is asked for with one second more on either side, since it 
 filter count.
 """
 
-from collections.abc import Callable, Sequence
 from math import ceil, inf
 from typing import Final
+
+from attrs import define
 
 from workorder_async.walks.crowds import Crowd
 from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import Job, Steps
-from workorder_async.walks.list_state import ListState
 from workorder_async.walks.pages import Page
 
 # How full an answer should be: where more is aimed at, too many steps have to be divided.
@@ -26,71 +26,57 @@ _TRIES_TO_DIVIDE: Final = 2
 _SURELY_SOME: Final = 8
 
 
+@define(eq=False)
 class Range(Job):
-    """The tickets created from one second to another, both included; infinity: from the list's beginning, to its end.
+    """The tickets created from one second to another, both included; infinity is an end of the list."""
 
-    `expected` tells about how many they are.
-    """
-
-    def __init__(
-        self,
-        state: ListState,
-        split: Callable[["Range", Sequence["Range"]], None],
-        low: float,
-        high: float,
-        *,
-        first: Page | None = None,
-        expected: float = 0.0,
-    ) -> None:
-        super().__init__(state)
-        self._split = split
-        self._low, self._high = low, high
-        self._first = first
-        self._expected = expected
+    _low: float
+    _high: float
+    first: Page | None = None
+    """A page of it that has come."""
+    expected: float = 0.0
+    """About how many tickets it holds."""
 
     def steps(self) -> Steps[None]:
         """Read the range step by step, or divide it where one of its ends is not known."""
-        low, high, page = self._low, self._high, self._first
+        low, high, page = self._low, self._high, self.first
         if high - low < inf and page is None:
             yield from self._read(int(low), int(high))
             return
         # On either side of the rows of a page lies about as much as between two of them.
-        beside = 2 * self._expected / max(1, self._state.full)
+        beside = 2 * self.expected / max(1, self.state.full)
         for _ in range(1 if beside < _SURELY_SOME else 2):
             if page is None or not page.count:
-                (page,) = yield [self._state.ask(low - 1, high + 1)]
-        if page is not None and not self._state.is_cut(page):
+                (page,) = yield [self.state.ask(low - 1, high + 1)]
+        if page is not None and not self.state.is_cut(page):
             self._give_all(page, low, high)
         elif page is not None:
             seconds = sorted(second for second in page.seconds if low <= second <= high)
-            if seconds and (not self._expected or page.total < self._expected):
-                self._split(self, self._divided(seconds, page.total))
+            if seconds and (not self.expected or page.total < self.expected):
+                self.behind += self._divided(seconds, page.total)
                 return
             # Its rows do not tell where the others are: they may all be the newest ones, or on the margin.
-            self._expected = page.total
+            self.expected = page.total
             yield from self._read(int(max(low, DATED[0])), DATED[1] if high == inf else int(high))
 
     def _divided(self, seconds: list[int], total: int) -> list["Range"]:
         """Return ranges of about equally many tickets, the newest first, and the ranges outside of these rows."""
-        state = self._state
+        state = self.state
         count = max(1, min(2 * state.slots, total // (_PAGES_OF_A_RANGE * state.full), len(seconds) // 8))
         edges = sorted({seconds[0], *(seconds[len(seconds) * number // count] for number in range(1, count))})
         ends = [*(edge - 1 for edge in edges[1:]), seconds[-1]]
-        parts = [
-            Range(state, self._split, start, end, expected=total / len(edges))
-            for start, end in zip(edges, ends, strict=True)
-        ]
+        parts = [Range(state, start, end, expected=total / len(edges)) for start, end in zip(edges, ends, strict=True)]
         if self._low < seconds[0]:
-            parts.insert(0, Range(state, self._split, self._low, seconds[0] - 1, expected=total / 2))
+            parts.insert(0, Range(state, self._low, seconds[0] - 1, expected=total / 2))
         if self._high > seconds[-1]:
-            parts.append(Range(state, self._split, seconds[-1] + 1, self._high, expected=total / 2))
+            parts.append(Range(state, seconds[-1] + 1, self._high, expected=total / 2))
         return parts[::-1]
 
     def _read(self, start: int, end: int) -> Steps[None]:
         """Read from the newest second to the oldest."""
-        state = self._state
+        state = self.state
         # What lies before the first second that there is has no second at all.
-        density, short, doubts = self._expected / max(1, end - start + 1), 0, True
+        density, short, doubts = self.expected / max(1, end - start + 1), 0, True
         while end >= start:
             steps = max(1, ceil(density * (end - start + 1) / (_FILL * max(1, state.full))))
             low = max(start, end + 1 - ceil((end - start + 1) / steps))
@@ -113,7 +99,7 @@ class Range(Job):
             if not is_cut:
                 self._give_all(page, low, end)
             elif low == end:
-                yield from Crowd(state, low, end, set(), self.give_of).read()
+                yield from Crowd(self, low, end).read()
             else:
                 density = max(page.total, 2 * state.full) / (end - low + 1)
                 continue
@@ -123,5 +109,5 @@ class Range(Job):
     def _give_all(self, page: Page, low: float, high: float) -> None:
         """Give the rows of a step; rows on its margins belong to other steps."""
         mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
-        self._state.ranges += 1
+        self.state.ranges += 1
         self.give_of(page, mine, low)

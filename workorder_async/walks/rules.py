@@ -13,7 +13,7 @@ than its ranges do, one pass by page numbers looks for the others. Where more th
 pass looks for them, too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from attrs import evolve
@@ -52,7 +52,7 @@ class WalkRules:
         self._most_jobs = int(slots * _JOBS_AHEAD)
         self._restarts = 0
         self._mode: Mode = "sections"
-        self._is_witnessed = self._tells_restart = False
+        self._tells_restart = False
 
     @property
     def finished(self) -> bool:
@@ -113,7 +113,7 @@ class WalkRules:
         if page is not None and not page.is_in_range and self._mode != "numbers":
             self._restart(RestartError("numbers", "the list shows tickets that were not created when it was asked for"))
         else:
-            self._go_on(lambda: job.take_in(read, page))
+            self._go_on(job, lambda: job.take_in(read, page))
 
     # How the list is read
 
@@ -122,30 +122,31 @@ class WalkRules:
         self._mode = mode
         job: Job = Opening(self.state, self._begin)
         if mode == "sections" and first is not None:
-            job = Section(self.state, self._jobs.append, first, None)
+            job = Section(self.state, first)
         elif mode == "ranges":
             self.state.sign, self.state.believes_filter = 1, True
             low, top = self.state.bounds
-            job = Range(self.state, self._split, low, top - 1, first=first)
+            job = Range(self.state, low, top - 1, first=first)
         elif mode == "numbers":
             job = NumberedPages(self.state, first)
         self._jobs.append(job)
-        job.start()
+        self._go_on(job, job.start)
 
-    def _split(self, whole: Range, parts: Sequence[Range]) -> None:
-        place = self._jobs.index(whole)
-        self._jobs[place:place] = parts
-
-    def _go_on(self, step: Callable[[], None]) -> None:
+    def _go_on(self, job: Job, step: Callable[[], None]) -> None:
         """Let a job go on; if the list is of another kind than it seemed, read it again in another way."""
         try:
             step()
         except RestartError as restart:
             self._restart(restart)
+        if job.behind and not job.is_left:
+            # One that is done stands in front of nobody.
+            place = self._jobs.index(job) + (not job.is_done)
+            self._jobs[place:place] = job.behind
+            job.behind = []
 
     def _restart(self, restart: RestartError) -> None:
         self._restarts += 1
-        self._tells_restart, self._is_witnessed = True, False
+        self._tells_restart = True
         for job in self._jobs:
             job.is_left = True
         self._jobs.clear()
@@ -166,7 +167,7 @@ class WalkRules:
             return WalkedPage(self.state)
         while self._jobs:
             job = self._jobs[0]
-            self._go_on(job.start)
+            self._go_on(job, job.start)
             while job.ready:
                 page = job.next_page(self._page_size)
                 page.rows, page.ids = self.state.only_new(page.rows, page.ids)
@@ -175,10 +176,8 @@ class WalkRules:
             if not job.is_done:
                 return None
             self._jobs.pop(0)
-            if not self._jobs and not self._is_witnessed:
-                self._is_witnessed = True
-                if self._mode != "numbers":
-                    self._jobs.append(Witness(self.state, self._begin))
+            if not self._jobs and not isinstance(job, Witness | NumberedPages):
+                self._jobs.append(Witness(self.state, self._begin))
         return None
 
     @property
@@ -233,5 +232,5 @@ class WalkRules:
             return "one page, read at once"
         proof = f"neighbouring answers share a ticket at each of {state.edges} edges"
         if state.overlap > 1:
-            proof += f"; the list is sorted within {state.inversion} s"
+            proof += f"; the list is nearly sorted, and they overlap by {state.overlap} s"
         return proof
