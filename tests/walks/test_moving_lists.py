@@ -23,12 +23,12 @@ def stayed(before: set[int], sandbox: Sandbox) -> set[int]:
     return before - {id for change in sandbox.drifted for id in (*change.closed, *change.deleted)}
 
 
-@pytest.mark.parametrize("concurrency", slow_after(1, [1, 4, 16]))
+@pytest.mark.parametrize("concurrency", slow_after(1, [1, 16]))
 async def test_close_while_walking(concurrency: int) -> None:
     """Closing each ticket as it comes closes every one and none twice, and the walk is exact."""
-    async with Sandbox(tickets=2500) as sandbox, sandbox.client() as client:
+    async with Sandbox(tickets=1200) as sandbox, sandbox.client() as client:
         pending = await pending_ids(sandbox)
-        assert len(pending) > 500
+        assert len(pending) > 200
 
         async def close(ticket: TicketSummary) -> None:
             await client.close_ticket(
@@ -58,12 +58,11 @@ async def test_plain_paging_misses() -> None:
     assert handled < len(pending) * 0.6
 
 
-@pytest.mark.parametrize("pick", slow_after(1, ["random", "newest", "oldest"]))
-@pytest.mark.parametrize("concurrency", slow_after(1, [1, 8, 32]))
+@pytest.mark.parametrize(("pick", "concurrency"), [("random", 8), ("newest", 1), ("oldest", 32)])
 @pytest.mark.slow
 async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
     """Of a list that loses ten tickets per read, every one that stayed comes once, and the walk is exact."""
-    async with Sandbox(tickets=15_000) as sandbox, sandbox.client() as client:
+    async with Sandbox(tickets=6000) as sandbox, sandbox.client() as client:
         before = await pending_ids(sandbox)
         sandbox.drift = [Drift(every=1, close=10, pick=pick)]  # type: ignore[arg-type]
         asked = sandbox.requests["list_tickets"]
@@ -77,11 +76,10 @@ async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
         assert requests <= 2 * -(-len(before) // 100)
 
 
-@pytest.mark.parametrize("pick", slow_after(1, ["random", "newest", "oldest"]))
-@pytest.mark.parametrize("concurrency", slow_after(1, [1, 4, 16]))
+@pytest.mark.parametrize(("pick", "concurrency"), slow_after(1, [("random", 4), ("newest", 16), ("oldest", 1)]))
 async def test_one_leaves_and_one_enters(pick: str, concurrency: int) -> None:
     """Where a ticket leaves and one enters between any two requests, no total tells; the walk is exact, and right."""
-    async with Sandbox(tickets=6000) as sandbox, sandbox.client() as client:
+    async with Sandbox(tickets=2500) as sandbox, sandbox.client() as client:
         before = await pending_ids(sandbox)
         sandbox.drift = [Drift(every=1, close=1, reopen=1, pick=pick)]  # type: ignore[arg-type]
         async with client.walk(PENDING, page_size=20, concurrency=concurrency) as walk:
@@ -94,7 +92,7 @@ async def test_one_leaves_and_one_enters(pick: str, concurrency: int) -> None:
 @pytest.mark.slow
 async def test_deleted_and_created() -> None:
     """Of everything, tickets that are deleted and created between reads leave the walk exact."""
-    async with Sandbox(tickets=5050) as sandbox, sandbox.client() as client:
+    async with Sandbox(tickets=2050) as sandbox, sandbox.client() as client:
         before = {ticket.id async for ticket in client.iter_tickets()}
         sandbox.drift = [Drift(every=1, delete=5, create=3)]
         async with client.walk(concurrency=8) as walk:

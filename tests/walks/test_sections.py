@@ -183,7 +183,7 @@ def made_lists(draw: st.DrawFn) -> tuple[str, list[Row]]:
     moves=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 1)), max_size=30),
     seed=st.integers(0, 2**16),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_moves(
     made: tuple[str, list[Row]],
     size: int,
@@ -220,7 +220,7 @@ def test_whatever_moves(
     stop=st.integers(0, 30),
     seed=st.integers(0, 2**16),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_is_left_after_each_page(made: tuple[str, list[Row]], size: int, slots: int, stop: int, seed: int) -> None:
     """A walk that is left at any page, and gone on with by what that page says is left, gives each ticket once."""
     order, rows = made

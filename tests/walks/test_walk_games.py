@@ -279,7 +279,7 @@ def check(world: World, seed: int, slots: int) -> None:
     assert report.requests == game.server.requests <= world.most_requests(game), (told, game.server.requests)
 
 
-@pytest.mark.parametrize("seed", slow_after(1, range(3)))
+@pytest.mark.parametrize("seed", slow_after(1, range(2)))
 @pytest.mark.parametrize("name", slow_but_every(4, WORLDS))
 def test_each_ticket_once(name: str, seed: int) -> None:
     """Whatever the list does and the server says: no ticket twice, none missed in vain, and few requests."""
@@ -313,7 +313,7 @@ def test_three_hundred_games(name: str, slots: int) -> None:
 )
 def test_side_by_side(tickets: int, slots: int, least: float) -> None:
     """A long list takes little more time than its pages would, read side by side; few rows wait for their turn."""
-    for seed in range(3):
+    for seed in range(1 if tickets > 20_000 else 3):
         game = Game(ListServer(Random(seed), evenly(Random(seed), tickets)), slots)
         assert game.play().exact
         assert ideal(tickets, slots) / game.time >= least
@@ -438,10 +438,10 @@ def test_as_many_enter_as_no_range_shows(at: int, order: Literal["newest", "olde
         assert not game.missed
 
 
-@pytest.mark.parametrize("cap", slow_after(1, [8, 5, 6, 12]))
+@pytest.mark.parametrize("cap", slow_after(1, [8, 5, 12]))
 def test_an_order_by_accident(cap: int) -> None:
     """Small pages of a list that is not sorted may look sorted; that so few of them did does not prove an order."""
-    for seed in range(150):
+    for seed in range(60):
         random = Random(seed)
         span, part = random.choice([2, 2, 3, 4]), random.choice([0.5, 0.8, 0.95])
         count = int(cap * random.choice([1.5, 2, 3, 4, 6]))
@@ -527,7 +527,7 @@ def test_one_page(tickets: int) -> None:
 
 def test_ten_pages() -> None:
     """Ten pages take at most 13 requests, and three round trips."""
-    for seed in range(50):
+    for seed in range(20):
         game = Game(ListServer(Random(seed), evenly(Random(seed), 1000)))
         assert game.play().exact
         assert game.server.requests <= 13

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import pickle
+from bisect import bisect_left
 from collections import Counter
 from random import Random
 from typing import Any
@@ -31,6 +32,13 @@ def planned(server: ListServer, most: int, query: TicketQuery | None = None) -> 
         return reader.read(ask, server.read(ask))
 
     return asyncio.run(plan_windows(whole, read, max_tickets=most, now=END))
+
+
+def sizes_of(windows: list[Window], rows: list[Row]) -> list[int]:
+    """Return how many tickets each window owns."""
+    times = [time for time, _ in rows]
+    edges = [bisect_left(times, window.end) for window in windows if window.end is not None]
+    return [end - start for start, end in itertools.pairwise([0, *edges, len(rows)])]
 
 
 spreads = st.one_of(
@@ -82,7 +90,7 @@ def test_a_plan_costs_one_request_for_some_windows() -> None:
     windows = planned(server, 250)
     assert 200 <= len(windows) <= 320
     assert server.requests <= len(windows) / 4 + 3
-    sizes = [sum(window.owns(time) for time, _ in server.rows) for window in windows]
+    sizes = sizes_of(windows, server.rows)
     assert max(sizes) <= 8 * 250
 
 
@@ -92,7 +100,7 @@ def test_windows_are_about_as_large_as_wanted(order: str) -> None:
     rows = evenly(Random(1), 10_000)
     server = ListServer(Random(1), rows, Habits(order=order))  # type: ignore[arg-type]
     windows = planned(server, 100)
-    sizes = [sum(window.owns(time) for time, _ in rows) for window in windows]
+    sizes = sizes_of(windows, rows)
     assert 100 <= len(windows) <= 112
     assert server.requests <= len(windows) / 4 + 3
     assert 80 <= sorted(sizes)[len(sizes) // 2] <= 100
@@ -105,7 +113,7 @@ def test_uneven_windows_are_bounded() -> None:
     """Where half of the tickets lie within a minute, no window holds more than eight times as many as wanted."""
     rows: list[Row] = [*evenly(Random(1), 5000, 60), *((END - 100 + id % 60, 5000 + id) for id in range(5000))]
     server = ListServer(Random(1), sorted(rows))
-    sizes = [sum(window.owns(time) for time, _ in rows) for window in planned(server, 200)]
+    sizes = sizes_of(planned(server, 200), server.rows)
     assert sum(sizes) == 10_000
     assert max(sizes) <= 8 * 200
 
@@ -152,8 +160,8 @@ def test_a_ticket_that_is_dated_never(order: str) -> None:
 @pytest.mark.slow
 async def test_over_sockets() -> None:
     """A plan can be divided among clients, and misses nothing."""
-    async with Sandbox(tickets=12_000) as sandbox, sandbox.client() as client:
-        plan = await client.plan_windows(max_tickets=3000)
+    async with Sandbox(tickets=4000) as sandbox, sandbox.client() as client:
+        plan = await client.plan_windows(max_tickets=1000)
         parts = await asyncio.gather(*(_ids(client, window) for window in plan))
         assert len(plan) >= 4
         assert sorted(id for part in parts for id in part) == sorted(await _ids(client, TicketQuery()))
