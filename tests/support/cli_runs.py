@@ -21,6 +21,7 @@ import orjson
 import pytest
 from attrs import define, field
 
+from tests.support import forked
 from workorder_async.cli.app import run
 
 T = TypeVar("T")
@@ -131,25 +132,32 @@ def start(
     stdout: int | IO[bytes] = subprocess.PIPE,
     stderr: int | IO[bytes] = subprocess.PIPE,
     own_session: bool = False,
+    anew: bool = False,
 ) -> "subprocess.Popen[bytes]":
-    """Start a command line in a child process, with pipes for stdout and stderr; Ctrl-C reaches it in any case."""
+    """Start a command line in a child process, with pipes for stdout and stderr; Ctrl-C reaches it in any case.
+
+    It is a fork of one that waits, where that can be; never with `anew`, nor where the environment is of Python itself.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests in the background of a shell: it would be inherited
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return subprocess.Popen(
-        [sys.executable, "-m", "workorder_async", *map(str, words)],
+    is_forked = forked.CAN_FORK and not anew and not any(name.startswith("PYTHON") for name in environment)
+    return (forked.Forked if is_forked else subprocess.Popen)(
+        [*([] if is_forked else [sys.executable, "-m", "workorder_async"]), *map(str, words)],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=own_session,
-        preexec_fn=_take_terminal if own_session else None,  # noqa: PLW1509 - it does nothing but one system call
+        preexec_fn=_take_terminal if own_session else None,
         env=child_environment(environment),
         bufsize=0,
     )
 
 
-def in_child(environment: Mapping[str, str], *words: object, stdout: int | IO[bytes] = subprocess.PIPE) -> Ran:
+def in_child(
+    environment: Mapping[str, str], *words: object, stdout: int | IO[bytes] = subprocess.PIPE, anew: bool = False
+) -> Ran:
     """Run a command line in a child process to its end."""
-    with start(environment, *words, stdout=stdout) as child:
+    with start(environment, *words, stdout=stdout, anew=anew) as child:
         out, err = child.communicate(timeout=_PATIENCE)
     return checked(Ran(child.returncode, out.decode() if out else "", err.decode() if err else ""))
 
