@@ -3,10 +3,11 @@
 import io
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from tests.support.cli_changes import CREATE
+from tests.support.cli_changes import created
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, runner
 from workorder_async.sandbox import Sandbox
 
@@ -25,9 +26,9 @@ def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.C
 
 
 @pytest.fixture
-def new_ticket(workorder: Workorder) -> Callable[[], int]:
-    """Return what creates a ticket of 姜程, by the command line."""
-    return lambda: int(workorder(*CREATE, "--json").rows[0]["id"])
+def new_ticket(sandbox: Sandbox) -> Callable[..., int]:
+    """Return what creates a ticket, of 姜程 or somebody else."""
+    return partial(created, sandbox)
 
 
 @pytest.fixture

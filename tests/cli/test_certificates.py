@@ -1,4 +1,4 @@
-"""cli/certificates.py and --cacert: TLS in a company's network, over real sockets."""
+"""cli/commands/doctor.py and --cacert: TLS in a company's network, over real sockets."""
 
 import ssl
 from collections.abc import Iterator

@@ -183,7 +183,7 @@ signal.signal = watched
 from workorder_async.__main__ import main
 main()
 """
-    for moment in range(0, 300, 20):
+    for moment in range(0, 300, 40):
         with subprocess.Popen(
             [sys.executable, "-c", code],
             stdout=subprocess.PIPE,
@@ -246,7 +246,7 @@ def test_the_version_is_that_of_the_package(workorder: Workorder) -> None:
 @pytest.mark.parametrize("words", slow_after(1, [["--help"], []]))
 def test_python_m_runs_it(words: list[str]) -> None:
     """`python -m workorder_async` is the command, and shows its help where nothing is said."""
-    ran = in_child({}, *words)
+    ran = in_child({}, *words, anew=True)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("Usage: workorder COMMAND")
 
@@ -354,7 +354,7 @@ def test_a_refusal_is_told_with_its_request_id_and_a_hint(workorder: Workorder) 
 @pytest.mark.slow
 def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
     """A refused connection exits with 1 and points to the doctor."""
-    ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1")
+    ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1", "--timeout", 0.5)
     assert ran.code == 1
     assert "could not send to http://127.0.0.1:1" in ran.err
     assert "`workorder doctor`" in ran.err
@@ -377,7 +377,7 @@ def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch:
 def test_a_proxys_page_is_told(workorder: Workorder) -> None:
     """An answer that is not the platform's exits with 1 and says what it looks like."""
     with elsewhere(serving(http("<html>login</html>"))) as wire:
-        ran = workorder("list", "--base-url", wire.url)
+        ran = workorder("list", "--base-url", wire.url, "--timeout", 0.5)
     assert ran.code == 1
     assert "an HTML page, as a proxy or gateway sends" in ran.err
 
@@ -445,7 +445,7 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
     """A change that was sent and not answered exits with 3 and says to look before repeating it."""
     with elsewhere(serving(_hang_up)) as wire:
-        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url, "--timeout", 1)
+        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url, "--timeout", 0.5)
         assert [b"/comment_ticket" in request for request in wire.requests].count(True) == 1
     assert ran.code == 3
     assert "may or may not have happened" in ran.err
@@ -557,8 +557,8 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1"], 3),
-        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1", "--json", "--verbose"], 3),
+        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "0.3"], 3),
+        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "0.3", "--json", "--verbose"], 3),
         (["list", "--limit", "1", "--verbose"], 0),
         (["list", "--nope"], 2),
         (["show", "7"], 1),
@@ -577,14 +577,11 @@ def test_a_remark_that_is_lost_changes_no_exit_code(sandbox: Sandbox, words: lis
 @pytest.mark.parametrize(
     ("closed", "words", "code"),
     [
-        (">&-", ["list", "--limit", "1"], 0),
         (">&-", ["export", "--output", "FILE"], 0),
         (">&-", ["export", "-"], 2),
         ("<&- >&- 2>&-", ["export", "-", "--format", "csv"], 2),
-        ("2>&-", ["list", "--limit", "1"], 0),
         ("2>&-", ["show", "abc"], 2),
         ("<&-", ["comment", "6000", "--detail", "-"], 2),
-        ("<&-", ["reject", "--from", "-", "--yes"], 0),
         ("<&- >&- 2>&-", ["doctor"], 0),
     ],
 )
@@ -694,26 +691,23 @@ def test_help_is_a_command_too(workorder: Workorder, words: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs a bash")
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [("workorder sign d", "detect"), ("workorder cl", "close"), ("workorder export --no-csv", "--no-csv-bom")],
-)
-def test_bash_completes_commands_and_options(workorder: Workorder, typed: str, offered: str) -> None:
-    """The script of `workorder completion bash` makes a real bash offer what there is."""
+def test_bash_completes(workorder: Workorder, tmp_path: Path) -> None:
+    """The script of `workorder completion bash` makes a real bash offer what there is.
+
+    A file is offered wherever one may stand, also one within a folder, and one with a blank.
+    """
     script = workorder("completion", "bash").out
-    words = typed.split()
-    asked = f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _workorder; echo ${{COMPREPLY[@]}}"
-    child = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True, timeout=20)
-    assert offered in child.stdout.split()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("bash"), reason="needs a bash")
-def test_bash_completes_files(workorder: Workorder, tmp_path: Path) -> None:
-    """A file is offered wherever one may stand, also one within a folder, and one with a blank."""
+    offered = {"workorder sign d": "detect", "workorder cl": "close", "workorder export --no-csv": "--no-csv-bom"}
+    asked = (
+        f"COMP_WORDS=({typed}); COMP_CWORD={len(typed.split()) - 1}; _workorder; echo ${{COMPREPLY[@]}}"
+        for typed in offered
+    )
+    command = ["bash", "-c", "\n".join([script, *asked])]
+    child = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    for word, line in zip(offered.values(), child.stdout.splitlines(), strict=True):
+        assert word in line.split()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a list.txt").touch()
-    script = workorder("completion", "bash").out
     (tmp_path / "rc").write_text(f"{script}\nworkorder() {{ printf '<%s>' \"$@\"; }}\n")
     lines = [f"workorder {words} mi\ta\t" for words in ("close --from", "upload", "export", "report --html")]
     child = subprocess.run(
@@ -757,10 +751,8 @@ def test_a_hint_is_at_the_cause(error: ApiError, advice: str) -> None:
     assert ("doctor" in failures.sentence(error)) is ("doctor" in advice)
 
 
-@pytest.mark.parametrize("width", slow_after(2, ["0", "wide", "1", "2", "3", "7", "-1", "100000"]))
-@pytest.mark.parametrize(
-    "words", slow_after(1, [["--help"], ["close", "-h"], ["sign", "detect", "-h"], ["list", "-h"]])
-)
+@pytest.mark.parametrize("width", slow_after(2, ["0", "wide", "1", "2"]))
+@pytest.mark.parametrize("words", slow_after(1, [["--help"], ["close", "-h"]]))
 def test_help_ends_at_any_width(
     workorder: Workorder, monkeypatch: pytest.MonkeyPatch, width: str, words: list[str]
 ) -> None:

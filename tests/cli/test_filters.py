@@ -12,7 +12,7 @@ from tests.support.raw_server import http, serving
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.times import Time
+from workorder_async.cli.values import Time
 from workorder_async.errors import ConfigError
 
 TICKETS = 250

@@ -1,4 +1,4 @@
-"""cli/running.py: Ctrl-C."""
+"""cli/connection.py: Ctrl-C."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from workorder_async.cli.running import run
+from workorder_async.cli.connection import run
 
 
 def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:

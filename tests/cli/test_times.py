@@ -1,4 +1,4 @@
-"""cli/times.py: times as people write them, those that are meant otherwise than they would be read, and the future."""
+"""cli/values.py: times as people write them, those that are meant otherwise than they would be read, and the future."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +9,7 @@ import pytest
 from tests.support.cli_runs import runner
 from tests.support.rows import each
 from workorder_async import CHINA_STANDARD_TIME
-from workorder_async.cli.times import Age, Time
+from workorder_async.cli.values import Age, Time
 from workorder_async.errors import ConfigError
 
 _ELSEWHERE = {

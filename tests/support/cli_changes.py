@@ -1,6 +1,8 @@
-"""Words that create and close a ticket, and what a sandbox took of them."""
+"""Words that create and close a ticket, a ticket that is there at once, and what a sandbox took of them."""
 
-from workorder_async.document import JSON
+import asyncio
+
+from workorder_async.document import JSON, CreateTicket, Priority, TicketType
 from workorder_async.sandbox import Sandbox
 
 REQUIRED = {
@@ -24,3 +26,25 @@ CLOSER = ["--closer-id", "40084", "--closer-name", "姜程"]
 def sent(sandbox: Sandbox, operation: str, id: int) -> dict[str, JSON]:
     """Return the body of the last change of this kind to this ticket, as the sandbox took it."""
     return dict([one for one in sandbox.applied if one.operation == operation and one.ticket_id == id][-1].request)
+
+
+def created(sandbox: Sandbox, creator: str = "姜程", title: str = REQUIRED["--title"], creator_id: int = 210002) -> int:
+    """Create a ticket as the words above do, in a tenth of the time that a command line takes."""
+    ticket = CreateTicket(
+        title=title,
+        detail=REQUIRED["--detail"],
+        reported_time=1706664600,
+        type=TicketType.TROUBLESHOOTING,
+        priority=Priority.URGENT,
+        customer_organization_id=5001,
+        customer_organization_name=REQUIRED["--customer-organization-name"],
+        repository_product_id=36,
+        creator_id=creator_id,
+        creator_name=creator,
+    )
+
+    async def create() -> int:
+        async with sandbox.client() as client:
+            return await client.create_ticket(ticket)
+
+    return asyncio.run(create())

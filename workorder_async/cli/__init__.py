@@ -2,13 +2,12 @@
 
 app.py             the commands by name, and how any end becomes an exit code
 commands/          a command, or some that are near each other: options, and what is done with the client
-batches/           what `close`, `comment` and `reject` share: choose, show, ask, carry out, report
-connection.py      the four environment variables, and the options that go before them
+choosing.py        which tickets `close`, `comment` and `reject` are about
+carrying_out.py    how they go about them: show, ask, carry out, report
+connection.py      the four environment variables, and the options that go before them; running until Ctrl-C
 profiles.py        platforms by name, in a file, for the variables that are not set
 filters.py         the filters of `list`, `export` and batches, as options
-times.py           times as people write them
-values.py          other values as people write them: whole numbers, names of codes, texts, files
+values.py          values as people write them: whole numbers, names of codes, texts, files, times
 terminal.py        what people see and type: lines, tables, bars, questions
-running.py         how coroutines run until they end, Ctrl-C or SIGTERM
 failures.py        what a failure is: a sentence in words of the command line, a hint, an exit code
 """

@@ -32,9 +32,9 @@ Exit codes:
 
 # MODULE:COMMAND where a module has several.
 _COMMANDS = (
-    *("demo", "sandbox", "list", "show", "create", "batch:comment", "batch:reject", "batch:close", "create:upload"),
-    *("export", "export:columns", "mirror", "mirror:changes", "mirror:search", "report", "doctor", "login"),
-    "login:trust",
+    *("demo", "sandbox", "list", "list:show", "create", "batch:comment", "batch:reject", "batch:close"),
+    *("create:upload", "export", "export:columns", "mirror", "mirror:changes", "mirror:search", "mirror:report"),
+    *("doctor", "login", "login:trust"),
 )
 # A text that begins with a dash, and a dash alone, which is stdin or stdout. Options, numbers and the -- that ends the
 # options are the parser's.

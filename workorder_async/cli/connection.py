@@ -1,8 +1,14 @@
-"""How a command reaches the platform: by four environment variables, by a profile, or by options in place of three."""
+"""How a command reaches the platform: by four environment variables, by a profile, or by options in place of three.
 
+And how its coroutine runs: until it ends, Ctrl-C or SIGTERM.
+"""
+
+import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -12,7 +18,6 @@ from yarl import URL
 
 from workorder_async import arguments
 from workorder_async.cli import profiles
-from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe, write_remark
 from workorder_async.environment import CA_BUNDLE, ERRNOS, VARIABLES, errnos_of, setting
 from workorder_async.errors import ConfigError
@@ -27,6 +32,8 @@ _T = TypeVar("_T")
 BASE_URL, APP_ID, SECRET, SCHEME = VARIABLES
 KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
 """The variables that may be shown, and their keys in a profile."""
+PATIENCE: Final = 10.0
+"""Seconds to wait for an answer after an interruption, and as many to look where none came."""
 _ALL_FOUR: Final = (
     "`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and `workorder sandbox` "
     "prints all four to try things out"
@@ -239,3 +246,46 @@ def log_to_stderr() -> None:
     logger = logging.getLogger("workorder_async")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+
+
+def run(main: Coroutine[object, object, _T]) -> _T:
+    """Run a command's coroutine in an event loop of its own.
+
+    Ctrl-C ends it with `KeyboardInterrupt`, SIGTERM with `CancelledError`; both wait until it has cleaned up. A second
+    one cancels the cleaning up too.
+    """
+    interrupted = False
+
+    async def until_ended() -> _T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checkers: this runs as one
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            task.cancel()
+
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop is. That can lose a step of
+            # some task, and the command then waits for it for ever. A job in the background ignores Ctrl-C.
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                loop.add_signal_handler(signal.SIGINT, interrupt)
+        try:
+            return await main
+        finally:
+            # A signal from here on changes nothing, and asyncio closes what wakes it before it lets go of signals.
+            signal.set_wakeup_fd(-1)
+
+    ending = until_ended()
+    try:
+        return asyncio.run(ending)
+    except asyncio.CancelledError:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        # Where Ctrl-C came before the loop ran, Python would complain of both.
+        ending.close()
+        main.close()

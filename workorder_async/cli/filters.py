@@ -1,12 +1,11 @@
-"""The filters of `list`, `export` and batches: those of the API document, as options."""
+"""Which tickets, as options: the filters of the API document; and how an export and a mirror read them."""
 
 from typing import Annotated, Final
 
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.cli.times import TIME_HELP, Age, Time
-from workorder_async.cli.values import Whole, member, names
+from workorder_async.cli.values import TIME_HELP, Age, Time, Whole, member, names
 from workorder_async.document import TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 
@@ -66,3 +65,19 @@ class TicketFilters:
         """Return options in place of those whose time is another one tomorrow."""
         times = (self.created_start, self.created_end, self.older_than)
         return [steady for time in times if time is not None and (steady := time.steady())]
+
+
+@frozen(kw_only=True)
+class Reading:
+    """How much of each ticket is read, and how fast."""
+
+    detail: bool = False
+    """Read the full record of each ticket that is written, by a request each."""
+    attachments: str | None = None
+    """A folder for the tickets' attachments; their full records are read, too."""
+    private_addresses: bool = False
+    """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
+    concurrency: Whole = 8
+    """Requests in flight at once, at most (32 is the most there are)."""
+    page_size: Whole = 100
+    """Tickets to ask for per request."""

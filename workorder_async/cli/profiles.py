@@ -157,15 +157,8 @@ def trust() -> Profiles:
 
 
 def _mark(digest: str) -> Path:
-    """Return the file beside the user's that says that another one is trusted."""
+    """Return the file beside the user's that says, if it is the user's, that another one is trusted."""
     return path().with_name("trusted") / digest
-
-
-def _is_trusted(digest: str) -> bool:
-    try:
-        return _mark(digest).lstat().st_uid == getattr(os, "geteuid", int)()
-    except OSError:
-        return False
 
 
 def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Profiles:
@@ -220,7 +213,8 @@ def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]
     # Whoever makes a link chooses what is read in its folder, even where the file behind it is trusted in its own.
     places = dict.fromkeys((os.path.realpath(path), str(path)))
     digest = hashlib.sha256(b"\0".join((*map(os.fsencode, places), content))).hexdigest()
-    if only_trusted and not _is_trusted(digest):
+    # An OSError where there is no mark.
+    if only_trusted and _mark(digest).lstat().st_uid != getattr(os, "geteuid", int)():
         return {}, "", 0
     whole = tomllib.loads(content.decode("utf-8-sig"))
     profiles = whole.get("profiles")
@@ -250,31 +244,28 @@ def _check(path: Path, name: str, values: object) -> None:
 
 def said_by(command: str, where: str) -> Secret:
     """Run a command without a shell, and return the first line that it prints. Raises `ConfigError`."""
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise ConfigError(f"cannot be read: {error}", argument=where, mend="write it as in a shell") from None
-    if not words:
-        raise ConfigError("is empty", argument=where, mend="write a command that prints the secret")
-    why, secret = _run(words)
+    why, secret = _run(command)
     if why or not secret.reveal().strip():
-        problem = f"told no secret: {why}" if why else "printed nothing on its first line"
-        raise ConfigError(f"{words[0]!r} {problem}", argument=f"{where}:", mend="try it in a shell")
+        raise ConfigError(
+            f"told no secret: {why or 'its first line is empty'}", argument=where, mend="try it in a shell"
+        )
     return secret
 
 
-def _run(words: list[str]) -> tuple[str, Secret]:
-    """Return why there is no secret, "" where there is one, and the first line, wrapped."""
+def _run(command: str) -> tuple[str, Secret]:
+    """Return why there is no secret, "" where there may be one, and the first line, wrapped."""
     try:
+        if not (words := shlex.split(command)):
+            return "it is empty", Secret("")
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_PATIENCE, check=False)  # noqa: S603 - the user's own command
         why = f"it ended with {done.returncode}" if done.returncode else ""
         return why, Secret(done.stdout.decode().partition("\n")[0].removesuffix("\r"))
-    except OSError as error:
-        return error.strerror or str(error), Secret("")
-    except subprocess.TimeoutExpired:
-        return f"it did not end within {_PATIENCE:.0f} s", Secret("")
     except UnicodeDecodeError:
         return "what it prints is not UTF-8", Secret("")
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {_PATIENCE:.0f} s", Secret("")
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error), Secret("")
 
 
 def refuse_taken(path: Path, name: str) -> None:

@@ -1,11 +1,34 @@
-"""Values as people write them on a command line: whole numbers, names of codes, texts, files."""
+"""Values as people write them on a command line: whole numbers, names of codes, texts, files, times.
+
+Times are by the clock of China unless they name another zone:
+
+    what is written                                                  what it is
+    2026-11-01  2026/11/1  20261101  2026年11月1日                   a day
+    today  yesterday  今天  昨天  前天                                a day
+    7d  3 days ago  2w  2 weeks ago  3天前                            the day that many days ago
+    2026-11  2026/11  2026年11月                                      a month
+    2026-11-01T09:30  2026/11/1 9:30  2026-11-01 01:30Z              a second
+    1793500200  now                                                  a second
+
+`--since` begins with the first second of it, `--until` ends with the last one: `--since yesterday --until yesterday`
+is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` takes what is 29 days and some hours old; an age, as
+in `--older-than 30d`, is to the second. Where one moment is asked for, a day is its 00:00, and a month is
+refused.
+
+Digits alone are a date if there are eight, else seconds since 1970, from the year 2000 to a year from now. Others are
+refused: they may be a year, a month, a date-time or milliseconds, and as seconds they would be another moment.
+"""
 
 import os
 import re
 import sys
+from calendar import monthrange
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import date, datetime, time as clock, timedelta
+from functools import cached_property
 from pathlib import Path
+from time import time
 from typing import Annotated, BinaryIO, Final, TypeAlias, TypeVar
 
 from attrs import frozen
@@ -13,7 +36,7 @@ from cyclopts import Parameter, Token
 
 from workorder_async.cli.failures import KINDS
 from workorder_async.cli.terminal import note
-from workorder_async.document import OpenEnum
+from workorder_async.document import CHINA_STANDARD_TIME, OpenEnum
 from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
 
@@ -113,16 +136,12 @@ def content_of(option: str, source: str) -> bytes:
         note(f"Write or paste what {option} is to read; Ctrl-D on a line of its own ends it.")
     try:
         with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
-            return whole_of(file)
-    except OSError as error:
-        raise ConfigError(str(error.strerror), argument=f"{option} {ascii(source)[1:-1] or ascii(source)}:") from None
-
-
-def whole_of(file: BinaryIO) -> bytes:
-    """Return what a file has from here on. Raises `OSError` where that is too much, as of a device without an end."""
-    content = file.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
-        raise OSError(0, f"it has more than {_LARGEST >> 20} MiB")
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise OSError(0, f"it has more than {_LARGEST >> 20} MiB")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(why, argument=f"{option} {ascii(source)[1:-1] or ascii(source)}:") from None
     return content
 
 
@@ -133,3 +152,142 @@ def decoded(option: str, source: str, content: bytes) -> str:
     except UnicodeDecodeError as error:
         what, problem = f"{option}: stdin" if source == "-" else f"{option} {source}", f"byte {error.start}"
         raise ConfigError(f"is not UTF-8 ({problem})", argument=what, mend="convert it, as with iconv") from None
+
+
+# Times
+
+TIME_HELP: Final = "2026-11-01, 2026-11-01T09:30, yesterday, 7d, now, or Unix seconds; without a zone the time of China"
+_SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, 2024-01, yesterday, 7d, seconds since 1970, or now"
+
+_DAYS: Final = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1, "前天": 2}
+_AGO: Final = re.compile(r"([0-9]{1,4}) *(?:(?:d|days?|天)|(w|weeks?|周)) *(?:ago|前|以前)?")
+# What Python reads besides: a day, or a time of it, in ISO 8601. By itself Python takes any sign before the time, as in
+# 2026-11-01+08:00, which is a day of a zone, and 2026-W45 for a Monday.
+_ISO: Final = re.compile(r"[0-9]{4}(?:[0-9]{4}|-?W[0-9]{2}-?[0-9]|-[0-9]{2}-[0-9]{2})(?:[Tt ].*)?")
+_CALENDAR: Final = re.compile(r"([0-9]{4})[-/年]([0-9]{1,2})(?:月?|[-/月]([0-9]{1,2})日?(?:(?:T| +)([0-9].*))?)")
+
+# The year 2000, and a year from now: other numbers are rather a year, a month, a date-time or milliseconds.
+_EARLIEST: Final = 946_684_800
+_AHEAD: Final = 366 * 86400
+# The year 5138.
+_LATEST: Final = 10**11
+# Seconds that the platform's clock may be ahead of this one.
+_LEEWAY: Final = 60
+
+
+@frozen
+class Time(Written):
+    """A time of a command line, as it was written, and the option that it was written for. It is read once."""
+
+    def first(self) -> int:
+        """Return the first second of it. Raises `ConfigError` that names the option and the right spelling."""
+        return self._span[0]
+
+    def begun(self) -> int:
+        """Return the first second of it, which must have come: nothing was created after now. Raises likewise."""
+        if self.first() > time() + _LEEWAY:
+            raise self.refused("has not come yet", "write a time until now, or now")
+        return self.first()
+
+    def last(self) -> int:
+        """Return the last second of it. Raises likewise."""
+        return self._span[1]
+
+    def moment(self) -> int:
+        """Return the moment of something that has happened. Raises likewise, also for a month."""
+        if self.last() - self.first() >= 86400:
+            raise self.refused("is a month", f"write a day or a time, such as {_in_china(self.first()):%Y-%m-%d}")
+        return self.begun()
+
+    def check_before(self, end: "Time") -> None:
+        """Raise `ConfigError` where this begins after another one has ended."""
+        if self.first() > end.last():
+            argument, mend = f"{self.option} ({_in_china(self.first())})", f"swap them, or write another {self.option}"
+            raise ConfigError(f"is after {end.option} ({_in_china(end.last())})", argument=argument, mend=mend)
+
+    def steady(self) -> str:
+        """Return the option with a time that means the same tomorrow; "" where the time means that already."""
+        word = self.text.strip().lower()
+        if word != "now" and word not in _DAYS and not _AGO.fullmatch(word):
+            return ""
+        pattern = "%Y-%m-%dT%H:%M:%S" if word == "now" else "%Y-%m-%d"
+        return f"{self.option} {_in_china(self.first()):{pattern}}"
+
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        """The first and the last second."""
+        word = self.text.strip()
+        low = word.lower()
+        today = _in_china(time()).date()
+        if low == "now":
+            return (now := int(time())), now
+        if low in _DAYS:
+            return _days(today - timedelta(_DAYS[low]))
+        if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
+            if not _EARLIEST <= (at := int(word)) <= time() + _AHEAD:
+                problem = "is read as seconds since 1970, and is no time of a ticket"
+                raise self.refused(problem, "write a date, such as 2025-01-01, or seconds, not milliseconds")
+            return at, at
+        try:
+            ago = _AGO.fullmatch(low)
+            span = _days(today - timedelta(_days_of(ago))) if ago else _in_the_calendar(word)
+        except (ValueError, OverflowError):
+            raise self.refused("is no time", _SPELLINGS) from None
+        if span[0] < 0 or span[1] >= _LATEST:
+            raise self.refused("is no time of a ticket", "write a date from 1970-01-02 to 5138-11-15")
+        return span
+
+
+@frozen
+class Age(Time):
+    """An age, as it was written: a time that ends with the last second of what is that old, to the second."""
+
+    def steady(self) -> str:
+        """Return an option with a time that means the same tomorrow."""
+        return f"--until {_in_china(self.last()):%Y-%m-%dT%H:%M:%S}"
+
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        if not (age := _AGO.fullmatch(self.text.strip().lower())):
+            raise self.refused("is no age", "write one such as 30d or 2w")
+        # What was created in a second may be of its end, and be younger by nearly one.
+        last = int(time()) - _days_of(age) * 86400 - 1
+        if last < 0:
+            raise self.refused("is before 1970", "write an age such as 30d or 2w")
+        return last, last
+
+
+def _days_of(ago: "re.Match[str]") -> int:
+    return int(ago[1]) * (7 if ago[2] else 1)
+
+
+def _in_the_calendar(word: str) -> tuple[int, int]:
+    """Read a day, a month, or a date-time, which is a second. Raises `ValueError`."""
+    if match := _CALENDAR.fullmatch(word):
+        year, month, day = (int(number or 0) for number in match.groups()[:3])
+        if not day:
+            first = date(year, month, 1)
+            return _days(first, first.replace(day=monthrange(year, month)[1]))
+        word = date(year, month, day).isoformat()
+        if clock := match[4]:
+            hour = "0" if re.match("[0-9](:|$)", clock) else ""
+            word += f"T{hour}{clock.replace(' ', '')}"
+    elif not _ISO.fullmatch(word):
+        raise ValueError
+    try:
+        return _days(date.fromisoformat(word))
+    except ValueError:
+        at = datetime.fromisoformat(word)
+    second = int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1)
+    return second, second
+
+
+def _days(first: date, last: date | None = None) -> tuple[int, int]:
+    """Return the first and the last second of days in China."""
+    begin = datetime.combine(first, clock(), CHINA_STANDARD_TIME)
+    end = datetime.combine(last or first, clock(23, 59, 59), CHINA_STANDARD_TIME)
+    return int(begin.timestamp()), int(end.timestamp())
+
+
+def _in_china(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME)

@@ -1,4 +1,4 @@
-"""cli/batches: many tickets by one command: which, shown, confirmed, carried out, told."""
+"""cli/carrying_out.py: many tickets by one command: which, shown, confirmed, carried out, told."""
 
 import asyncio
 import io
@@ -29,11 +29,6 @@ from tests.support.slow import slow_after
 from workorder_async.batches import hold
 from workorder_async.sandbox import Fault, Sandbox
 
-CREATE = [
-    *("create", "--title", "实例无法启动", "--detail", "报错见附件", "--reported-time", "2024-01-31", "--type", "1"),
-    *("--priority", "1", "--customer-organization-id", "5001", "--customer-organization-name", "北京晨曦"),
-    *("--repository-product-id", "36", "--creator-id", "210002", "--json", "--creator-name"),
-]
 CLOSER = ["--closer-id", "40084", "--closer-name", "姜程"]
 COMMANDS = [["close", *CLOSER], ["comment", "--detail", "已处理"], ["reject"]]
 OK = http(orjson.dumps({"errno": 10000, "data": {"id": 1}, "request_id": "r-1"}))
@@ -44,12 +39,6 @@ def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     """Run command lines in this process, against the sandbox, with nothing on stdin."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     return runner(sandbox.environment, monkeypatch, capsys)
-
-
-@pytest.fixture
-def new_ticket(workorder: Workorder) -> Callable[..., int]:
-    """Return what creates a ticket, of 姜程 or somebody else."""
-    return lambda creator="姜程": int(workorder(*CREATE, creator).rows[0]["id"])
 
 
 @pytest.fixture
@@ -320,7 +309,7 @@ def test_the_exit_code_says_how_it_ended(
     assert f"workorder: ticket {others}: close_ticket: errno 90006" in refused.err
     assert "\n1 done, 1 rejected in " in refused.err
     sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)]
-    unknown = workorder("comment", ids[2], 10**9, "--detail", "已处理", "--concurrency", 1, "--timeout", 1)
+    unknown = workorder("comment", ids[2], 10**9, "--detail", "已处理", "--concurrency", 1, "--timeout", 0.5)
     sandbox.faults = []
     assert unknown.code == 3
     assert "1 rejected, 1 unknown" in unknown.err
@@ -383,7 +372,7 @@ def test_a_disk_that_fills_up_loses_nothing(
     assert b"cannot write the journal" in first.stderr
     assert 0 < len(done) < 20
     assert told == {id: "done" if id in done else "not sent" for id in ids}
-    second = subprocess.run([*command, "--timeout", "3"], check=False, capture_output=True, env=environment)
+    second = subprocess.run([*command, "--timeout", "1"], check=False, capture_output=True, env=environment)
     told = outcomes(map(orjson.loads, second.stdout.splitlines()))
     unknown = {id for id, outcome in told.items() if outcome == "unknown"}
     assert unknown.isdisjoint(done)

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.batches import sealed
-from tests.support.cli_changes import REQUIRED, sent
+from tests.support.cli_changes import sent
 from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere
 from workorder_async.sandbox import Fault, Sandbox
 
-CREATE = ["create", *(word for pair in REQUIRED.items() if pair[0] != "--creator-name" for word in pair)]
 CREATORS = ["--closer-id", 7, "--as-creator", "--yes", "--json", "--concurrency", 1]
 
 
@@ -37,12 +36,6 @@ def listed(tmp_path: Path) -> Callable[[list[int]], Path]:
         return tmp_path / "ids"
 
     return write
-
-
-@pytest.fixture
-def new_ticket(workorder: Workorder) -> Callable[..., int]:
-    """Return what creates a ticket of 姜程, or somebody else."""
-    return lambda creator="姜程": int(workorder(*CREATE, "--creator-name", creator, "--json").rows[0]["id"])
 
 
 def outcomes(ran: Ran) -> list[str]:

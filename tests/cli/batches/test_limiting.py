@@ -1,4 +1,4 @@
-"""The brakes of a batch: --limit over all runs with a journal (cli/batches/carrying_out.py), and --stop-after."""
+"""The brakes of a batch: --limit over all runs with a journal (cli/carrying_out.py), and --stop-after."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere, on_terminal, runner
 from tests.support.raw_server import http, serving
-from workorder_async.cli.batches import carrying_out
+from workorder_async.cli import carrying_out
 from workorder_async.sandbox import Fault, Sandbox
 
 PENDING = ["close", "--closer-id", 7, "--as-creator", "--status", "pending", "--yes", "--json", "--concurrency", 1]

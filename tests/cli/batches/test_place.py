@@ -1,4 +1,4 @@
-"""cli/batches: on which platform a batch acts, and the moments that its times came to."""
+"""cli/carrying_out.py: on which platform a batch acts, and the moments that its times came to."""
 
 import re
 from collections.abc import Callable

@@ -14,7 +14,7 @@ import pytest
 from tests.support.cli_changes import CLOSER, sent
 from tests.support.cli_runs import Workorder, elsewhere, start
 from tests.support.raw_server import http, serving
-from workorder_async.cli.batches import carrying_out
+from workorder_async.cli import carrying_out
 from workorder_async.cli.commands import create
 from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox

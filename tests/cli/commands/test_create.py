@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.cli_changes import CREATE, REQUIRED, sent
 from tests.support.cli_runs import Workorder, in_child
-from workorder_async.cli.commands.create import _customer
+from workorder_async.cli.commands.create import _part
 from workorder_async.document import JSON, CustomerInfo
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
@@ -79,7 +79,7 @@ def test_create_sends_every_field(
         ("--reported-time", "tomorrow", "--reported-time 'tomorrow' is no time"),
         ("--reported-time", "2099-01-01", "--reported-time '2099-01-01' has not come yet"),
         ("--customer-info", "{}", "--customer-info [0].user_id is 0"),
-        ("--customer-info", "me", "--customer-info 'me' is neither a user_id nor a JSON object"),
+        ("--customer-info", "me", '--customer-info must be a user_id or a JSON object such as \'{"user_id"'),
         ("--tag", "0", "--tag is 0"),
     ],
 )
@@ -170,14 +170,14 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
             {"reported_time": 4070880000},
             "reported_time in --from-json FILE '4070880000' is read as seconds since 1970, and is no time",
         ),
-        ({"reported_time": True}, "reported_time in --from-json FILE must be a text or a whole number"),
+        ({"reported_time": True}, "reported_time in --from-json FILE is True; it must be whole seconds"),
         ({"type": "bug"}, "type in --from-json FILE: 'bug' is not known; use one of: 1 troubleshooting 问题排查"),
-        ({"priority": []}, "priority in --from-json FILE must be a text or a whole number"),
+        ({"priority": []}, "priority in --from-json FILE cannot be list []; use a Priority"),
         ({"creator_id": "7"}, "creator_id in --from-json FILE is '7'; it must be a whole number"),
         ({"tags": ["7"]}, "tags in --from-json FILE is '7'; it must be a whole number"),
         ({"tags": 3}, "tags in --from-json FILE must be a list, not 3"),
         ({"customer_info": {}}, "customer_info in --from-json FILE must be a list"),
-        ({"customer_info": ["me"]}, "customer_info in --from-json FILE 'me' is neither a user_id nor"),
+        ({"customer_info": ["me"]}, "customer_info in --from-json FILE must be a user_id or a JSON object"),
         ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
         ({"attachment": [{}]}, "attachment in --from-json FILE [0].file_name is empty"),
         ({"need_process": "yes"}, "need_process in --from-json FILE is 'yes'; it must be True or False"),
@@ -224,14 +224,14 @@ def test_there_is_one_stdin(workorder: Workorder) -> None:
 @pytest.mark.parametrize("value", [7, "7", {"user_id": 7}, {"user_id": "7"}, '{"user_id": 7}'])
 def test_a_customer_is_a_number_or_an_object(value: JSON) -> None:
     """An account is its user_id or an object, also as text of an option."""
-    assert _customer(value, "--customer-info") == CustomerInfo(user_id=7)
+    assert _part("customer_info", value, "--customer-info") == CustomerInfo(user_id=7)
 
 
 @pytest.mark.parametrize("value", ["[7]", "x", "null", [7], None, True])
 def test_another_customer_is_refused(value: JSON) -> None:
     """Anything else is refused with an example."""
     with pytest.raises(ConfigError, match="level"):
-        _customer(value, "--customer-info")
+        _part("customer_info", value, "--customer-info")
 
 
 @pytest.mark.slow

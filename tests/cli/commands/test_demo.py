@@ -118,7 +118,7 @@ DEMO = ["demo", "--tickets", "30", "--closes", "2", "--latency", "0"]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
-    [["--output", "-"], ["-o", "-"], ["-o", "/dev/stdout"], ["-o", "-", "--hostile"]],
+    [["-o", "/dev/stdout"], ["-o", "-", "--hostile"]],
 )
 def test_the_demo_goes_to_stdout(words: list[str]) -> None:
     """With `-` stdout has the tickets alone, and what is told goes to stderr, without a file that nobody sees."""

@@ -97,7 +97,7 @@ def test_what_fails_is_kept_and_told(
         ({"base_url": "host"}, "the base URL 'host' must be http:// or https://"),
         ({"scheme": "md5:{app}"}, "unknown placeholder {app}"),
         ({"app_id": "工单"}, "cannot be an HTTP header"),
-        ({"secret_command": "false"}, "the command: 'false' told no secret: it ended with 1"),
+        ({"secret_command": "false"}, "the command told no secret: it ended with 1"),
         ({"secret_command": ""}, "login asks on a terminal; without one give --base-url, --app-id, --scheme and"),
         ({"profile": " "}, "--profile is empty; give the profile a name"),
         ({"profile": "\udcff"}, "--profile is '\\udcff', which is no UTF-8; give it another name"),

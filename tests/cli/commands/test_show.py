@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.cli_runs import Workorder
 from workorder_async import CHINA_STANDARD_TIME, TicketDetail
-from workorder_async.cli.commands.show import print_detail
+from workorder_async.cli.commands.list import print_detail
 from workorder_async.document import JSON
 
 TICKETS = 250

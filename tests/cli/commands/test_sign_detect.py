@@ -3,16 +3,29 @@
 import hashlib
 import hmac
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from tests.support.cli_runs import SECRET, Ran, Workorder, on_terminal
-from workorder_async.signing import search
+from workorder_async.cli import values
+from workorder_async.signing import candidates, search
 
 TICKETS = 5
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a search try the candidates without separators: which ones there are is tested in tests/signing."""
+    monkeypatch.setattr(
+        search,
+        "candidates",
+        lambda seen, digest: (evolve(one, turns=one.turns[:1]) for one in candidates._single(seen)),
+    )
 
 
 def _detect(workorder: Workorder, sign: str, *words: object) -> Ran:
@@ -53,7 +66,7 @@ def test_no_scheme_is_a_failure_with_advice(workorder: Workorder) -> None:
     assert (bare.code, bare.out) == (1, "")
     assert "add --curl, or --path, --query and --body-file" in bare.err
     assert "the signature: 32 hex characters are MD5\n" in bare.err
-    assert "tried: 1" in bare.err or "tried: 2" in bare.err
+    assert re.search("tried: [1-9]", bare.err)
     assert "write a Signer of your own" in bare.err
     letter = bare.err.splitlines()[-1]
     assert letter.startswith("您好，我们正在对接工单开放接口（AppId：sandbox-app）。")
@@ -150,7 +163,7 @@ def test_requests_that_were_signed_otherwise(workorder: Workorder, tmp_path: Pat
         ),
         (
             "curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -d @no-such-file",
-            "cannot be read: No such file or directory",
+            "--curl: -d no-such-file: No such file or directory",
         ),
         ('curl ^"http://h^" ^', "choose 'Copy as cURL (bash)'"),
         ("{", "JSON that is no HAR file"),
@@ -174,12 +187,13 @@ def test_a_body_without_an_end(
 ) -> None:
     """What is longer than any request is refused; while it was hashed, no Ctrl-C would be heard."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(values, "_LARGEST", 1 << 20)
     (tmp_path / "line").write_text("curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -d @/dev/zero")
     given = ["--app-id", "a", "--timestamp", "1", "--sign", "0" * 32] if "--curl" not in words else []
     ran = workorder("sign", "detect", *words, *given)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert "/dev/zero" in ran.err
-    assert "it has more than 256 MiB" in ran.err
+    assert "it has more than 1 MiB" in ran.err
 
 
 def test_curl_has_it_all(workorder: Workorder, tmp_path: Path) -> None:
@@ -211,7 +225,6 @@ def test_a_header_that_cannot_be_is_wrong_usage(workorder: Workorder, words: lis
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_get_and_a_post_in_one_file(workorder: Workorder, tmp_path: Path, turned: bool) -> None:
     """What one of them does not show the other does, in whichever order they were saved."""

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
-from workorder_async.cli.batches.carrying_out import Task, carry_out
-from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers
+from workorder_async.cli.carrying_out import Task, carry_out
+from workorder_async.cli.choosing import BatchOptions, Chosen, TicketNumbers
 from workorder_async.cli.commands.create import Author, Files, upload_all
-from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import MARK, Whole, YesNo
+from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
 from workorder_async.errors import ConfigError
 

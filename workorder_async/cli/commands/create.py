@@ -4,7 +4,7 @@ A ticket is said by options, or by a JSON object in a file or on stdin.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
@@ -15,13 +15,11 @@ from cyclopts import Group, Parameter
 from cyclopts.types import ExistingFile
 
 from workorder_async.arguments import is_whole, unknown_name
-from workorder_async.cli.commands.show import attachment_fields
-from workorder_async.cli.connection import Connection
+from workorder_async.cli.commands.list import attachment_fields
+from workorder_async.cli.connection import PATIENCE, Connection
 from workorder_async.cli.failures import option
-from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import Bar, note, print_fields, tell, write_json
-from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import MARK, Whole, YesNo, member, text_of, text_or_stdin
+from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo, member, text_of, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
 from workorder_async.document.codec import encode, make_converter
 from workorder_async.document.json_text import dumps, loads
@@ -34,6 +32,12 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))
 _FIELDS: Final = attrs.fields_dict(CreateTicket)
+_LISTS: Final = ("tags", "customer_info", "attachment")
+_CODES: Final = {"type": TicketType, "priority": Priority}
+_PARTS: Final[Mapping[str, tuple[type, str]]] = {
+    "customer_info": (CustomerInfo, """be a user_id or a JSON object such as '{"user_id": 73001, "level": 3}'"""),
+    "attachment": (Attachment, "hold what `workorder upload --json` prints"),
+}
 _REPORTED: Final = f"When the customer called, now if not said: {TIME_HELP}."
 
 _ATTACH: Final = Parameter(name="--attach", help="A file to upload first; may be repeated.")
@@ -130,40 +134,33 @@ def _read_ticket(source: str) -> dict[str, Any]:
 
 
 def _read(name: str, value: Any, where: str) -> object:
-    """Read a field as it may be written, in an option or in JSON. Raises `ConfigError` for a value of another kind."""
-    if name in ("reported_time", "type", "priority"):
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise _refused(where, "be a text or a whole number", value)
+    """Read a field as it may be written, in an option or in JSON. A value of another kind is for `CreateTicket`."""
+    if name in _LISTS and not isinstance(value, list | tuple):
+        raise _refused(where, "be a list", value)
+    if name in _PARTS:
+        return [_part(name, one, where) for one in value]
+    if isinstance(value, int | str) and not isinstance(value, bool):
         if name == "reported_time":
             return Time(str(value), where).moment()
-        return member(TicketType if name == "type" else Priority, str(value), where)
-    if name in ("tags", "customer_info", "attachment"):
-        if not isinstance(value, list | tuple):
-            raise _refused(where, "be a list", value)
-        read = {"customer_info": _customer, "attachment": _attachment}.get(name)
-        return value if read is None else [read(one, where) for one in value]
-    return text_or_stdin(value, where) if where == "--detail" else value
+        if name in _CODES:
+            return member(_CODES[name], str(value), where)
+    return text_or_stdin(str(value), where) if where == "--detail" else value
+
+
+def _part(name: str, value: JSON, where: str) -> object:
+    """Read a customer's account, of which a `user_id` is enough, or a file. Raises `ConfigError`."""
+    model, what = _PARTS[name]
+    try:
+        found = loads(value) if isinstance(value, str) else value
+        if name == "customer_info" and is_whole(found):
+            found = {"user_id": found}
+        return make_converter().structure(found, model)
+    except (TypeError, ValueError):
+        raise _refused(where, what, value) from None
 
 
 def _refused(where: str, what: str, value: JSON) -> ConfigError:
     return ConfigError(f"must {what}, not {dumps(value).decode():.60}", argument=where)
-
-
-def _attachment(value: JSON, where: str) -> Attachment:
-    try:
-        return make_converter().structure(value, Attachment)
-    except (TypeError, ValueError):
-        raise _refused(where, "hold what `workorder upload --json` prints", value) from None
-
-
-def _customer(value: JSON, where: str) -> CustomerInfo:
-    """Read a customer's account: its `user_id`, or an object with that and further fields. Raises `ConfigError`."""
-    try:
-        found = loads(value) if isinstance(value, str) else value
-        return make_converter().structure({"user_id": found} if is_whole(found) else found, CustomerInfo)
-    except (TypeError, ValueError):
-        problem = f"""{value!r} is neither a user_id nor a JSON object such as '{{"user_id": 73001, "level": 3}}'"""
-        raise ConfigError(problem, argument=where) from None
 
 
 def create(

@@ -23,9 +23,8 @@ from cyclopts import Parameter, validators
 
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.commands.export import Going
-from workorder_async.cli.connection import log_to_stderr
+from workorder_async.cli.connection import log_to_stderr, run
 from workorder_async.cli.failures import sentence
-from workorder_async.cli.running import run
 from workorder_async.cli.terminal import Bar, note, out, print_fields, print_heading
 from workorder_async.cli.values import File, Whole
 from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery

@@ -3,28 +3,33 @@
 The checks come one after the other: configuration, name, connection, answer, clock, signature. A platform cannot know
 why a signature is wrong. So a refused request is sent again with one thing changed at a time: where a neighbour of the
 scheme or of the secret is accepted, that one was wrong. Every request lists one ticket and changes nothing.
+
+A proxy that opens TLS shows a certificate of its own for the right host, from an issuer that only its company knows.
+Python reads a certificate to us only where it trusts it. So one that is refused is asked for once more, by a client
+that trusts it alone, whatever its dates and its host.
 """
 
 import asyncio
+import base64
+import hashlib
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from secrets import token_hex
-from typing import TYPE_CHECKING, Annotated, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from cyclopts import Parameter
 from rich.text import Text
+from yarl import URL
 
-from workorder_async.cli import certificates
-from workorder_async.cli.certificates import Verdict
-from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Connection, Environment, make_client
+from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Connection, Environment, make_client, run
 from workorder_async.cli.failures import FAILED, OK
-from workorder_async.cli.running import run
 from workorder_async.cli.terminal import one_line, out, write_json
-from workorder_async.environment import VARIABLES, checked_url
+from workorder_async.environment import CA_BUNDLE, VARIABLES, checked_url
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme, SchemeSigner, SigningInput
@@ -34,6 +39,23 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
     from workorder_async.document import TicketPage
     from workorder_async.wire.options import ClientOptions
+
+Verdict: TypeAlias = tuple[bool | None, str, str]
+"""Whether it is right, None where that cannot be known; what was found, and what to do."""
+_Facts: TypeAlias = Mapping[str, Any]
+"""A certificate as Python reads it."""
+
+# A flag of OpenSSL that Python has no name for: dates are not checked.
+_NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
+_OPENED: Final = (
+    "if a proxy of your company opens TLS, ask those who run it for the certificate of this issuer (PEM), and name its "
+    f"file by --cacert FILE or {CA_BUNDLE}=FILE; if there is none, send nothing: somebody else may be answering"
+)
+_CLOCK: Final = "check this machine's clock; if it is right, whoever runs the platform must renew it"
+_HOST: Final = "check the host in the base URL; a proxy or gateway may answer in its place"
+_OWN: Final = f"if whoever runs the platform confirms it, name its file (PEM) by --cacert FILE or {CA_BUNDLE}=FILE"
+# By OpenSSL's reason: too early, expired, signed by itself, of another host, of another address.
+_MENDS: Final = {9: _CLOCK, 10: _CLOCK, 18: _OWN, 62: _HOST, 64: _HOST}
 
 _PATIENCE: Final = 10.0
 # Servers that check timestamps commonly allow minutes; a clock that is kept is right to the second.
@@ -45,6 +67,11 @@ _PERMISSION: Final = (
     "ask who runs the platform for the AppId's permission, and whether this machine's address is allowed"
 )
 
+_CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
+    BASE_URL: lambda url: checked_url(Secret(url)),
+    APP_ID: lambda app_id: SchemeSigner(app_id, "-", "md5:{secret}"),
+    SCHEME: Scheme.parse,
+}
 _SKIPPED: Final[Verdict] = (None, "a check that it needs has failed", "")
 
 
@@ -56,7 +83,7 @@ def doctor(
     """Check the configuration, the network, the clock and the signature, and say what to do.
 
     Sends two requests that change nothing: one without a signature, and one for a list of one ticket. Where the
-    signature is refused, up to eight more such lists are asked for, each with one thing changed, to find out why.
+    signature is refused, up to seven more such lists are asked for, each with one thing changed, to find out why.
     """
     environ, _ = connection.found()
     return run(examine(environ, connection.options(environ), as_json=json))
@@ -111,23 +138,17 @@ def _variable(name: str, value: str | Secret) -> Verdict:
             SchemeSigner("-", value, "md5:{secret}")
             wrapped = "there are blanks or quotes around it: cut them off, unless it was given so"
             return True, "set, and not shown", wrapped if value.reveal() != value.reveal().strip(_QUOTES) else ""
-        value = value.strip()
-        if name == APP_ID:
-            SchemeSigner(value, "-", "md5:{secret}")
-        elif name == SCHEME:
-            Scheme.parse(value)
-        else:
-            checked_url(Secret(value))
+        _CHECKS[name](value.strip())
     except ConfigError as error:
         return False, "cannot work", str(error)
-    return True, value, ""
+    return True, value.strip(), ""
 
 
 def _address(client: "WorkorderClient") -> tuple[str, int, str]:
     """Return the host and the port that connections go to, and whose word they are."""
-    parts = urlsplit(client.base_url if client.proxy is None else client.proxy.reveal())
+    url = URL(client.base_url if client.proxy is None else client.proxy.reveal())
     source = BASE_URL if client.proxy is None else "the URL of the proxy (--proxy, HTTPS_PROXY or HTTP_PROXY)"
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), source
+    return url.host or "", url.port or 0, source
 
 
 async def _resolve(client: "WorkorderClient") -> Verdict:
@@ -156,17 +177,18 @@ async def _connect(client: "WorkorderClient") -> Verdict:
     found = f"port {port} of {host} takes connections{proxy if client.proxy else ''}"
     if not client.base_url.startswith("https:"):
         return True, found, ""
-    trusted, certificate, mend = await certificates.examine(client, _PATIENCE)
+    trusted, certificate, mend = await _certificate(client)
     return trusted, f"{found}; {certificate}" if trusted else certificate, mend
 
 
-def _reason(error: OSError | UnicodeError) -> str:
+def _reason(error: Exception) -> str:
     """Return the system's words for a failure, or a few of ours where it has none."""
     if isinstance(error, TimeoutError):
         return f"nothing for {_PATIENCE:.0f} s"
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return getattr(error, "strerror", None) or str(error)
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
+    words = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+    return words or str(error) or type(error).__name__
 
 
 async def _answer(client: "WorkorderClient") -> Verdict:
@@ -217,6 +239,88 @@ async def _ask(environ: Environment, options: "ClientOptions") -> "TicketPage | 
             return error
 
 
+# The certificate
+
+
+async def _certificate(client: "WorkorderClient") -> Verdict:
+    """Look at the certificate of a client's host, through its proxy if it has one, and say what it is worth."""
+    host, given = URL(client.base_url), client.ssl if isinstance(client.ssl, ssl.SSLContext) else None
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            try:
+                _, facts = await _shown(client, given or ssl.create_default_context())
+            except ssl.SSLCertVerificationError as refused:
+                lax = ssl.create_default_context()
+                lax.check_hostname, lax.verify_mode = False, ssl.CERT_NONE
+                der, _ = await _shown(client, lax)
+                _, facts = await _shown(client, _trusting(der))
+                truster = f"the file of --cacert or {CA_BUNDLE}" if given else "this machine"
+                why = f"is not trusted by {truster}: {refused.verify_message.strip('.')}"
+                its = f"the certificate of {host.host}, {_described(facts)}, {why}"
+                mend = _MENDS.get(refused.verify_code, _OPENED)
+                return False, f"{its}; its SHA-256 is {hashlib.sha256(der).hexdigest()}", mend
+    except (OSError, EOFError, asyncio.LimitOverrunError) as error:
+        mend = "check https:// and the port in the base URL, and the proxy"
+        return False, f"{host.host}:{host.port} speaks no TLS with us: {_reason(error)}", mend
+    return True, f"its certificate was issued by {_issuer(facts)}, and is good until {_day(facts, 'notAfter')}", ""
+
+
+def _described(facts: _Facts) -> str:
+    names = [name for kind, name in facts.get("subjectAltName", ()) if kind == "DNS"]
+    days = f"good from {_day(facts, 'notBefore')} until {_day(facts, 'notAfter')}"
+    return f"issued by {_issuer(facts)}, for {', '.join(names) or 'no host'}, {days}"
+
+
+async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[bytes, _Facts]:
+    """Return the certificate that a client's host shows, through its proxy if it has one. Raises what `ssl` raises.
+
+    The facts of one that is not trusted are empty.
+    """
+    host, proxy = URL(client.base_url), None if client.proxy is None else URL(client.proxy.reveal())
+    first = proxy or host
+    through_tls = ssl.create_default_context() if proxy is not None and proxy.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(first.host, first.port, ssl=through_tls)
+    try:
+        if proxy is not None:
+            await _ask_for_way(proxy, f"{host.host_subcomponent}:{host.port}", reader, writer)
+        await writer.start_tls(context, server_hostname=host.host)
+        tls = writer.get_extra_info("ssl_object")
+        return tls.getpeercert(binary_form=True), tls.getpeercert()
+    finally:
+        writer.transport.abort()
+
+
+async def _ask_for_way(proxy: URL, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Ask a proxy for a connection to an address. Raises `ConnectionError` with the words of one that refuses."""
+    login = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+    header = f"Proxy-Authorization: Basic {login}\r\n" if proxy.user else ""
+    writer.write(f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{header}\r\n".encode())
+    line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode("latin-1")
+    if line.split()[1:2] != ["200"]:
+        raise ConnectionError(f"the proxy answers {line!r} to CONNECT")
+
+
+def _trusting(der: bytes) -> ssl.SSLContext:
+    """Return what trusts one certificate, also where it is expired, of another host, or has a weak key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=der)
+    context.verify_flags = ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+def _issuer(facts: _Facts) -> str:
+    """Return the issuer's common name and organization, or else all that is said of it."""
+    issuer = {name: value for group in facts["issuer"] for name, value in group}
+    wanted = [issuer[name] for name in ("commonName", "organizationName") if name in issuer]
+    return " of ".join(wanted) or ", ".join(issuer.values()) or "nobody"
+
+
+def _day(facts: _Facts, name: str) -> str:
+    return f"{datetime.fromtimestamp(ssl.cert_time_to_seconds(facts[name]), UTC):%Y-%m-%d}"
+
+
 # Why a signature is refused
 
 
@@ -225,25 +329,16 @@ async def _cause(environ: Environment, options: "ClientOptions", refused: ApiErr
     for changed, mend in _slips(environ):
         if not isinstance(await _ask(changed, options), ApiError):
             return mend
-    made_up = {**environ, SECRET: Secret(token_hex(16))}
-    unknown = {**made_up, APP_ID: f"no-such-app-{token_hex(4)}"}
-    wrong_sign = _refusal(await _ask(made_up, options), made_up)
-    stranger = _refusal(await _ask(unknown, options), unknown)
-    if wrong_sign is None:
+    made_up = await _ask({**environ, SECRET: Secret(token_hex(16))}, options)
+    if not isinstance(made_up, ApiError):
         return f"a made-up secret is accepted now, so the refusal was no matter of the signature: {_PERMISSION}"
-    if wrong_sign != _refusal(refused, environ):
-        words = f"a made-up secret is refused in other words (errno {wrong_sign[1]})"
+    if _words(made_up) != _words(refused):
+        words = f"a made-up secret is refused in other words (errno {made_up.errno})"
         return f"the signature is right: {words}; {_PERMISSION}"
-    if stranger == wrong_sign:
-        return (
-            "it cannot be told whether AppId, secret or scheme is wrong: a made-up secret and a made-up AppId are "
-            f"refused in the same words; compare {APP_ID} and {SECRET} with what you were given; {_DETECT} then tells "
-            "whether secret and scheme belong together"
-        )
     return (
-        "the platform knows the AppId, and refuses a made-up secret in the same words, so the secret or the scheme is "
-        f"wrong; which of them, no answer tells: {_DETECT} does (where it finds a line, the secret is right; where it "
-        "finds none, suspect the secret first)"
+        "a made-up secret is refused in the same words, so AppId, secret or scheme is wrong; which of them, no answer "
+        f"tells: compare {APP_ID} and {SECRET} with what you were given; {_DETECT} then tells whether secret and "
+        "scheme belong together (where it finds none that fits, suspect the secret first)"
     )
 
 
@@ -273,9 +368,6 @@ def neighbours(text: str) -> Iterator[str]:
                     yield Scheme.parse(f"{','.join([name, *words, *kept])}:{template}").text
 
 
-def _refusal(answer: "TicketPage | ApiError", environ: Environment) -> tuple[int, int, str] | None:
-    """Return a refusal to be compared with others, without AppId, signatures and times; None where it is a list."""
-    if not isinstance(answer, ApiError):
-        return None
-    words = answer.errmsg.replace(str(environ[APP_ID]).strip(), "")
-    return answer.status, answer.errno, re.sub(r"[0-9A-Fa-f]{6,}|[0-9]+", "", words)
+def _words(refused: ApiError) -> tuple[int, int, str]:
+    """Return a refusal to be compared with others, without signatures and times."""
+    return refused.status, refused.errno, re.sub(r"[0-9A-Fa-f]{6,}|[0-9]+", "", refused.errmsg)

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import OK
-from workorder_async.cli.filters import TicketFilters
+from workorder_async.cli.filters import Reading, TicketFilters
 from workorder_async.cli.terminal import Bar, named, note, write_json
-from workorder_async.cli.values import File, Whole, YesNo
+from workorder_async.cli.values import File, YesNo
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -37,17 +37,11 @@ _CHANGES: Final = (
 
 @Parameter(name="*")
 @frozen(kw_only=True)
-class Writing:
+class Writing(Reading):
     """How an export is read and written."""
 
     format: str | None = None
     """jsonl, csv, parquet, sqlite, xlsx ..., where the file's suffix does not say it."""
-    detail: bool = False
-    """Read the full record of each ticket, by a request each."""
-    attachments: str | None = None
-    """A folder for the tickets' attachments; their full records are read, too."""
-    private_addresses: bool = False
-    """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
     raw: bool = False
     """Write the platform's own objects, as they came; JSON Lines only."""
     strict: bool = False
@@ -56,10 +50,6 @@ class Writing:
     """Replace a file of that name, once the new one is complete."""
     resume: YesNo = True
     """Go on where the same command stopped."""
-    concurrency: Whole = 8
-    """Requests in flight at once, at most (32 is the most there are)."""
-    page_size: Whole = 100
-    """Tickets to ask for per request."""
     csv_bom: YesNo = True
     """Begin CSV with the byte order mark that Excel on Chinese Windows needs."""
     csv_defuse: YesNo = True

@@ -1,22 +1,35 @@
-"""`workorder list`: tickets as a table on a terminal, as lines with tabs elsewhere, or as JSON."""
+"""`workorder list` and `show`: tickets as a table, as lines with tabs, or as JSON; and everything about one."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, inf
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
+import attrs
 from cyclopts import Parameter, validators
 from rich.table import Column
 
 from workorder_async.arguments import unknown_name
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
+from workorder_async.cli.terminal import (
+    Bar,
+    moment,
+    note,
+    out,
+    print_fields,
+    print_heading,
+    print_table,
+    tell,
+    texts,
+    whole,
+    write_json,
+)
 from workorder_async.cli.values import Whole, names
-from workorder_async.document import JSON, TicketQuery, TicketSummary
+from workorder_async.document import JSON, Attachment, OpenEnum, TicketDetail, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.document.json_text import to_json
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, DecodeError
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
@@ -31,6 +44,7 @@ _Row: TypeAlias = Callable[[TicketSummary], dict[str, JSON]]
 
 _PAGE: Final = 100
 _SHARED: Final = 10
+_DEEPER: Final = 2
 _FIELDS: Final = Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them.")
 
 
@@ -148,3 +162,78 @@ def _chosen(fields: str) -> tuple[Sequence[Column], _Row]:
         return whole(name, 25 if name.endswith("_at") else 8)
 
     return [column(name) for name in chosen], row
+
+
+# One ticket, whole
+
+
+def show(
+    id: Annotated[Whole, Parameter(help="The ticket's number.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
+    connection: Connection = Connection(),
+) -> None:
+    """Show everything about a ticket: fields, product lines, history and files."""
+    ticket = connection.run(lambda client: client.get_ticket_detail(id))
+    if json:
+        write_json([encode(ticket)])
+    else:
+        print_detail(ticket)
+
+
+def print_detail(ticket: TicketDetail) -> None:
+    """Print a ticket; fields that are empty or 0 are left out."""
+    print_heading(f"#{ticket.id} {ticket.title}")
+    print_fields(_scalars(ticket, "id", "title"))
+    print_fields([("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))])
+    for name, value in ticket.form_values.items():
+        print_fields([(f"form: {name}", value if isinstance(value, str) else to_json(value).decode())])
+    for account in ticket.customer_info:
+        print_heading(f"customer account {account.user_id}")
+        print_fields(_scalars(account, "user_id"), _DEEPER)
+    for assign in ticket.assigns:
+        print_heading(f"product line {assign.product_group_name} ({assign.product_group_id})")
+        print_fields(_scalars(assign, "product_group_name", "product_group_id"), _DEEPER)
+        for step in assign.history:
+            who = f"{step.creator_name} ({step.creator_id})" if step.creator_id else step.creator_name
+            said = f"action {step.action} by {who}"
+            print_fields([(_time(step, "created_at"), f"{said}: {step.detail}" if step.detail else said)], _DEEPER)
+    for title, files in (("attachment", ticket.attachment), ("handle_attachment", ticket.handle_attachment)):
+        for file in files:
+            print_heading(f"{title} {file.file_name}")
+            print_fields(attachment_fields(file), _DEEPER)
+
+
+def attachment_fields(file: Attachment) -> Iterator[tuple[str, str]]:
+    """Yield a file's fields, its size even where that is 0."""
+    for name, text in _scalars(file):
+        yield name, f"{file.file_size:,} bytes" if name == "file_size" else text
+
+
+def _scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a model that are no lists or maps, as text; empty where they are empty or 0."""
+    for field in attrs.fields(type(model)):  # type: ignore[arg-type]  # every model is an attrs class
+        value: object = getattr(model, field.name)
+        if field.name in without or isinstance(value, list | dict):
+            continue
+        if field.name.endswith("_time"):
+            yield field.name, _time(model, field.name.removesuffix("_time") + "_at")
+        elif isinstance(value, OpenEnum):
+            # A code with its name in the API document; 0 is a missing one.
+            text = f"{value.label} ({value.value})" if value.is_known else value.label
+            yield field.name, text if value.value else ""
+        elif isinstance(value, bool):
+            yield field.name, "yes" if value else "no"
+        elif isinstance(value, int) and field.name.endswith("_duration"):
+            yield field.name, f"{value:,} s" if value else ""
+        else:
+            yield field.name, str(value or "")
+
+
+def _time(model: object, name: str) -> str:
+    """Return a time as text; where it cannot be one, the reason."""
+    try:
+        return moment(getattr(model, name))
+    except DecodeError as error:
+        return error.message

@@ -7,8 +7,7 @@ from cyclopts import Parameter
 
 from workorder_async.cli import profiles
 from workorder_async.cli.commands.doctor import examine
-from workorder_async.cli.connection import KEYS, SECRET, Connection
-from workorder_async.cli.running import run
+from workorder_async.cli.connection import KEYS, SECRET, Connection, run
 from workorder_async.cli.terminal import ask, ask_secret, can_ask, note, tell
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials

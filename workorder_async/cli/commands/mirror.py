@@ -1,8 +1,10 @@
-"""`workorder mirror`: a SQLite database that keeps up with the platform; `changes` and `search`, which read it."""
+"""`workorder mirror`: a database that keeps up with the platform; `changes`, `search` and `report` read it."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 
 from attrs import asdict, frozen
 from cyclopts import Parameter, validators
@@ -10,20 +12,35 @@ from cyclopts.types import ExistingFile
 
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
-from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, texts, whole, write_json
-from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import Whole
+from workorder_async.cli.filters import Reading, TicketFilters
+from workorder_async.cli.terminal import (
+    Bar,
+    moment,
+    named,
+    note,
+    one_line,
+    out,
+    print_heading,
+    print_table,
+    tell,
+    texts,
+    whole,
+    write_json,
+)
+from workorder_async.cli.values import TIME_HELP, File, Time, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
     from workorder_async.document import TicketQuery
     from workorder_async.mirror import MirrorOptions, MirrorReport
+    from workorder_async.mirror.figures import Figures
+    from workorder_async.mirror.page import Words
 
 _NAMED: Final = 20
 _YESTERDAY: Final = Time("yesterday", "--since")
 _MOST: Final = "Print so many at the most, the newest."
+_LANG: Final = Parameter(help="The language; else that of WORKORDER_LANG or the locale.")
 _SINCE: Final = Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")
 
 _Mirror: TypeAlias = Annotated[ExistingFile, Parameter(name="DB", help="The database that `workorder mirror` wrote.")]
@@ -31,27 +48,17 @@ _Mirror: TypeAlias = Annotated[ExistingFile, Parameter(name="DB", help="The data
 
 @Parameter(name="*")
 @frozen(kw_only=True)
-class Mirroring:
+class Mirroring(Reading):
     """How a database is brought up to date."""
 
     full: bool = False
     """Read every ticket, and write what differs."""
-    detail: bool = False
-    """Read the full record of each ticket that is new or has changed, by a request each."""
     recheck: Whole = 0
     """Read so many full records of open tickets again, those that are the oldest."""
-    attachments: str | None = None
-    """A folder for the tickets' attachments; their full records are read, too."""
-    private_addresses: bool = False
-    """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
     accept_gone: bool = False
     """Mark tickets that are not shown any more, however many they are."""
     lag: Whole = 120
     """How many seconds a new ticket may take until the list shows it."""
-    concurrency: Whole = 8
-    """Requests in flight at once, at most (32 is the most there are)."""
-    page_size: Whole = 100
-    """Tickets to ask for per request."""
 
 
 def mirror(
@@ -168,3 +175,74 @@ def search(
     print_table((*map(whole, ("id", "status", "created")), texts("title"), texts("text", 2)), rows)
     note(f"{len(found):,} tickets{f'; --limit {2 * limit} shows more' if len(found) == limit else ''}")
     return OK if found else FAILED
+
+
+# The report
+
+
+def report(
+    file: Annotated[ExistingFile, Parameter(name="FILE", help="A mirror, or a file that `export` wrote.")],
+    /,
+    *,
+    html: Annotated[File | None, Parameter(help="Write a page for a browser to this file; - for stdout.")] = None,
+    overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
+    lang: Annotated[Literal["zh", "en"] | None, _LANG] = None,
+) -> None:
+    """Show how many tickets there are, by status, type, product line and week; how long they take; the oldest.
+
+    The page of --html has all of it in one file, which opens without a network. Days and weeks are of China.
+    """
+    from workorder_async.mirror.figures import figures_of
+    from workorder_async.mirror.page import page_of, words_of
+    from workorder_async.words import spoken
+
+    if not file.is_file():  # it is read more than once
+        raise ConfigError(f"{str(file)!r} is no file", mend="save what comes from it to one first")
+    language = lang or spoken()
+    with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
+        try:
+            figures = figures_of(Path(file))
+        except Exception as error:
+            # Each format has errors of its own for a damaged file; those of gzip and Parquet are an OSError, too.
+            if isinstance(error, WorkorderError) or getattr(error, "filename", None):
+                raise
+            mend = "it may be cut short or damaged: write it anew"
+            raise ConfigError(f"{str(file)!r} cannot be read: {error!r}", mend=mend) from None
+        if page is None:
+            _print(figures, words_of(language))
+            return
+        page.writelines(part.encode() for part in page_of(figures, one_line(file.name), language))
+    note(f"a report of {figures.tickets:,} tickets")
+
+
+def _print(figures: "Figures", word: "Words") -> None:
+    """Print the figures: bars on a terminal, else lines with tabs."""
+    from workorder_async.mirror.page import day, lasting
+
+    unhandled = () if figures.unhandled is None else (("handled by nobody", figures.unhandled),)
+    counted = {
+        "Tickets": (("tickets", figures.tickets), ("open", figures.open), *unhandled),
+        "By status": figures.by_status,
+        "By type": figures.by_type,
+        "By product line": figures.by_product_line,
+    }
+    for title, counts in counted.items():
+        _table((word(title), ""), [(word(name), str(count)) for name, count in counts])
+    weeks = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in figures.weeks]
+    _table(map(word, ("By week", "created", "closed")), weeks)
+    for title, durations in (("Time to close", figures.to_close), ("Time in a status", figures.in_status)):
+        rows = [
+            (word(one.name), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}") for one in durations
+        ]
+        _table(map(word, (title, "median", "nine of ten within", "measured")), rows)
+    oldest = [(str(one.id), day(one.created_time), word(one.status), one.title) for one in figures.oldest]
+    _table(map(word, ("Open the longest", "since", "status", "title")), oldest)
+
+
+def _table(heads: Iterable[str], rows: Sequence[Sequence[str]]) -> None:
+    title, *names, last = heads
+    if rows and out().is_terminal:
+        print_heading(title)
+        title = ""
+    if rows:
+        print_table((*map(whole, (title, *names)), texts(last)), rows)

@@ -12,7 +12,7 @@ from attrs import fields
 from cyclopts import Parameter, types
 
 from workorder_async.arguments import unknown_name
-from workorder_async.cli.running import run
+from workorder_async.cli.connection import run
 from workorder_async.cli.terminal import note, out
 from workorder_async.cli.values import Whole, member
 from workorder_async.document import TicketStatus

@@ -17,10 +17,9 @@ from urllib.parse import parse_qsl, urlsplit
 from cyclopts import Parameter
 from cyclopts.types import ExistingFile
 
-from workorder_async.cli.connection import APP_ID, SCHEME, SECRET
-from workorder_async.cli.running import run
+from workorder_async.cli.connection import APP_ID, SCHEME, SECRET, run
 from workorder_async.cli.terminal import Bar, ask, ask_secret, can_ask, note, tell
-from workorder_async.cli.values import content_of, text_of, whole_of
+from workorder_async.cli.values import content_of, text_of
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
@@ -307,10 +306,5 @@ def _content(name: str, value: str) -> bytes:
         if _HALF.search(content):
             raise _refused(f"{name} with half a character, which has no UTF-8 bytes", "take a request as it was sent")
         return content
-    try:
-        with open(value[1:], "rb") as file:
-            content = whole_of(file)
-    except (OSError, ValueError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or error
-        raise _refused(f"{name} {value!r}, and that file cannot be read: {why}", "") from None
+    content = content_of(f"--curl: {name}", value[1:])
     return content if name in ("--data-binary", "--json") else re.sub(rb"[\r\n\0]", b"", content)

@@ -19,10 +19,9 @@ from rich.table import Column
 from workorder_async.batches.batch import identity_of
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.cli.batches.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
-from workorder_async.cli.connection import Platform, run_with
+from workorder_async.cli.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
+from workorder_async.cli.connection import PATIENCE, Platform, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
-from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import (
     Bar,
     can_ask,

@@ -1,1 +1,0 @@
-"""How `close`, `comment` and `reject` go about many tickets."""
