@@ -417,7 +417,7 @@ def test_each_ends_as_it_should(
 ) -> None:
     """Exit code, one sentence, stdout empty or right, no word of the library; and nothing is changed by mistake."""
     words = shlex.split(re.sub("{(all|but_title|by)}", lambda match: SHORT[match[0]], command))
-    changed, files = len(sandbox.applied), sorted(folder.rglob("*"))
+    changed, files, before = len(sandbox.applied), sorted(folder.rglob("*")), sandbox.requests
     ran = workorder(*words)
     assert ran.code == code, ran
     assert not LIBRARY_WORDS.search(ran.err), ran.err
@@ -431,7 +431,7 @@ def test_each_ends_as_it_should(
     assert ran.out == ""
     assert len(sandbox.applied) == changed
     if code == 2:
-        assert sorted(folder.rglob("*")) == files
+        assert (sorted(folder.rglob("*")), sandbox.requests) == (files, before)
 
 
 def test_there_are_hundreds_of_them() -> None:
