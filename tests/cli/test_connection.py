@@ -48,9 +48,9 @@ def test_some_hosts_need_no_proxy(workorder: Workorder, monkeypatch: pytest.Monk
     with elsewhere(serving(NO)) as proxy, elsewhere(serving(NO)) as near:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert "errno 1" in workorder("show", 7, "--base-url", near.url).err
-        gone = workorder(*ELSEWHERE, "--proxy", "", "--timeout", 2)
+        gone = workorder(*ELSEWHERE, "--proxy", "", "--timeout", 0.5)
         monkeypatch.setenv("NO_PROXY", "other.example,.example")
-        unproxied = workorder(*ELSEWHERE, "--timeout", 2)
+        unproxied = workorder(*ELSEWHERE, "--timeout", 0.5)
         assert (len(proxy.requests), len(near.requests)) == (0, 1)
     assert all("workorder.example" in ran.err and ran.code == 1 for ran in (gone, unproxied))
 

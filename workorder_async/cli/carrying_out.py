@@ -20,7 +20,7 @@ from workorder_async.batches.batch import identity_of
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
-from workorder_async.cli.connection import PATIENCE, Platform, run_with
+from workorder_async.cli.connection import PATIENCE, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
 from workorder_async.cli.terminal import (
     Bar,
@@ -85,12 +85,12 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     asks = not (is_named or options.yes or options.dry_run)
     if asks and not can_ask():
         raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
-    chosen, platform = [Chosen(id) for id in ids], options.connection.platform()
+    chosen, (platform, make) = [Chosen(id) for id in ids], options.connection.platform()
     if queries:
         asked, has_age = queries, options.filters.older_than is not None
-        queries, chosen = run_with(platform.client(), lambda client: read_matching(client, asked, has_age=has_age))
+        queries, chosen = run_with(make(), lambda client: read_matching(client, asked, has_age=has_age))
     elif task.needs_creator:
-        chosen = run_with(platform.client(), lambda client: _read_creators(client, task, ids, options))
+        chosen = run_with(make(), lambda client: _read_creators(client, task, ids, options))
     if not chosen:
         note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
         return OK
@@ -107,7 +107,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
         first = [one.id for one in chosen[:_ROWS_SHOWN]]
-        read = run_with(platform.client(), lambda client: read_each(client, first, _ROWS_SHOWN))
+        read = run_with(make(), lambda client: read_each(client, first, _ROWS_SHOWN))
         # A ticket that cannot be read may be changed all the same.
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not is_named:
@@ -116,7 +116,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         note("workorder: not confirmed; nothing was sent")
         return USAGE
     tally = Tally(task=task, chosen=chosen, options=options, place=place, named=is_named)
-    return run_with(platform.client(), tally.carry_out)
+    return run_with(make(), tally.carry_out)
 
 
 async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[int], how: BatchOptions) -> list[Chosen]:
@@ -135,7 +135,7 @@ async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[in
     return [known[id] for id in ids]
 
 
-def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
+def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
     """Say on which platform a batch acts, and the moments that its times came to."""
     words = {"created_start": "created since", "created_end": "created until", "solved_time": "solved"}
     times = ((what, getattr(one, name, None)) for one in (*queries[:1], change) for name, what in words.items())

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 from cyclopts import Group, Parameter
 from yarl import URL
 
@@ -100,8 +100,8 @@ class Connection:
             environ[SECRET] = ask_secret(f"Secret for {url} of AppId {environ[APP_ID]}")
         return environ, source
 
-    def platform(self) -> "Platform":
-        """Return the platform that these options, the variables and the profile lead to.
+    def platform(self) -> "tuple[str, Callable[[], WorkorderClient]]":
+        """Return whose word the platform is, with its URL, and what makes a client of it: one for each event loop.
 
         Raises `ConfigError` that says which variables are missing, and how to get four to try.
         """
@@ -109,11 +109,17 @@ class Connection:
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
             raise ConfigError(f"not set: {', '.join(absent)}{asked}", mend=_ALL_FOUR)
-        return Platform(environ, source, self.options(environ))
+        options, url = self.options(environ), without_credentials(str(environ[BASE_URL])).strip().rstrip("/")
+        return f"{source} ({url})", lambda: make_client(environ, **options)
+
+    def client(self) -> "WorkorderClient":
+        """Make a client. Raises likewise, also for a variable that cannot work."""
+        _, make = self.platform()
+        return make()
 
     def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
         """Make a client, run `act` with it in an event loop, and close it. Raises likewise."""
-        return run_with(self.platform().client(), act)
+        return run_with(self.client(), act)
 
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
@@ -145,24 +151,6 @@ def _origin(url: str) -> URL | None:
         return URL(url.strip()).origin()
     except ValueError:  # the client refuses it
         return None
-
-
-@frozen
-class Platform:
-    """A platform that a command acts on: prints as its name and host."""
-
-    environ: Environment = field(repr=False)
-    """The four variables."""
-    name: str
-    """Its profile's name, or which option or variable says where it is."""
-    _options: "ClientOptions" = field(repr=False)
-
-    def __str__(self) -> str:
-        return f"{self.name} ({without_credentials(str(self.environ[BASE_URL])).strip().rstrip('/')})"
-
-    def client(self) -> "WorkorderClient":
-        """Make a client, one for each event loop. Raises `ConfigError` for a variable that cannot work."""
-        return make_client(self.environ, **self._options)
 
 
 def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:

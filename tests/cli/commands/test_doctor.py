@@ -211,7 +211,7 @@ def test_a_proxy_of_the_environment(workorder: Workorder, monkeypatch: pytest.Mo
 def test_an_answer_that_fails_later(workorder: Workorder) -> None:
     """A signed request that ends otherwise fails the signature with its own words."""
     with elsewhere(serving(http('{"errno": 1}'), http("<html>"))) as wire:
-        checked = examined(workorder, "--base-url", wire.url)
+        checked = examined(workorder, "--base-url", wire.url, "--timeout", 0.5)
     assert checked["signature"][0] is False
     assert "an HTML page" in checked["signature"][1]
 

@@ -101,7 +101,7 @@ def settle(
 
 def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
     """Make a client of a journal's platform. Raises `ConfigError` where another one is configured, or none."""
-    client, platform = connection.platform().client(), records.identity.get("platform")
+    client, platform = connection.client(), records.identity.get("platform")
     if platform != client.base_url:
         raise ConfigError(f"this journal is for {platform}, not {client.base_url}", mend=f"add --base-url {platform}")
     return client
