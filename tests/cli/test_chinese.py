@@ -26,7 +26,7 @@ def plain(text: str) -> str:
         ),
         (("shwo",), 2, "workorder: 填写的内容或程序的设置不对，这次没有改动任何内容。"),
         pytest.param(
-            ("list", "--base-url", "http://127.0.0.1:9", "--timeout", "0.5"),
+            ("list", "--base-url", "http://127.0.0.1:9"),
             1,
             "workorder: 查询工单：没能把请求送到工单平台，",
             marks=pytest.mark.slow,

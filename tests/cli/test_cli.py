@@ -287,7 +287,7 @@ def test_a_refusal_is_told_with_its_request_id_and_a_hint(workorder: Workorder) 
 @pytest.mark.slow
 def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
     """A refused connection exits with 1 and points to the doctor."""
-    ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1", "--timeout", 0.5)
+    ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1")
     assert ran.code == 1
     assert "could not send to http://127.0.0.1:1" in ran.err
     assert "`workorder doctor`" in ran.err
@@ -310,7 +310,7 @@ def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch:
 def test_a_proxys_page_is_told(workorder: Workorder) -> None:
     """An answer that is not the platform's exits with 1 and says what it looks like."""
     with elsewhere(serving(http("<html>login</html>"))) as wire:
-        ran = workorder("list", "--base-url", wire.url, "--timeout", 0.5)
+        ran = workorder("list", "--base-url", wire.url)
     assert ran.code == 1
     assert "an HTML page, as a proxy or gateway sends" in ran.err
 
@@ -378,7 +378,7 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
     """A change that was sent and not answered exits with 3 and says to look before repeating it."""
     with elsewhere(serving(_hang_up)) as wire:
-        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url, "--timeout", 0.5)
+        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url, "--timeout", 1)
         assert [b"/comment_ticket" in request for request in wire.requests].count(True) == 1
     assert ran.code == 3
     assert "may or may not have happened" in ran.err
@@ -490,8 +490,8 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "0.3"], 3),
-        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "0.3", "--json", "--verbose"], 3),
+        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1"], 3),
+        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1", "--json", "--verbose"], 3),
         (["list", "--limit", "1", "--verbose"], 0),
         (["list", "--nope"], 2),
         (["show", "7"], 1),

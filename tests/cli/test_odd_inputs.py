@@ -145,7 +145,7 @@ ODD = r"""
 2 | list --base-url http://                     | http://
 2 | list --base-url http://user:pw@host         | the base URL has an @
 2 | list --base-url 'http://host/?a=1'          | must have no user, query or fragment
-1 | list --base-url http://127.0.0.1:1 --timeout 0.5          | could not send to http://127.0.0.1:1: Cannot connect
+1 | list --base-url http://127.0.0.1:1          | could not send to http://127.0.0.1:1: Cannot connect
 2 | list --scheme crc32:{secret}                | unknown digest 'crc32'
 2 | list --scheme md5:{secrt}                   | {secrt}
 2 | list --scheme md5                           | the signing scheme 'md5' has no ':'
@@ -309,7 +309,7 @@ ODD = r"""
 2 | export x.jsonl --since 2025                 | --since '2025' is read as seconds
 1 | export other.csv                            | no manifest of an export
 1 | export part.csv                             | move it away, or begin anew with --no-resume
-1 | export x.jsonl --base-url http://127.0.0.1:1 --timeout 0.5 | could not send
+1 | export x.jsonl --base-url http://127.0.0.1:1 | could not send
 2 | export - --limit 1                          | Unknown option: --limit
 0 | export -                                    | {"id":
 0 | export -o - --status pending                | {"id":

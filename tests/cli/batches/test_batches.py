@@ -309,7 +309,7 @@ def test_the_exit_code_says_how_it_ended(
     assert f"workorder: ticket {others}: close_ticket: errno 90006" in refused.err
     assert "\n1 done, 1 rejected in " in refused.err
     sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)]
-    unknown = workorder("comment", ids[2], 10**9, "--detail", "已处理", "--concurrency", 1, "--timeout", 0.5)
+    unknown = workorder("comment", ids[2], 10**9, "--detail", "已处理", "--concurrency", 1, "--timeout", 1)
     sandbox.faults = []
     assert unknown.code == 3
     assert "1 rejected, 1 unknown" in unknown.err

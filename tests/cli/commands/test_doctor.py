@@ -181,7 +181,7 @@ EMPTY = http('{"errno": 10000, "data": {"tickets": [], "pagination": {"page": 1,
 def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], said: str) -> None:
     """A refusal that has to do with something else is not taken for one of the signature."""
     with elsewhere(serving(*answers)) as wire:
-        checked = examined(workorder, "--base-url", wire.url, "--timeout", 0.5)
+        checked = examined(workorder, "--base-url", wire.url, "--timeout", 1)
     assert checked["signature"][0] is False
     assert "no permission" in checked["signature"][1]
     assert said in checked["signature"][1]
@@ -211,7 +211,7 @@ def test_a_proxy_of_the_environment(workorder: Workorder, monkeypatch: pytest.Mo
 def test_an_answer_that_fails_later(workorder: Workorder) -> None:
     """A signed request that ends otherwise fails the signature with its own words."""
     with elsewhere(serving(http('{"errno": 1}'), http("<html>"))) as wire:
-        checked = examined(workorder, "--base-url", wire.url, "--timeout", 0.5)
+        checked = examined(workorder, "--base-url", wire.url, "--timeout", 1)
     assert checked["signature"][0] is False
     assert "an HTML page" in checked["signature"][1]
 

@@ -11,7 +11,7 @@ from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder
 from workorder_async.sandbox import Fault, Sandbox
 
-WORDS = ["--detail", "已处理", "--concurrency", 1, "--timeout", 0.5]
+WORDS = ["--detail", "已处理", "--concurrency", 1, "--timeout", 1]
 
 
 @pytest.fixture
