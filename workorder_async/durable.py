@@ -19,6 +19,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -46,20 +47,15 @@ class LockedFile:
 
     One thread uses it at a time; `check_place` may be called beside that. Opening raises `InUseError` if somebody has
     locked it, else `OSError` or `ValueError`. `size` is how long it is, as far as this process has read or written it.
-    With `is_ours` we chose the name, and it is opened as `open_private` does; with `folder`, a descriptor that stays
-    open, the name is one in that folder.
+    With `is_ours` we chose the name, and it is opened as `open_private` does.
     """
 
-    def __init__(self, path: "str | os.PathLike[str]", *, is_ours: bool = False, folder: int | None = None) -> None:
+    def __init__(self, path: "str | os.PathLike[str]", *, is_ours: bool = False) -> None:
         # The process may go to another folder while the file is open.
-        self._path = os.path.abspath(path) if folder is None else os.fspath(path)
-        self._folder = folder
-
-        def opened(name: str, flags: int) -> int:
-            return open_private(name, flags, folder=folder) if is_ours else os.open(name, flags, 0o600)
-
+        self._path = os.path.abspath(path)
+        opener = open_private if is_ours else partial(os.open, mode=0o600)
         # Closed by `close`.
-        self._file: FileIO | None = open(self._path, "a+b", buffering=0, opener=opened)  # noqa: SIM115
+        self._file: FileIO | None = open(self._path, "a+b", buffering=0, opener=opener)  # noqa: SIM115
         _OPEN.add(self)
         try:
             self.size: int = self._checked(self._file)
@@ -88,7 +84,7 @@ class LockedFile:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             _take_from_others(file.fileno())  # a umask may have taken more
-            sync_folder(os.path.dirname(self._path) if self._folder is None else self._folder)
+            sync_folder(os.path.dirname(self._path))
         return size
 
     def lines(self) -> Iterable[bytes]:
@@ -105,7 +101,7 @@ class LockedFile:
         file.truncate(size)
         self.size = size
 
-    def append(self, content: bytes) -> None:
+    def append(self, content: bytes | bytearray) -> None:
         """Add this, and return when it is on disk. If that fails, nothing of it stays.
 
         Raises `MovedError` if the file is longer or shorter than this process left it.
@@ -114,9 +110,9 @@ class LockedFile:
         if _take_from_others(file.fileno()).st_size != self.size:
             raise MovedError("it was written to or emptied by somebody else while it was in use")
         try:
-            written = 0
-            while written < len(content):
-                written += file.write(content[written:])
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
             os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
@@ -132,7 +128,7 @@ class LockedFile:
 
     def check_place(self) -> None:
         """Raise `MovedError` if the name leads to another file by now, or to none."""
-        check_place(self._path, os.fstat(self._opened().fileno()), folder=self._folder)
+        check_place(self._path, os.fstat(self._opened().fileno()))
 
     def close(self, *, keeps_lock: bool = False) -> None:
         """Unlock the file and close it. In a child of a fork the parent keeps the lock that both hold."""
@@ -153,10 +149,10 @@ class LockedFile:
         return self._file
 
 
-def check_place(path: "str | os.PathLike[str]", opened: os.stat_result, *, folder: int | None = None) -> None:
+def check_place(path: "str | os.PathLike[str]", opened: os.stat_result) -> None:
     """Raise `MovedError` if a name leads to another file than the one with these facts, or to none."""
     with suppress(OSError):
-        if os.path.samestat(os.stat(path, dir_fd=folder), opened):
+        if os.path.samestat(os.stat(path), opened):
             return
     raise MovedError("it was removed or replaced while it was in use, so that others no longer see it")
 
@@ -191,15 +187,14 @@ def _take_from_others(file: "int | str | os.PathLike[str]") -> os.stat_result:
     return found
 
 
-def open_private(path: "str | os.PathLike[str]", flags: int, *, folder: int | None = None) -> int:
+def open_private(path: "str | os.PathLike[str]", flags: int) -> int:
     """Open a file at a name of ours for its owner alone, made if it is missing, and return its descriptor.
 
-    `folder` is the descriptor of the folder that the name is in. Raises `OSError` for what somebody else may have put
-    there: a link, a file that has a second name, a pipe.
+    Raises `OSError` for what somebody else may have put there: a link, a file that has a second name, a pipe.
     """
     flags |= os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        descriptor = os.open(path, flags, 0o600, dir_fd=folder)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise OSError(error.errno, "it is a link", os.fspath(path)) from None
@@ -283,25 +278,22 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def rename_whole(part: Path, target: Path, *, folder: int | None = None) -> None:
+def rename_whole(part: Path, target: Path) -> None:
     """Give a file its name, in place of any file that has it. Its content must be on disk.
 
-    When this returns, the name is on disk too, unless the system does not let the folder be synced. With `folder`, a
-    descriptor, both are names in that folder.
+    When this returns, the name is on disk too, unless the system does not let the folder be synced.
     """
-    os.replace(part, target, src_dir_fd=folder, dst_dir_fd=folder)
+    os.replace(part, target)
     try:
-        sync_folder(target.parent if folder is None else folder)
+        sync_folder(target.parent)
     except OSError as error:
         if error.errno not in _NO_SYNC:
             raise
 
 
-def sync_folder(folder: "str | os.PathLike[str] | int") -> None:
+def sync_folder(folder: "str | os.PathLike[str]") -> None:
     """Put the names in a folder on disk; Windows cannot open a folder, and does that itself."""
-    if isinstance(folder, int):
-        os.fsync(folder)
-    elif sys.platform != "win32":
+    if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -43,32 +43,29 @@ async def fetched(served: Storage, folder: Path, answer: Handler) -> tuple[Attac
 HEAD = len(WHOLE) - SIZE
 
 
+LATE = "it took longer than 158 s"
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (lambda: dripping(WHOLE, 0, 1, 20.0), "nothing came for 30 s"),
-        (lambda: dripping(WHOLE, HEAD, 1, 20.0), "less than 1,024 bytes a second came for 30 s"),
-        (lambda: dripping(WHOLE, HEAD, 500, 1.0), "less than 1,024 bytes a second came for 30 s"),
-        (lambda: dripping(WHOLE, HEAD + 80_000, 1, 20.0), "less than 1,024 bytes a second came for 30 s"),
-        (
-            lambda: dripping(http("", "302 Found", Location="/f0", X_Drip="x" * 900), 0, 1, 20.0),
-            "nothing came for 30 s",
-        ),
-        (lambda: dripping(WHOLE, HEAD, 0x7FFFFFFF, 10_000.0), "nothing came for 30 s"),
+        (lambda: dripping(WHOLE, 0, 1, 20.0), LATE),
+        (lambda: dripping(WHOLE, HEAD, 500, 1.0), LATE),
+        (lambda: dripping(http("", "302 Found", Location="/f0", X_Drip="x" * 900), 0, 1, 20.0), LATE),
+        (lambda: dripping(WHOLE, HEAD, 0x7FFFFFFF, 10_000.0), "nothing came for 30 s; 3 attempts were made"),
     ],
-    ids=["head", "a byte at a time", "just too slow", "fast at first", "redirect", "nothing"],
+    ids=["head", "too slow", "redirect", "nothing"],
 )
 @virtual_time
 async def test_too_slow(answer: Callable[[], Handler], why: str, tmp_path: Path) -> None:
-    """An attempt ends within the grace and the time that its bytes earned; the file is told, and begun with later."""
+    """A file has the time that its bytes earn; what is told, and what came, is gone on with later."""
     async with storage() as served, AttachmentFolder(tmp_path, served.client) as attachments:
         detail = served.detail(served.attachment("a", CONTENT, answer()))
         began = asyncio.get_running_loop().time()
         counts = await attachments.fetch(detail)
-        assert [one.partition(": ")[2] for one in counts.failures] == [f"{why}; 3 attempts were made"]
-        assert asyncio.get_running_loop().time() - began <= 3 * (30 + 30) + sum(module.WAITS)
+        assert [one.partition(": ")[2] for one in counts.failures] == [why]
+        assert asyncio.get_running_loop().time() - began <= 160
         came = sum(one.stat().st_size for one in (tmp_path / str(TICKET)).iterdir())
-        assert bool(came) == why.startswith("less")
         served.files["/f0"] = [rest(CONTENT, came) if came else WHOLE]
         assert await attachments.fetch(detail) == AttachmentCounts(fetched=1, bytes=SIZE)
         assert served.ranges()[-1] == (f"bytes={came}-" if came else "")
@@ -108,7 +105,7 @@ async def test_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @virtual_time
 async def test_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of our own disk is not the server's."""
-    monkeypatch.setattr(module, "FLUSH_AT", 10_000)
+    monkeypatch.setattr(module, "FLUSH_AT", 50_000)
 
     async def slowly(path: Path, work: Any) -> Any:
         await asyncio.sleep(40)
@@ -118,4 +115,4 @@ async def test_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     async with storage() as served:
         counts, seconds = await fetched(served, tmp_path / "a", dripping(WHOLE, HEAD, 20_000, 1.0))
     assert counts == AttachmentCounts(fetched=1, bytes=SIZE)
-    assert seconds > 200
+    assert seconds > 100

@@ -19,7 +19,6 @@ from workorder_async import ApiError, ExportError, Sandbox, TicketQuery, Workord
 from workorder_async.document.envelope import Answer
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, reading
 from workorder_async.exports.manifest import Head, Line, Manifest
-from workorder_async.exports.parts import GrowingFile
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import Drift
 from workorder_async.walks.options import walk_options
@@ -465,27 +464,6 @@ async def test_flaw_of_an_earlier_call(tmp_path: Path, monkeypatch: pytest.Monke
     assert report.resumed_rows
     assert not report.exact
     assert "have no created time" in report.reason
-
-
-async def test_rows_before_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows of a part are synced before its line is written."""
-    done: list[str] = []
-
-    def note(owner: type, name: str) -> None:
-        method = getattr(owner, name)
-
-        def noted(*arguments: Any) -> None:
-            method(*arguments)
-            done.append(name)
-
-        monkeypatch.setattr(owner, name, noted)
-
-    for owner, name in ((GrowingFile, "write"), (GrowingFile, "sync"), (Manifest, "add")):
-        note(owner, name)
-    async with Sandbox(tickets=1000) as sandbox, sandbox.client() as client:
-        await export_tickets(client, EVERYTHING, tmp_path / "t.jsonl")
-    assert done == ["add", *["write", "sync", "add"] * (len(done) // 3), "add"]
-    assert len(done) > 15
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
@@ -46,14 +45,12 @@ class Platter:
         if path.endswith(".manifest"):
             self.check(Path(path))
 
-    def replace(self, source: Any, target: Any, **folders: Any) -> None:
+    def replace(self, source: Path, target: Path) -> None:
         """Give a file its name: all of it is on disk."""
-        folder = folders.get("src_dir_fd")
-        place = Path("" if folder is None else os.readlink(f"/proc/self/fd/{folder}"))
-        content = (place / source).read_bytes()
-        assert self.files.get((place / source).stat().st_ino) == content, f"{source} is renamed before it is on disk"
-        self._replace(source, target, **folders)
-        self.renamed.append(str(place / target))
+        content = source.read_bytes()
+        assert self.files.get(source.stat().st_ino) == content, f"{source} is renamed before it is on disk"
+        self._replace(source, target)
+        self.renamed.append(str(target))
 
     def check(self, manifest: Path) -> None:
         """Hold each line that is on disk against the rows that are."""

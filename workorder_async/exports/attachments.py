@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -38,18 +39,19 @@ from workorder_async.tasks import for_each, to_its_end
 GOOD_FOR = 540.0
 #: Seconds between the attempts to fetch one file; there is one attempt more.
 WAITS: Sequence[float] = (1.0, 5.0)
-#: An attempt has failed after so many seconds with less than so many bytes in each of them.
+#: An attempt has failed after so many seconds in which nothing came.
 STALLED_AFTER = 30.0
-SLOWEST = 1024
 #: Bytes that are held in memory for each download; then they are put on the disk.
 FLUSH_AT = 1 << 20
 #: So many files are fetched at a time.
 AT_ONCE = 4
-#: How many files and bytes one call may have in a folder, those of its tickets that are there already among them; how
-#: many bytes one file may have, and how many seconds it may take.
-MOST_FILES = 100_000
+#: How many bytes one call may have in a folder, those of its tickets that are there already among them, and how many
+#: one file may have.
 MOST_BYTES = 100 << 30
 MOST_BYTES_OF_A_FILE = 1 << 30
+#: All attempts at a file may take some seconds, and one more for so many bytes of it; so many at the most.
+GRACE = 60.0
+SLOWEST = 1024
 MOST_SECONDS = 3600.0
 
 # Names the platform in a folder: a ticket's number is another ticket on another one, and its file would pass for ours.
@@ -82,92 +84,35 @@ class StaleError(Exception):
     """The URL is good no longer; the text says how the server told it."""
 
 
-class _Folder:
-    """A folder that is made if it is missing, and what is in it, by its descriptor: no link leads elsewhere meanwhile.
-
-    Windows has no such descriptors; names are paths there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.descriptor: int | None = None
-
-    def open(self, above: "_Folder | None" = None) -> None:
-        """Make and open it; `above` is the folder that it is in, if that is open. Raises `OSError`."""
-        path, folder = (self.path, None) if above is None else (above.named(self.path.name), above.descriptor)
-        with suppress(FileExistsError):
-            os.mkdir(path, 0o700, dir_fd=folder)
-            os.chmod(path, 0o700, dir_fd=folder)  # a umask may have taken more
-        if os.open in os.supports_dir_fd:
-            flags = os.O_RDONLY | os.O_DIRECTORY | (0 if above is None else os.O_NOFOLLOW)
-            self.descriptor = os.open(path, flags, dir_fd=folder)
-
-    def claim(self, platform: str) -> str:
-        """Open it, and return the platform whose tickets it is for; the first that comes is written down."""
-        self.open()
-        with open(self.named(_PLATFORM), "a+b", opener=partial(open_private, folder=self.descriptor)) as file:
-            file.seek(0)
-            line = file.readline()
-            if line.endswith(b"\n"):
-                return line[:-1].decode(errors="replace")
-            file.truncate(0)  # torn
-            file.write(platform.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        return platform
-
-    def named(self, name: str) -> Path:
-        """Return the path of a name in it, for a function that is given its descriptor."""
-        return self.path / name if self.descriptor is None else Path(name)
-
-    def size_of(self, name: str) -> int | None:
-        """Return the size of a file in it; None if there is no such file."""
-        try:
-            found = os.stat(self.named(name), dir_fd=self.descriptor, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-    def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.named(name), dir_fd=self.descriptor)
-
-    def remove_parts(self) -> None:
-        """Remove the parts that earlier runs left of files that are whole by now."""
-        for name in os.listdir(self.path if self.descriptor is None else self.descriptor):
-            if name.startswith(".") and name.endswith(".part"):
-                self.remove(name)
-
-    def close(self) -> None:
-        """Close it, if it is open."""
-        descriptor, self.descriptor = self.descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-class _Wanted:
+class _File:
     """An attachment that is to be a file. Until it is whole, its bytes are in a part beside it.
 
     The part's name has a digest of the attachment, so that a part of another file is never gone on with. One thread
     uses it at a time.
     """
 
-    def __init__(self, attachment: Attachment, index: int, folder: _Folder, name: str) -> None:
-        self.index = index
-        self.path = folder.path / name
+    def __init__(self, attachment: Attachment, path: Path) -> None:
+        self.path = path
+        self.url = attachment.file_path
         #: Its bytes by the ticket; 0 if the ticket does not say.
         self.size = max(attachment.file_size, 0)
-        #: The bytes of the file that is there already; None if there is no such file.
-        self.there: int | None = None
         #: Its bytes that count towards the limit so far.
         self.counted = 0
+        #: Why its URL is good no longer; "" if it is.
+        self.stale = ""
         # The storage key, before the token of the temporary URL, stays the same when the URL is asked for again.
         key = attachment.file_path.partition("?")[0]
         digest = hashlib.sha256(f"{key}\n{attachment.file_size}".encode(errors="surrogatepass")).hexdigest()[:8]
-        self._folder = folder
-        self._part_name = f".{name}.{digest}.part"
+        self._part_path = path.with_name(f".{path.name}.{digest}.part")
         self._part: LockedFile | None = None
+
+    def there(self) -> int | None:
+        """Return the bytes of the file that is there already, if it is as the ticket says; else None."""
+        with suppress(FileNotFoundError):
+            found = self.path.lstat()
+            if stat.S_ISREG(found.st_mode) and self.size in (0, found.st_size):
+                return found.st_size
+        return None
 
     @property
     def part(self) -> LockedFile:
@@ -177,16 +122,16 @@ class _Wanted:
         return self._part
 
     def open(self) -> None:
-        """Open and lock the part; the bytes that it received before are still there."""
-        folder = self._folder
-        self._part = LockedFile(folder.named(self._part_name), is_ours=True, folder=folder.descriptor)
+        """Open and lock the part; the bytes that it received before are still there, if they are not too many."""
+        self._part = LockedFile(self._part_path, is_ours=True)
+        if self.size and self._part.size > self.size:
+            self._part.cut(0)
 
     def finish(self) -> None:
         """Give the part its name, in place of any file that has it."""
         self.part.close()
         self._part = None
-        folder = self._folder
-        rename_whole(folder.named(self._part_name), folder.named(self.path.name), folder=folder.descriptor)
+        rename_whole(self._part_path, self.path)
 
     def close(self, *, keeps: bool = True) -> None:
         """Close the part, if it is open; it stays, unless it is empty, or `keeps` is False."""
@@ -194,7 +139,43 @@ class _Wanted:
         if part is not None:
             part.close()
             if not (keeps and part.size):
-                self._folder.remove(self._part_name)
+                self._part_path.unlink(missing_ok=True)
+
+
+def _claim(folder: Path, platform: str) -> str:
+    """Make a folder, and return the platform whose tickets it is for; the first that comes is written down."""
+    _make(folder)
+    with open(folder / _PLATFORM, "a+b", opener=open_private) as file:
+        file.seek(0)
+        line = file.readline()
+        if line.endswith(b"\n"):
+            return line[:-1].decode(errors="replace")
+        file.truncate(0)  # torn
+        file.write(platform.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return platform
+
+
+def _make(folder: Path) -> None:
+    """Make a folder for its owner alone, if it is missing."""
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+        folder.chmod(0o700)  # a umask may have taken more
+
+
+def _look(folder: Path, files: Iterable[_File]) -> list[int | None]:
+    """Make the folder of a ticket, and return the bytes of each file that is there already."""
+    _make(folder)
+    if not stat.S_ISDIR(folder.lstat().st_mode):  # a link may lead anywhere
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    return [one.there() for one in files]
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove the parts that earlier runs left of files that are whole by now."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _checked(text: str, base: URL | None = None) -> URL:
@@ -329,48 +310,6 @@ def _joined(name: str, number: str = "") -> str:
     return f"{stem}{number}{suffix}"
 
 
-class _Links:
-    """The URLs of one ticket's attachments, asked for once more when they are stale."""
-
-    def __init__(self, client: WorkorderClient, detail: TicketDetail) -> None:
-        self._client = client
-        self._id = detail.id
-        self._attachments = attachments_of(detail)
-        self._urls = [one.file_path for one in self._attachments]
-        self._until = client.now() + GOOD_FOR
-        self._asked = asyncio.Lock()
-        self._renewed = False
-        self._ended = ""
-
-    async def url(self, index: int) -> tuple[str, bool]:
-        """Return the URL of an attachment, and whether it was asked for again."""
-        if not self._renewed and self._client.now() > self._until:
-            await self.renew(was_renewed=False, why=f"it is older than {GOOD_FOR:g} s")
-        return self._urls[index], self._renewed
-
-    async def renew(self, *, was_renewed: bool, why: str) -> None:
-        """Ask the platform for the ticket again, unless that was done for another file since a URL was taken.
-
-        Raises `StaleError` if that was of no use.
-        """
-        async with self._asked:
-            if self._renewed and not was_renewed:
-                return
-            if self._ended:
-                raise StaleError(f"its URL is not good ({why}), {self._ended}")
-            try:
-                detail = await self._client.get_ticket_detail(self._id)
-            except WorkorderError as error:
-                self._ended = f"and the ticket could not be read again: {error}"
-                raise StaleError(f"its URL is not good ({why}), {self._ended}") from None
-            self._renewed, self._ended = True, "and the ticket was read again once already"
-        # Attachments that look the same are taken in their order.
-        new: dict[tuple[str, int, str], list[str]] = {}
-        for one in reversed(attachments_of(detail)):
-            new.setdefault(_looks(one), []).append(one.file_path)
-        self._urls = [urls.pop() if (urls := new.get(_looks(one))) else "" for one in self._attachments]
-
-
 class AttachmentFolder:
     """A folder that the attachments of tickets are fetched into; for `async with`, which every `fetch` ends in.
 
@@ -389,36 +328,29 @@ class AttachmentFolder:
     def __init__(
         self, folder: "str | os.PathLike[str]", client: WorkorderClient, *, private_addresses: bool = False
     ) -> None:
-        self._folder = _Folder(Path(os.path.abspath(folder)))
+        self._folder = Path(os.path.abspath(folder))
         self._client = client
         self._private = private_addresses
         self._places = asyncio.Semaphore(AT_ONCE)
         # Connections to public addresses, and to others, too.
         self._http: dict[bool, aiohttp.ClientSession] = {}
         self._bytes = 0
-        self._files = 0
 
     async def __aenter__(self) -> Self:
-        place, ours = str(self._folder.path), self._client.base_url
+        place, ours = str(self._folder), self._client.base_url
         try:
-            platform = await to_its_end(asyncio.to_thread(self._folder.claim, ours))
-            if platform != ours:
-                problem = f"the folder {place!r} is for the tickets of {platform!r}, not of {ours!r}"
-                mend = f"choose another folder, or remove {_PLATFORM} from it if that is the same platform"
-                raise ConfigError(problem, mend=mend)
-        except BaseException as error:
-            self._folder.close()
-            if isinstance(error, OSError):
-                raise ConfigError(f"cannot make the folder {place!r}: {error.strerror}") from None
-            raise
+            platform = await to_its_end(asyncio.to_thread(_claim, self._folder, ours))
+        except OSError as error:
+            raise ConfigError(f"cannot make the folder {place!r}: {error.strerror}") from None
+        if platform != ours:
+            problem = f"the folder {place!r} is for the tickets of {platform!r}, not of {ours!r}"
+            mend = f"choose another folder, or remove {_PLATFORM} from it if that is the same platform"
+            raise ConfigError(problem, mend=mend)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        try:
-            for http in self._http.values():
-                await http.close()
-        finally:
-            self._folder.close()
+        for http in self._http.values():
+            await http.close()
 
     async def fetch(self, detail: TicketDetail) -> AttachmentCounts:
         """Fetch every attachment of a ticket that is not there yet, and return how many were fetched, and which not.
@@ -427,110 +359,125 @@ class AttachmentFolder:
         once. A file that cannot be had, or is beyond a limit, is told in `failures`; the others are fetched all the
         same. Raises `ExportError` if the disk does not do its part: a later call goes on with the bytes that came.
         """
-        attachments = attachments_of(detail)
-        if not attachments:
+        files = list(map(_File, attachments_of(detail), self.places(detail)))
+        if not files:
             return NO_ATTACHMENTS
-        links = _Links(self._client, detail)
-        place, paths = _Folder(self._folder.path / str(detail.id)), self.places(detail)
-        wanted = [_Wanted(one, index, place, paths[index].name) for index, one in enumerate(attachments)]
-        try:
-            await on_disk(place.path, partial(_look, self._folder, place, wanted))
-            became = await for_each(wanted, partial(self._bring, links=links))
-            if not any(one.failed for one in became):
-                await on_disk(place.path, place.remove_parts)
-        finally:
-            place.close()
-        return sum(became, NO_ATTACHMENTS)
+        folder = self._folder / str(detail.id)
+        there = await on_disk(folder, partial(_look, folder, files))
+        kept = [size for size in there if size is not None]
+        self._bytes += sum(kept)
+        wanted = [file for file, size in zip(files, there, strict=True) if size is None]
+        until = self._client.now() + GOOD_FOR
+        became = await for_each(wanted, partial(self._bring, until=until))
+        if stale := [file for file in wanted if file.stale]:
+            why = await self._renew(detail, files)
+            if not why:
+                became += await for_each(stale, self._bring)
+                why = "the ticket was read again once already"
+            became += [_failed(one, f"its URL is not good ({one.stale}), and {why}") for one in stale if one.stale]
+        if not any(one.failed for one in became):
+            await on_disk(folder, partial(_remove_parts, folder))
+        return sum(became, AttachmentCounts(kept=len(kept)))
 
     def places(self, detail: TicketDetail) -> list[Path]:
         """Return where the attachments of a ticket are once they were fetched, in their order."""
         names = distinct_names(one.file_name for one in attachments_of(detail))
-        return [self._folder.path / str(detail.id) / name for name in names]
+        return [self._folder / str(detail.id) / name for name in names]
 
-    async def _bring(self, wanted: _Wanted, links: _Links) -> AttachmentCounts:
-        """Have one file there, and return its counts. The limits are asked before anything is awaited."""
-        if wanted.there is not None and wanted.size in (0, wanted.there):
-            self._files += 1
-            self._bytes += wanted.there
-            return AttachmentCounts(kept=1)
-        self._files += 1
+    async def _renew(self, detail: TicketDetail, files: Sequence[_File]) -> str:
+        """Read a ticket again, and give its files the new URLs; return why that cannot be done, "" if it was."""
         try:
-            if self._files > MOST_FILES:
-                raise NotFetchedError(f"it is beyond the limit of {MOST_FILES:,} files")
-            self._count(wanted, wanted.size)
-            async with self._places:
-                return AttachmentCounts(fetched=1, bytes=await self._fetch(wanted, links))
-        except (NotFetchedError, BrokenError, StaleError) as error:
-            self._files -= 1
-            self._bytes -= wanted.counted
-            return AttachmentCounts(failed=1, failures=(f"{wanted.path}: {error}",))
+            again = await self._client.get_ticket_detail(detail.id)
+        except WorkorderError as error:
+            return f"the ticket could not be read again: {error}"
+        # Attachments that look the same are taken in their order.
+        new: dict[tuple[str, int, str], list[str]] = {}
+        for one in reversed(attachments_of(again)):
+            new.setdefault(_looks(one), []).append(one.file_path)
+        for file, one in zip(files, attachments_of(detail), strict=True):
+            file.url = urls.pop() if (urls := new.get(_looks(one))) else ""
+        return ""
 
-    def _count(self, wanted: _Wanted, size: int) -> None:
+    async def _bring(self, file: _File, until: float = inf) -> AttachmentCounts:
+        """Have one file there, and return its counts; where its URL is stale, the file says so, and nothing counts.
+
+        The limits are asked before anything is awaited.
+        """
+        file.stale = ""
+        try:
+            self._count(file, file.size)
+            async with self._places:
+                if self._client.now() > until:
+                    raise StaleError(f"it is older than {GOOD_FOR:g} s")
+                return AttachmentCounts(fetched=1, bytes=await self._fetch(file))
+        except StaleError as error:
+            file.stale = str(error)
+            became = NO_ATTACHMENTS
+        except (NotFetchedError, BrokenError) as error:
+            became = _failed(file, str(error))
+        self._bytes -= file.counted
+        file.counted = 0
+        return became
+
+    def _count(self, file: _File, size: int) -> None:
         """Count a file towards the limits as one of so many bytes. Raises `NotFetchedError` beyond them."""
         if size > MOST_BYTES_OF_A_FILE:
             raise NotFetchedError(f"it has more than {MOST_BYTES_OF_A_FILE:,} bytes")
-        more = max(size - wanted.counted, 0)
+        more = max(size - file.counted, 0)
         if self._bytes + more > MOST_BYTES:
             raise NotFetchedError(f"with it there would be more than {MOST_BYTES:,} bytes in all")
         self._bytes += more
-        wanted.counted += more
+        file.counted += more
 
-    async def _fetch(self, wanted: _Wanted, links: _Links) -> int:
+    async def _fetch(self, file: _File) -> int:
         """Fetch one file, and return its size. The bytes that came stay, unless they can never become the file."""
-        do = partial(on_disk, wanted.path)
+        do = partial(on_disk, file.path)
+        seconds = min(MOST_SECONDS, GRACE + (file.size or MOST_BYTES_OF_A_FILE) / SLOWEST)
         try:
-            await do(wanted.open)
-            if wanted.size and wanted.part.size > wanted.size:
-                await do(partial(wanted.part.cut, 0))
+            await do(file.open)
             try:
-                async with asyncio.timeout(MOST_SECONDS):
-                    await self._receive(wanted, links)
+                async with asyncio.timeout(seconds):
+                    await self._receive(file)
             except TimeoutError:
-                raise BrokenError(f"it took longer than {MOST_SECONDS:g} s") from None
-            size = wanted.part.size
-            await do(wanted.finish)
+                raise BrokenError(f"it took longer than {seconds:.0f} s") from None
+            size = file.part.size
+            await do(file.finish)
             return size
         except NotFetchedError:
-            await do(partial(wanted.close, keeps=False))
+            await do(partial(file.close, keeps=False))
             raise
         finally:
-            await do(wanted.close)
+            await do(file.close)
 
-    async def _receive(self, wanted: _Wanted, links: _Links) -> None:
+    async def _receive(self, file: _File) -> None:
         """Receive the rest of a part, if it is not whole, in as many attempts as there may be."""
         waits = iter(WAITS)
-        while not wanted.size or wanted.part.size < wanted.size:
-            url, was_renewed = await links.url(wanted.index)
+        while not file.size or file.part.size < file.size:
             try:
-                await self._attempt(wanted, url)
+                await self._attempt(file)
                 return
-            except StaleError as stale:
-                await links.renew(was_renewed=was_renewed, why=str(stale))
             except BrokenError as broken:
                 wait = next(waits, None)
                 if wait is None:
                     raise BrokenError(f"{broken}; {len(WAITS) + 1} attempts were made") from None
                 await asyncio.sleep(wait)
 
-    async def _attempt(self, wanted: _Wanted, url: str) -> None:
+    async def _attempt(self, file: _File) -> None:
         """Make one attempt to receive the rest of a part, or all of it if the server does not go on from there."""
-        part, before = wanted.part, 0
+        part = file.part
         failure: Exception
         try:
-            async with asyncio.timeout(STALLED_AFTER) as pace:
-                while True:
-                    async with self._answer(url, part.size) as response:
-                        extent = _extent(response, part.size, wanted.size)
-                        if extent is None or extent[0] < part.size:
-                            await on_disk(wanted.path, partial(part.cut, 0))
-                        before = part.size
-                        if extent is not None:
-                            return await self._take_body(wanted, response, wanted.size or extent[1], pace)
+            while True:
+                async with self._answer(file.url, part.size) as response:
+                    extent = _extent(response, part.size, file.size)
+                    if extent is None or extent[0] < part.size:
+                        await on_disk(file.path, partial(part.cut, 0))
+                    if extent is not None:
+                        return await self._take_body(file, response, file.size or extent[1])
         except (aiohttp.InvalidURL, UnicodeError):
             failure = NotFetchedError("its URL is none that can be asked")
         except TimeoutError:
-            came = f"less than {SLOWEST:,} bytes a second" if part.size > before else "nothing"
-            failure = BrokenError(f"{came} came for {STALLED_AFTER:g} s")
+            failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s")
         except (aiohttp.ClientError, OSError) as error:
             refused = getattr(error, "os_error", None)
             failure = BrokenError(_told(error))
@@ -575,33 +522,27 @@ class AttachmentFolder:
                 # A size and a place in the file count the bytes as they are kept.
                 headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
                 auto_decompress=False,
-                # An attempt has its own.
-                timeout=aiohttp.ClientTimeout(total=None),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=STALLED_AFTER, sock_read=STALLED_AFTER),
             )
         return self._http[private]
 
-    async def _take_body(
-        self, wanted: _Wanted, response: aiohttp.ClientResponse, size: int | None, pace: asyncio.Timeout
-    ) -> None:
-        """Put a body at the end of a part; bytes that came before a failure are kept. Each byte lets `pace` wait."""
-        part, held, now = wanted.part, bytearray(), asyncio.get_running_loop().time
+    async def _take_body(self, file: _File, response: aiohttp.ClientResponse, size: int | None) -> None:
+        """Put a body at the end of a part; bytes that came before a failure are kept."""
+        part, held = file.part, bytearray()
         try:
             async for piece in response.content.iter_any():
-                left = min((pace.when() or 0) - now() + len(piece) / SLOWEST, STALLED_AFTER)
                 held += piece
                 received = part.size + len(held)
                 if size is not None and received > size:
                     raise NotFetchedError(f"the server sends more than its {size:,} bytes")
-                self._count(wanted, received)
+                self._count(file, received)
                 if len(held) >= FLUSH_AT:
-                    pace.reschedule(None)  # a slow disk is not the server's fault
                     # What is being written, even amid a cancellation, is not written again below.
                     content, held = bytes(held), bytearray()
-                    await on_disk(wanted.path, partial(part.append, content))
-                pace.reschedule(now() + left)
+                    await on_disk(file.path, partial(part.append, content))
         finally:
             if held:
-                await on_disk(wanted.path, partial(part.append, bytes(held)))
+                await on_disk(file.path, partial(part.append, bytes(held)))
         if size is not None and part.size < size:
             raise BrokenError(f"the server ended after {part.size:,} of {size:,} bytes")
 
@@ -615,8 +556,5 @@ def _looks(attachment: Attachment) -> tuple[str, int, str]:
     return attachment.file_name, attachment.file_size, attachment.file_type
 
 
-def _look(above: _Folder, place: _Folder, wanted: Iterable[_Wanted]) -> None:
-    """Make the folder of a ticket, and note the sizes of the files that are in it."""
-    place.open(above)
-    for one in wanted:
-        one.there = place.size_of(one.path.name)
+def _failed(file: _File, why: str) -> AttachmentCounts:
+    return AttachmentCounts(failed=1, failures=(f"{file.path}: {why}",))

@@ -16,13 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
-from io import FileIO
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, BinaryIO, Final, Self, TypeVar
 
 from attrs import define
 
-from workorder_async.durable import check_place, naming, open_private, sync_folder
+from workorder_async.durable import LockedFile, naming
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest
 from workorder_async.exports.report import Part
@@ -32,7 +31,7 @@ from workorder_async.tasks import to_its_end
 T = TypeVar("T")
 
 #: So much is held before it is written, and read at once to be checked.
-_BYTES_AT_ONCE: Final = 1 << 20
+_BYTES_AT_ONCE: Final = 4 << 20
 _STDOUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 #: How often a stream that waits asks whether to stop, in seconds.
 _NAP: Final = 0.05
@@ -101,52 +100,39 @@ class Disk:
         return result
 
 
-class GrowingFile:
-    """A file that is added to. Bytes after its last durable part are cut off; a damaged part is forgotten."""
+class GrowingFile(LockedFile):
+    """The rows of an export. Bytes after its last durable part are cut off; a damaged part is forgotten."""
 
     def __init__(self, path: Path, manifest: Manifest, check: Callable[[], None]) -> None:
-        self._path = path
-        self._file = FileIO(open_private(path, os.O_RDWR), "r+")
+        super().__init__(path, is_ours=True)
         try:
-            manifest.keep(self._count(manifest.parts, check))
-            self._file.truncate(self._file.seek(manifest.parts[-1].end if manifest.parts else 0))
-            sync_folder(path.parent)
+            with path.open("rb") as rows:
+                manifest.keep(_intact(rows, manifest.parts, check))
+            self.cut(manifest.parts[-1].end if manifest.parts else 0)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
-    def _count(self, done: Sequence[Part], check: Callable[[], None]) -> int:
-        """Return how many of the parts are there as they were written."""
-        position = 0
-        for number, part in enumerate(done):
-            crc = 0
-            while position < part.end:
-                check()
-                content = self._file.read(min(_BYTES_AT_ONCE, part.end - position))
-                if not content:
-                    return number
-                crc = zlib.crc32(content, crc)
-                position += len(content)
-            if crc != part.crc:
+    def append(self, content: bytes | bytearray) -> None:
+        """Have this on disk, in the file that has the name."""
+        with naming(Path(self._path)):
+            super().append(content)
+            self.check_place()
+
+
+def _intact(rows: BinaryIO, done: Sequence[Part], check: Callable[[], None]) -> int:
+    """Return how many of the parts are there as they were written."""
+    for number, part in enumerate(done):
+        crc = 0
+        while left := part.end - rows.tell():
+            check()
+            content = rows.read(min(_BYTES_AT_ONCE, left))
+            if not content:
                 return number
-        return len(done)
-
-    def write(self, content: bytearray) -> None:
-        """Write all of this."""
-        view = memoryview(content)
-        with naming(self._path):
-            while view:
-                view = view[self._file.write(view) :]
-
-    def sync(self) -> None:
-        """Have it on disk, under its name."""
-        with naming(self._path):
-            os.fsync(self._file.fileno())
-            check_place(self._path, os.fstat(self._file.fileno()))
-
-    def close(self) -> None:
-        """Let go of it."""
-        self._file.close()
+            crc = zlib.crc32(content, crc)
+        if crc != part.crc:
+            return number
+    return len(done)
 
 
 class Stream:
@@ -173,8 +159,8 @@ class Stream:
             self._check()
             time.sleep(_NAP)
 
-    def write(self, content: bytearray) -> None:
-        """Write all of this."""
+    def append(self, content: bytearray) -> None:
+        """Write all of this; what was written cannot be taken back."""
         view = memoryview(content)
         try:
             while view:
@@ -192,9 +178,6 @@ class Stream:
             self._check()
         # A pipe that is ready takes so much without waiting.
         return os.write(self._descriptor, view[: select.PIPE_BUF])
-
-    def sync(self) -> None:
-        """Return: bytes that were written cannot be taken back."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -245,13 +228,12 @@ class Lines:
         return taken
 
     def _write(self, content: bytearray) -> None:
-        self._output.write(content)
+        self._output.append(content)
         self._end += len(content)
         self._crc = zlib.crc32(content, self._crc)
 
     def _finish(self, content: bytearray, part: Part) -> None:
         self._write(content)
-        self._output.sync()
         part.end, part.crc = self._end, self._crc
         self._crc = 0
         self._remember(part)
