@@ -189,7 +189,7 @@ def test_imports_of_a_neighbour() -> None:
         ("errors", "walk_report", None),
         ("__main__", "cli.app", None),
         ("errors", "document.codec", "floor 0.*floor 1"),
-        ("walks.paging", "exports.jsonl", "floor 3.*floor 6"),
+        ("walks.paging", "exports.lines", "floor 3.*floor 6"),
         ("walks.walk", "wire.session", "stands beside"),
         ("wire.session", "client", "floor 3.*floor 5"),
         ("batches.batch", "exports.export", "stands beside"),

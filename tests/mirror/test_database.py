@@ -14,8 +14,8 @@ from workorder_async.document.codec import Row
 from workorder_async.durable import MovedError
 from workorder_async.mirror.asking import search_tickets
 from workorder_async.mirror.database import Mark, MirrorDatabase
-from workorder_async.mirror.events import Gap
 from workorder_async.mirror.figures import figures_of
+from workorder_async.mirror.watch import Event, Gap, event_of
 
 _ANY = 2**62
 
@@ -111,19 +111,24 @@ def test_removed_or_replaced_while_it_is_open(tmp_path: Path, *, is_removed: boo
         database.close()
 
 
+def _event_after(database: MirrorDatabase, after: int) -> Event | None:
+    found = database.change_after(after)
+    return None if found is None else event_of(*found)
+
+
 def test_a_gap_by_another_estimate(tmp_path: Path) -> None:
     """A new process tells that nobody looked, though its estimate of the server's clock is a second behind the last."""
     database = MirrorDatabase(tmp_path / "tickets.db", {})
     database.open()
     try:
         database.note_gap(10_000, 0.0)
-        assert database.event_after(0) is None  # nobody has looked before
+        assert _event_after(database, 0) is None  # nobody has looked before
         database.begin(10_000)
         database.end(10_001, 1, {})
         database.note_gap(10_000, 180.0)
-        assert database.event_after(0) is None
+        assert _event_after(database, 0) is None
         database.note_gap(10_000, 0.0)
-        assert database.event_after(0) == Gap(number=1, at=10_001, since=10_001)
+        assert _event_after(database, 0) == Gap(number=1, at=10_001, since=10_001)
     finally:
         database.close()
 
@@ -137,7 +142,7 @@ def test_gaps_after_a_clock_that_was_ahead(tmp_path: Path) -> None:
             database.note_gap(at, 0.0)
             database.begin(at)
             database.end(at + 1, 1, {})
-        told = [database.event_after(number) for number in range(4)]
+        told = [_event_after(database, number) for number in range(4)]
         assert told[1:] == [Gap(number=2, at=10_100, since=10_001), Gap(number=3, at=10_200, since=10_101), None]
     finally:
         database.close()

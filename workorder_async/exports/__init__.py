@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 from workorder_async.described import describe
 from workorder_async.document.fields import Column
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
-from workorder_async.exports.options import ExportOptions
-from workorder_async.exports.report import AttachmentCounts, ExportProgress, ExportReport, InexactExportError
+from workorder_async.exports.report import (
+    AttachmentCounts,
+    ExportOptions,
+    ExportProgress,
+    ExportReport,
+    InexactExportError,
+)
 from workorder_async.exports.sink import TextChanges
 
 if TYPE_CHECKING:

@@ -28,10 +28,16 @@ from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
-from workorder_async.exports.options import ExportOptions, checked_options
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Stream
 from workorder_async.exports.reading import Reading, UnfoundedError
-from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
+from workorder_async.exports.report import (
+    ExportOptions,
+    ExportReport,
+    InexactExportError,
+    Part,
+    checked_options,
+    report_of,
+)
 from workorder_async.exports.sink import UNCHANGED, Sink, TextChanges
 from workorder_async.walks.queries import doubts_of
 

@@ -2,14 +2,10 @@
 
 import os
 import shutil
-import sys
-import zlib
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
@@ -17,10 +13,9 @@ from workorder_async import arguments
 from workorder_async.durable import naming
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns
-from workorder_async.exports.csv_lines import CsvLines
-from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
+from workorder_async.exports.lines import Compressed, CsvLines, Escaped, JsonLines, RawLines, zstd_module
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
-from workorder_async.exports.sink import Record, Sink, TextChanges, Told
+from workorder_async.exports.sink import Sink, TextChanges, Told
 from workorder_async.exports.sqlite import LONGEST_PATH, TablePages, to_sqlite
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
@@ -114,49 +109,6 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
     elif found.name.endswith(".zst"):
         zstd_module()
     return found
-
-
-class Compressed(Sink):
-    """A sink of lines whose bytes are compressed; `kind` is gz or zst.
-
-    The bytes in front, and every part, are one gzip member or zstd frame of their own. One after the other, they are
-    one gzip or zstd file. The same rows give the same bytes: no time is written.
-    """
-
-    def __init__(self, lines: Sink, kind: str) -> None:
-        self._lines = lines
-        # It makes an object of zlib or of zstd. Level 6 of gzip saves a quarter, and takes up to six times as long.
-        self._new_member: Callable[[], Any] = partial(zlib.compressobj, 1, wbits=16 + zlib.MAX_WBITS)
-        if kind == "zst":
-            zstd = zstd_module()
-            self._new_member = partial(zstd.ZstdCompressor, options={zstd.CompressionParameter.checksum_flag: 1})
-        self._member: Any = None
-
-    def begin(self) -> bytes:
-        """Return a member with the bytes in front of the lines, even if there are none: an empty file is no gzip."""
-        return self._compress(self._lines.begin()) + self.end_part()
-
-    def encode(self, rows: Sequence[Record]) -> bytes:
-        """Return the bytes that have been compressed by now; the rest comes later."""
-        content = self._compress(self._lines.encode(rows))
-        self.changes: TextChanges = self._lines.changes
-        return content
-
-    def end_part(self) -> bytes:
-        """Return the rest of the part's member; a part without a page has none."""
-        member, self._member = self._member, None
-        return b"" if member is None else member.flush()
-
-    def _compress(self, content: bytes) -> bytes:
-        if self._member is None:
-            self._member = self._new_member()
-        compressed: bytes = self._member.compress(content)
-        return compressed
-
-
-def zstd_module() -> Any:
-    """Return the standard library's zstd, before Python 3.14 that of the extra `zst`."""
-    return extra_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zst")
 
 
 class Target:

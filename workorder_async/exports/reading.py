@@ -15,9 +15,8 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.options import ExportOptions
 from workorder_async.exports.parts import Disk, Lines
-from workorder_async.exports.report import ExportProgress, Part, Phase
+from workorder_async.exports.report import ExportOptions, ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow

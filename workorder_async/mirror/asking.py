@@ -14,8 +14,7 @@ from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import fields_of, iso
 from workorder_async.errors import ConfigError
 from workorder_async.exports.sink import INT64
-from workorder_async.mirror.figures import label_of
-from workorder_async.mirror.sources import connected
+from workorder_async.mirror.figures import connected, label_of
 
 #: SQLite's trigrams find texts of three characters and more; shorter ones are looked for in each row.
 _TRIGRAM: Final = 3

@@ -52,7 +52,6 @@ from workorder_async.exports.formats import Format
 from workorder_async.exports.manifest import said_of
 from workorder_async.exports.sink import INT64, storable
 from workorder_async.exports.sqlite import disk_errors, table_of
-from workorder_async.mirror.events import Event, event_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -393,8 +392,6 @@ class MirrorDatabase:
             (storable(change)[0] for change in changes),
         )
 
-    # Events
-
     def note_gap(self, now: int, longest: float, /) -> None:
         """Note that nobody looked for a while, once, if that is so many seconds at the least."""
         ((since,),) = self.ask("SELECT (SELECT ended_at FROM runs WHERE ended_at > 0 ORDER BY id DESC LIMIT 1)")
@@ -406,8 +403,11 @@ class MirrorDatabase:
             with self.transaction():
                 self._note([(0, 0, "gap", None, since, now, now)])
 
-    def event_after(self, after: int, /) -> Event | None:
-        """Return the next event after one; None for the last. That a ticket is missing is none, nor its return then."""
+    def change_after(self, after: int, /) -> tuple[Sequence[Any], dict[str, Any]] | None:
+        """Return the next change that is an event, and its ticket's values by now; None behind the last one.
+
+        That a ticket is missing is no event, nor its return then.
+        """
         found = self.ask(
             f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {', '.join(_VALUES.values())} "  # noqa: S608
             "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket "
@@ -415,7 +415,7 @@ class MirrorDatabase:
             "ORDER BY c.id LIMIT 1",
             after,
         )
-        return event_of(found[0][:6], dict(zip(_VALUES, found[0][6:], strict=True))) if found else None
+        return (found[0][:6], dict(zip(_VALUES, found[0][6:], strict=True))) if found else None
 
     def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], at: int, /) -> None:
         """Write full records, with their files and whether all of these are there, and note what differs."""

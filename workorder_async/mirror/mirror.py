@@ -30,8 +30,7 @@ from workorder_async.document.json_text import JSON
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.mirror.database import OPEN, ROOM, Disk, Mark, MirrorDatabase, Range
-from workorder_async.mirror.options import MirrorOptions, checked
-from workorder_async.mirror.report import MirrorProgress, MirrorReport, Phase
+from workorder_async.mirror.report import MirrorOptions, MirrorProgress, MirrorReport, Phase, checked
 from workorder_async.tasks import for_each
 from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.walk import Walk, undated_in

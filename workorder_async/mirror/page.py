@@ -77,7 +77,7 @@ dt {{ color: var(--dim) }} dd {{ margin: 0; font-size: 1.6rem }}
 table {{ border-collapse: collapse; width: 100%; font-size: .87rem; margin-top: .5rem }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .2rem .4rem; text-align: start; vertical-align: top }}
 th {{ color: var(--dim); font-weight: 500 }} td:first-child {{ min-width: 7.2rem }}
-main td {{ border: 0 }} main :is(th, td) + * {{ text-align: end; white-space: nowrap }}
+main td {{ border: 0 }} main :is(th, td) + * {{ text-align: end }} main td + td {{ white-space: nowrap }}
 main th:nth-child(2) {{ color: var(--one) }} main th:nth-child(3) {{ color: var(--two) }}
 i {{ display: block; border-top: 6px solid var(--one) }} i + i {{ border-color: var(--two) }}
 div {{ overflow-x: auto }} div td:nth-child(-n+4) {{ white-space: nowrap }} div td:nth-child(n+5) {{ min-width: 14rem }}

@@ -2,27 +2,102 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from os import PathLike
-from typing import Final, Self, Unpack
+from typing import Any, Final, Self, TypeAlias, Unpack, cast
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from workorder_async.arguments import above_zero, path
 from workorder_async.client import WorkorderClient
-from workorder_async.document import TicketQuery
+from workorder_async.document import TicketQuery, TicketSummary
+from workorder_async.document.fields import fields_of
 from workorder_async.errors import AuthenticationError, ConfigError, ExportError, WorkorderError
 from workorder_async.mirror.database import Disk, MirrorDatabase
-from workorder_async.mirror.events import Event
 from workorder_async.mirror.mirror import EVERYTHING, Run
-from workorder_async.mirror.options import MirrorOptions, checked
+from workorder_async.mirror.report import MirrorOptions, checked
 
 #: Every so many rounds all is read that may have changed.
 _FULL_EVERY: Final = 10
 #: No look for so many rounds is a gap.
 _GAP: Final = 3
 
+_FIELDS: Final = fields_of(TicketSummary)
+
 logger: logging.Logger = logging.getLogger("workorder_async.mirror")
+
+
+@frozen(kw_only=True)
+class _Event:
+    number: int = field(repr=False)
+    """Its place in the order of events."""
+    at: int
+    """When a run saw it, in seconds since the epoch by the server's clock: it happened before."""
+
+
+@frozen(kw_only=True)
+class _OfTicket(_Event):
+    ticket_id: int
+    """The ticket."""
+    ticket: TicketSummary = field(repr=False)
+    """The ticket as it was read last, which may be after a later event."""
+
+
+@frozen(kw_only=True)
+class Created(_OfTicket):
+    """A ticket is new in the list, or in it again."""
+
+
+@frozen(kw_only=True)
+class Changed(_OfTicket):
+    """A field of a ticket changed."""
+
+    field: str
+    """Its name, as the API document has it: "status"."""
+    old: Any
+    """Its value before: of a code the member, of a list or an object its JSON."""
+    new: Any
+    """Its value now."""
+
+
+@frozen(kw_only=True)
+class Left(_OfTicket):
+    """A ticket is in the list no more, and exists: it does not match the query, or may not be listed."""
+
+
+@frozen(kw_only=True)
+class Gone(_OfTicket):
+    """The platform does not know a ticket any more."""
+
+
+@frozen(kw_only=True)
+class Gap(_Event):
+    """Nobody looked for a while: what happened and was undone meanwhile is not known, nor the order of the rest."""
+
+    since: int
+    """When the last look ended, in seconds since the epoch by the server's clock."""
+
+
+Event: TypeAlias = Created | Changed | Left | Gone | Gap
+
+
+def event_of(change: Sequence[Any], values: Mapping[str, Any]) -> Event:
+    """Return the event of a change: number, seen_at, kind, field, old, new; `values` are the ticket's by now."""
+    number, at, kind, name, old, new = change
+    if kind == "gap":
+        return Gap(number=number, at=at, since=old)
+    ticket = TicketSummary(**{name: _value(name, value) for name, value in values.items()})
+    if kind == "changed":
+        old, new = _value(name, old), _value(name, new)
+        return Changed(number=number, at=at, ticket_id=ticket.id, ticket=ticket, field=name, old=old, new=new)
+    events: dict[str, type[Created | Left | Gone]] = {"new": Created, "back": Created, "left": Left, "gone": Gone}
+    return events[kind](number=number, at=at, ticket_id=ticket.id, ticket=ticket)
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return a value of the database as a ticket has it."""
+    field = _FIELDS.get(name)
+    return value if field is None or value is None else cast("Any", field.kind)(value)
 
 
 @define(eq=False, slots=False, repr=False)
@@ -61,8 +136,9 @@ class Watch(AsyncIterator[Event]):
         async with self._turn:  # where several tasks share a watch, each event is one's
             if self._read < 0:
                 self._read = await self._disk.do(MirrorDatabase.bookmark)
-            while (event := await self._disk.do(MirrorDatabase.event_after, self._read)) is None:
+            while (change := await self._disk.do(MirrorDatabase.change_after, self._read)) is None:
                 await self._round()
+            event = event_of(*change)
             self._read = event.number
             self._undone[event.number] = None
             return event

@@ -1,4 +1,4 @@
-"""workorder_async.mirror.sources: the tickets of an exported file, as they were meant, or a refusal that says where."""
+"""workorder_async.mirror.figures: the tickets of an exported file, as they were meant, or a refusal that says where."""
 
 import gzip
 import json
