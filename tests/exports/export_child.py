@@ -1,9 +1,8 @@
-"""An export in a process of its own, to be killed or to be short of disk; the sandbox comes from the environment.
+"""An export in a process of its own, to be killed; the sandbox comes from the environment.
 
 Arguments: the target, and an object of JSON: options of `export_tickets`, and
 
     queries    what to export (everything)
-    limit      bytes that a file may have
     part       rows of a part (as many as by default)
     stop       stop this process once so many parts are durable, before the export can end
 
@@ -20,7 +19,6 @@ from typing import Any
 
 import orjson
 
-from tests.support.small_disk import limit_files
 from workorder_async import RetryPolicy, SchemeSigner, TicketQuery, WorkorderClient, WorkorderError
 from workorder_async.exports import ExportProgress, export_tickets, reading
 from workorder_async.sandbox import SANDBOX_ERRNOS
@@ -45,7 +43,6 @@ async def main(target: str, options: dict[str, Any]) -> None:
     queries = [TicketQuery(**query) for query in options.pop("queries", [{}])]
     reading.ROWS_OF_A_PART = options.pop("part", reading.ROWS_OF_A_PART)
     tell = partial(told, Path(f"{target}.manifest"), options.pop("stop", None))
-    limit_files(options.pop("limit", 0))
     signer = SchemeSigner(*(os.environ[f"WORKORDER_{name}"] for name in ("APP_ID", "APP_SECRET", "SIGN_SCHEME")))
     retry = RetryPolicy(first=0.01)
     url = os.environ["WORKORDER_BASE_URL"]

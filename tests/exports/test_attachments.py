@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import re
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.support.attachment_server import (
 from tests.support.mutations import creation
 from tests.support.raw_server import AtOnce, data, http, serving
 from tests.support.sandbox_wire import Clock
+from tests.support.small_disk import limited_files
 from workorder_async import Attachment, ConfigError, ExportError, TicketDetail
 from workorder_async.exports import AttachmentCounts, attachments as module
 from workorder_async.exports.attachments import AttachmentFolder
@@ -637,29 +638,18 @@ def _descriptors() -> list[str]:
 
 _CHILD = """
 import asyncio, sys
-from tests.support.small_disk import limit_files
-from workorder_async import Attachment, ExportError, SchemeSigner, TicketDetail, WorkorderClient
+from workorder_async import Attachment, SchemeSigner, TicketDetail, WorkorderClient
 from workorder_async.exports import attachments as module
 from workorder_async.exports.attachments import AttachmentFolder
 module.FLUSH_AT = 500
 async def main():
-    url, folder, limit = sys.argv[1:]
-    limit_files(int(limit))
+    url, folder = sys.argv[1:]
     signer = SchemeSigner("a", "b", "md5:{secret}")
     async with WorkorderClient(url, signer=signer) as client, AttachmentFolder(folder, client) as attachments:
         listed = [Attachment("a", url + "/f0", 4096), Attachment("b", url + "/f1", 4096)]
-        try:
-            await attachments.fetch(TicketDetail(1473, attachment=listed))
-        except ExportError as error:
-            print(error)
-        print(len(asyncio.all_tasks()))
+        await attachments.fetch(TicketDetail(1473, attachment=listed))
 asyncio.run(main())
 """
-
-
-async def _child(served: Storage, folder: Path, limit: int) -> asyncio.subprocess.Process:
-    arguments = [sys.executable, "-c", _CHILD, served.wire.url, str(folder), str(limit)]
-    return await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE)
 
 
 class TestDisk:
@@ -672,7 +662,7 @@ class TestDisk:
         async with storage() as served:
             one = served.attachment("a", CONTENT, stalled(http(CONTENT), 1000, begun))
             two = served.attachment("b", CONTENT)
-            child = await _child(served, folder, 0)
+            child = await asyncio.create_subprocess_exec(sys.executable, "-c", _CHILD, served.wire.url, str(folder))
             await begun.wait()
             place = folder / str(TICKET)
             while _sizes(place, "b") + _sizes(place, ".a.*.part") != [SIZE, 1000]:  # noqa: ASYNC110 - as above
@@ -690,18 +680,16 @@ class TestDisk:
             assert served.ranges() == ["", "bytes=1000-"]
         assert files(folder) == {"a": CONTENT, "b": CONTENT}
 
-    @pytest.mark.slow
-    async def test_full(self, folder: Path) -> None:
+    async def test_full(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A disk that takes no more ends it at once with `ExportError`, and no half of a file has its name."""
-        begun = asyncio.Event()
+        monkeypatch.setattr(module, "FLUSH_AT", 500)
         async with storage() as served:
-            served.attachment("a", CONTENT)
-            served.attachment("b", CONTENT, stalled(http(CONTENT), 1000, begun))
-            child = await _child(served, folder, 2000)
-            out, _ = await child.communicate()
-        told, tasks = out.decode().splitlines()
-        assert told.startswith(f"cannot write '{folder / str(TICKET) / 'a'}': File too large; ")
-        assert tasks == "1"
+            detail = served.detail(
+                served.attachment("a", CONTENT), served.attachment("b", CONTENT, stalled(http(CONTENT), 1000))
+            )
+            told = re.escape(f"cannot write '{folder / str(TICKET) / 'a'}': File too large; ")
+            with limited_files(2000), pytest.raises(ExportError, match=told):
+                await fetch(served, folder, detail)
         assert [name for name in files(folder) if not name.startswith(".")] == []
 
     async def test_folder(self, tmp_path: Path) -> None:

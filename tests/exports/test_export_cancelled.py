@@ -71,8 +71,7 @@ async def cancelled_after(client: WorkorderClient, target: Path, turns: int, opt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".xlsx"])
-@pytest.mark.parametrize("detail", [False, True])
+@pytest.mark.parametrize(("suffix", "detail"), [(".jsonl", False), (".sqlite", True), (".xlsx", False)])
 async def test_at_every_turn(suffix: str, detail: bool, tmp_path: Path) -> None:
     """Whenever it is cancelled, the next call is not in its way, and the last one makes the whole file."""
     target = tmp_path / f"t{suffix}"

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import envelope, serving
+from tests.support.slow import slow_after
 from workorder_async import DecodeError, TicketQuery
 from workorder_async.document import JSON, Priority, TicketStatus, TicketSummary, TicketType
 from workorder_async.exports import export_tickets
@@ -81,33 +82,30 @@ def test_raw_of_too_many_levels() -> None:
         RawLines().encode([{"id": 1, "deep": deep}])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("text", "rounded"),
-    [
-        *(
-            ("123456789012345678901234567890", 1),
-            ("18446744073709551616", 1),
-            ("-9223372036854775809", 1),
-            ("1.5e30", 1),
-        ),
-        *(("18446744073709551615", 0), ("-9223372036854775808", 0), ("9007199254740993", 0), ("1e16", 0), ("1e-30", 0)),
-        *(('"1.5e30"', 0), ("12345678901234567890.5", 1), ('[[[-1e300,1e300]],{"a":[1e20]}]', 3)),
-    ],
+_OF_64_BITS = ("18446744073709551615", "-9223372036854775808", "9007199254740993", "1e16", "1e-30", '"1.5e30"')
+_LARGER = (
+    *("123456789012345678901234567890", "18446744073709551616", "-9223372036854775809", "1.5e30"),
+    "12345678901234567890.5",
 )
-@pytest.mark.parametrize("large", [False, True])
-async def test_numbers_of_a_server(text: str, rounded: int, large: bool, tmp_path: Path) -> None:
+NUMBERS = dict.fromkeys(_OF_64_BITS, 0) | dict.fromkeys(_LARGER, 1) | {'[[[-1e300,1e300]],{"a":[1e20]}]': 3}
+
+
+@pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.slow)])
+async def test_numbers_of_a_server(large: bool, tmp_path: Path) -> None:
     """A raw number of more than 64 bits stays as it came, or its change is counted, however large the answer is."""
-    row = f'{{"id":1,"created_time":1700000000,"strange":{{"x":{text},"pad":"{"x" * (3 << 20) if large else ""}"}}}}'
-    page = f'{{"pagination":{{"page":1,"page_size":100,"total":1}},"tickets":[{row}]}}'
-    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
-        report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", raw=True)
-    written = (tmp_path / "t.jsonl").read_bytes()
-    kept = f'"x":{text},'.encode() in written
-    assert kept or report.changes == TextChanges(rounded=rounded) or not rounded
-    assert report.changes in (TextChanges(rounded=rounded), TextChanges())
-    if not rounded:
-        assert json.loads(written)["strange"]["x"] == json.loads(text)
+    pad = "x" * (3 << 20) if large else ""
+    async with serving() as wire, make_client(wire.url) as client:
+        for text, rounded in NUMBERS.items():
+            row = f'{{"id":1,"created_time":1700000000,"strange":{{"x":{text},"pad":"{pad}"}}}}'
+            page = f'{{"pagination":{{"page":1,"page_size":100,"total":1}},"tickets":[{row}]}}'
+            wire.script[:] = [envelope(page)]
+            report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", raw=True, overwrite=True)
+            written = (tmp_path / "t.jsonl").read_bytes()
+            kept = f'"x":{text},'.encode() in written
+            assert kept or report.changes == TextChanges(rounded=rounded) or not rounded, text
+            assert report.changes in (TextChanges(rounded=rounded), TextChanges()), text
+            if not rounded:
+                assert json.loads(written)["strange"]["x"] == json.loads(text)
 
 
 @pytest.mark.parametrize("text", ["0.12345678901234567890", "12345678901234567.25", "9007199254740993.0", "1e-400"])
@@ -138,27 +136,25 @@ BROKEN = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "large", "on_bad_row"),
-    [("t.jsonl", False, "raise"), ("t.jsonl.gz", False, "skip"), ("t.jsonl", True, "raise")],
+    slow_after(2, [("t.jsonl", False, "raise"), ("t.jsonl.gz", False, "skip"), ("t.jsonl", True, "raise")]),
 )
-@pytest.mark.parametrize(("fields", "broken"), BROKEN.values(), ids=BROKEN)
-async def test_what_is_no_json_is_counted(
-    tmp_path: Path, fields: bytes, broken: int, name: str, large: bool, on_bad_row: Any
-) -> None:
+async def test_what_is_no_json_is_counted(tmp_path: Path, name: str, large: bool, on_bad_row: Any) -> None:
     """A raw export keeps a row of broken JSON, and its report counts each value that did not stay as it came."""
-    pad = b"x" * (3 << 20 if large else 0)
+    pad, target = b"x" * (3 << 20 if large else 0), tmp_path / name
     row = b'{"id":%d,"created_time":1700000000,%b,"pad":"%b"}'
-    rows = b",".join([row % (1, b'"title":"a"', b""), row % (2, fields, b""), row % (3, b'"title":"b"', pad)])
-    page = b'{"pagination":{"page":1,"page_size":100,"total":3},"tickets":[%b]}' % rows
-    target = tmp_path / name
-    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
-        report = await export_tickets(client, TicketQuery(), target, raw=True, on_bad_row=on_bad_row)
-    content = target.read_bytes()
-    lines = (gzip.decompress(content) if name.endswith(".gz") else content).splitlines()
-    assert [json.loads(line)["id"] for line in lines] == [1, 2, 3]
-    assert (report.changes, report.skipped_rows, report.exact) == (TextChanges(broken=broken), 0, True)
+    async with serving() as wire, make_client(wire.url) as client:
+        for what, (fields, broken) in BROKEN.items():
+            rows = b",".join([row % (1, b'"title":"a"', b""), row % (2, fields, b""), row % (3, b'"title":"b"', pad)])
+            wire.script[:] = [envelope(b'{"pagination":{"page":1,"page_size":100,"total":3},"tickets":[%b]}' % rows)]
+            report = await export_tickets(
+                client, TicketQuery(), target, raw=True, on_bad_row=on_bad_row, overwrite=True
+            )
+            content = target.read_bytes()
+            lines = (gzip.decompress(content) if name.endswith(".gz") else content).splitlines()
+            assert [json.loads(line)["id"] for line in lines] == [1, 2, 3], what
+            assert (report.changes, report.skipped_rows, report.exact) == (TextChanges(broken=broken), 0, True), what
 
 
 async def test_other_formats_leave_it_out(tmp_path: Path) -> None:

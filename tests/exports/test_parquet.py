@@ -143,16 +143,16 @@ def export(count):
     Format("parquet").convert(staged, staged.with_suffix(".parquet"), told.append)
     assert told[-1] == count
 
-export(20_000)
+export(10_000)
 before = peak()
-export(200_000)
+export(60_000)
 print(peak() - before)
 """
 
 
 @pytest.mark.slow
 def test_memory(tmp_path: Path) -> None:
-    """Ten times the rows take as much memory."""
+    """Six times the rows take as much memory."""
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", _CHILD, str(tmp_path)], capture_output=True, check=True, cwd=root)
     assert int(done.stdout) <= 32

@@ -34,11 +34,11 @@ async def mirrored(client: WorkorderClient, path: Path, **options: Any) -> Mirro
 
 
 async def cut_short(client: WorkorderClient, path: Path, **options: Any) -> None:
-    """Cancel a run once it has read 2,000 rows."""
+    """Cancel a run once it has read 1,000 rows."""
     enough = asyncio.Event()
 
     def going(progress: MirrorProgress) -> None:
-        if progress.rows >= 2000:
+        if progress.rows >= 1000:
             enough.set()
 
     run = asyncio.create_task(mirror_tickets(client, path, on_progress=going, **options))
@@ -52,9 +52,9 @@ async def cut_short(client: WorkorderClient, path: Path, **options: Any) -> None
 async def test_a_database_that_keeps_up(tmp_path: Path) -> None:
     """It equals the platform after each run, and says what changed; a second run finds nothing."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(3000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
         first = await mirrored(client, path)
-        assert (first.created, first.changed, first.tickets) == (3000, 0, 3000)
+        assert (first.created, first.changed, first.tickets) == (1500, 0, 1500)
         assert held(path) == await truth(client)
         assert asked(path, "SELECT count(*) FROM changes") == [(0,)]
         before = sandbox.requests["list_tickets"]
@@ -81,8 +81,8 @@ async def test_a_database_that_keeps_up(tmp_path: Path) -> None:
 async def test_interrupted_anywhere(tmp_path: Path) -> None:
     """A run that is cancelled after any number of requests is gone on with, and reads little of it again."""
     random, path = Random(7), tmp_path / "tickets.db"
-    async with virtual_sandbox(2500, latency=0.05) as (sandbox, client):
-        for number in range(15):
+    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
+        for number in range(10):
             run = asyncio.create_task(mirror_tickets(client, path, concurrency=2))
             await asyncio.sleep(random.uniform(0.02, 0.5))
             run.cancel()
@@ -134,14 +134,14 @@ def leave_out(sandbox: Sandbox, id: int) -> None:
 async def test_gone_on_with(tmp_path: Path, order: str) -> None:
     """The first read of everything begins where it was cut short."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(4000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(2000, latency=0.05) as (sandbox, client):
         if order == "oldest first":
             reword(sandbox, {" DESC": ""})
         await cut_short(client, path)
         there, before = len(held(path)), sandbox.requests["list_tickets"]
         report = await mirrored(client, path)
-        assert report.created == 4000 - there
-        assert sandbox.requests["list_tickets"] - before < (4000 - there) / 100 + await open_pages(client) + 15
+        assert report.created == 2000 - there
+        assert sandbox.requests["list_tickets"] - before < (2000 - there) / 100 + await open_pages(client) + 15
         assert held(path) == await truth(client)
 
 
@@ -151,7 +151,7 @@ async def test_gone_on_with(tmp_path: Path, order: str) -> None:
 async def test_absent_is_not_gone(tmp_path: Path, count: int) -> None:
     """What vanished is named by the next run, and gone by the one after; others are not."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(3000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
         usual = (await mirrored(client, path)).requests
         for status in (3, 1):
@@ -202,7 +202,7 @@ class Hidden:
 async def test_a_right_that_is_lost(tmp_path: Path) -> None:
     """Many tickets that are not shown any more are not marked; it is said; and all is whole when they are back."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(2000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(1000, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
         hidden = Hidden(sandbox)
         await hidden.hide([*(await ids_of(sandbox, 3))[:150], *(await ids_of(sandbox, 1))[:50]])
@@ -226,7 +226,7 @@ async def test_a_right_that_is_lost(tmp_path: Path) -> None:
 async def test_a_few_that_are_hidden(tmp_path: Path) -> None:
     """A ticket that was gone is taken back when the list shows it again."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(1000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
         hidden, lost = Hidden(sandbox), (await ids_of(sandbox, 3))[:3]
         await hidden.hide(lost)
@@ -238,7 +238,7 @@ async def test_a_few_that_are_hidden(tmp_path: Path) -> None:
         kinds = asked(path, "SELECT kind FROM changes WHERE ticket = ? ORDER BY id", lost[0])
         assert kinds == [("missing",), ("gone",), ("back",)]
         before = asked(path, "SELECT run, count(*) FROM tickets_as_of GROUP BY 1 ORDER BY 1")
-        assert before == [(1, 1000), (2, 1000), (3, 997), (4, 1000)]
+        assert before == [(1, 500), (2, 500), (3, 497), (4, 500)]
 
 
 @virtual_time
@@ -301,7 +301,7 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
 async def test_what_no_rest_shows(tmp_path: Path) -> None:
     """A run that goes on where one was cut short reads tickets without a created time, too, and misses none."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(2300) as (sandbox, client):
+    async with virtual_sandbox(1200) as (sandbox, client):
         for id in (await ids_of(sandbox, 3))[:2]:
             await update(sandbox, id, created_time=0)
         reword(sandbox, {"created_time <= ?": "nullif(created_time, 0) <= ?"})
@@ -309,7 +309,7 @@ async def test_what_no_rest_shows(tmp_path: Path) -> None:
             await cut_short(client, path, full=full)
             report = await mirror_tickets(client, path)
             assert "created times" in report.reason
-            assert (report.missing, report.tickets, report.changed) == ([], 2300, 0)
+            assert (report.missing, report.tickets, report.changed) == ([], 1200, 0)
         assert held(path) == await truth(client)
 
 
@@ -318,14 +318,14 @@ async def test_what_no_rest_shows(tmp_path: Path) -> None:
 async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
     """What an earlier part of a full run missed is not missing, though the part that goes on with it is exact."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(4000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(2000, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
         leave_out(sandbox, sorted(await truth(client))[-300])
         sandbox.faults = [Fault("bad_row", operation="list_tickets")]
         await cut_short(client, path, full=True)
         sandbox.faults = []
         report = await mirror_tickets(client, path)
-        assert (report.missing, report.changed, report.tickets) == ([], 0, 4000)
+        assert (report.missing, report.changed, report.tickets) == ([], 0, 2000)
 
 
 @pytest.mark.parametrize("dated_ahead", slow_after(1, [True, False]))
@@ -334,7 +334,7 @@ async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
 async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -> None:
     """Closed tickets that are new are found where new ones are, though a ticket is dated a year ahead: no search."""
     path, clock = tmp_path / "tickets.db", running_loop().wall_clock
-    async with virtual_sandbox(1500, latency=0.05, until=int(clock())) as (sandbox, client):
+    async with virtual_sandbox(700, latency=0.05, until=int(clock())) as (sandbox, client):
         if dated_ahead:
             await update(sandbox, max(await truth(client)), created_time=int(clock()) + 365 * 86400)
         await mirrored(client, path)
@@ -350,12 +350,12 @@ async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ahead", [-3 * 86400, 0, 600])
+@pytest.mark.parametrize("ahead", [-3 * 86400, 600])
 @virtual_time
 async def test_a_process_for_each_run(tmp_path: Path, ahead: int) -> None:
     """A new process whose clock is off, and a ticket that is dated a year ahead: one request more, and all is found."""
     path, clock = tmp_path / "tickets.db", running_loop().wall_clock
-    async with virtual_sandbox(1500, latency=0.05, until=int(clock()) - 600) as (sandbox, client):
+    async with virtual_sandbox(700, latency=0.05, until=int(clock()) - 600) as (sandbox, client):
         await update(sandbox, max(await truth(client)), created_time=int(clock()) + 365 * 86400)
         await mirrored(client, path)
         usual = (await mirrored(client, path)).requests
@@ -385,7 +385,7 @@ async def test_a_process_for_each_run(tmp_path: Path, ahead: int) -> None:
 async def test_totals_that_end_at_a_number(tmp_path: Path) -> None:
     """Where the platform counts no further than 500, a run does not read everything, and still finds what is gone."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(2500, latency=0.05, total_cap=500) as (sandbox, client):
+    async with virtual_sandbox(1500, latency=0.05, total_cap=500) as (sandbox, client):
         await mirrored(client, path)
         for _ in range(2):
             report = await mirrored(client, path)
@@ -396,12 +396,11 @@ async def test_totals_that_end_at_a_number(tmp_path: Path) -> None:
         assert (await mirrored(client, path)).gone == lost
 
 
-@pytest.mark.slow
 @virtual_time
 async def test_full(tmp_path: Path) -> None:
     """A full run sees what no other does: an edit of a closed ticket."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
         edited = (await ids_of(sandbox, 3))[5]
         await update(sandbox, edited, title="改过的标题")
@@ -478,7 +477,7 @@ async def test_as_of_each_run(tmp_path: Path) -> None:
 async def test_whose_it_is(tmp_path: Path) -> None:
     """One writer at a time, who is named; a mirror of something else is refused, and so is what is no mirror."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
         begun = asyncio.Event()
         first = asyncio.create_task(mirror_tickets(client, path, on_progress=lambda _: begun.set()))
         await begun.wait()
@@ -570,9 +569,9 @@ async def test_details_and_files(tmp_path: Path) -> None:
         await sandbox.act(opened, "comment", "已联系客户")
         assert (await mirrored(client, path)).details == 0
         seen = 0
-        for _ in range(30):
-            seen += (await mirrored(client, path, recheck=5)).details
-        assert seen == 150
+        for _ in range(6):
+            seen += (await mirrored(client, path, recheck=10)).details
+        assert seen == 60
         ((old, new),) = asked(path, "SELECT old, new FROM changes WHERE ticket = ? AND field = 'assigns'", opened)
         assert "已联系客户" in new
         assert "已联系客户" not in old
@@ -618,14 +617,14 @@ async def test_progress(tmp_path: Path) -> None:
         assert {one.phase for one in told} == {"open", "new", "left"}
 
 
-@pytest.mark.parametrize("seed", slow_after(1, range(3)))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.slow
 @virtual_time
 async def test_while_it_moves(tmp_path: Path, seed: int) -> None:
     """Tickets leave and enter between any two reads: when all rests, one run makes it whole."""
     path = tmp_path / "tickets.db"
     drift = [Drift(every=3, close=2, reopen=1, create=1), Drift(every=7, delete=1, status=TicketStatus.PROCESSING)]
-    async with virtual_sandbox(2000, latency=0.05, seed=seed, drift=drift) as (sandbox, client):
+    async with virtual_sandbox(1000, latency=0.05, seed=seed, drift=drift) as (sandbox, client):
         for _ in range(4):
             await mirror_tickets(client, path)
         sandbox.drift = ()

@@ -39,7 +39,7 @@ async def told(events: Watch, seconds: float, *, done: bool = True) -> list[Even
 async def test_what_happens(tmp_path: Path) -> None:
     """New tickets, changes and deletions are told, each once; what was there before is not."""
     now = int(running_loop().wall_clock())
-    async with virtual_sandbox(800, latency=0.05, until=now) as (sandbox, client):
+    async with virtual_sandbox(300, latency=0.05, until=now) as (sandbox, client):
         async with watch(client, bookmark=tmp_path / "w.db", every=60) as events:
             assert await told(events, 130) == []
             drifted = await sandbox.change(close=2, create=1)
@@ -187,13 +187,13 @@ async def test_a_platform_that_is_away(tmp_path: Path, caplog: pytest.LogCapture
             await told(events, 1000)
 
 
-@pytest.mark.parametrize("total_cap", slow_after(1, [None, 1000]))
+@pytest.mark.parametrize("total_cap", slow_after(1, [None, 500]))
 @virtual_time
 @pytest.mark.slow
 async def test_quiet_looks(tmp_path: Path, total_cap: int | None) -> None:
     """A look that finds nothing new asks five times at the most; what leaves the totals alike comes with the tenth."""
     async with (
-        virtual_sandbox(2000, latency=0.05, total_cap=total_cap) as (sandbox, client),
+        virtual_sandbox(1200, latency=0.05, total_cap=total_cap) as (sandbox, client),
         watch(client, bookmark=tmp_path / "w.db", every=60) as events,
     ):
         assert await told(events, 70) == []
@@ -241,8 +241,8 @@ async def test_a_bookmark_that_cannot_be_read(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @virtual_time
-async def test_killed_fifty_times(tmp_path: Path) -> None:
-    """Five hundred events, fifty ends at any moment: each is told, and those of a ticket in their order."""
+async def test_killed_many_times(tmp_path: Path) -> None:
+    """Hundreds of events, thirty ends at any moment: each is told, and those of a ticket in their order."""
     random, path = Random(3), tmp_path / "w.db"
     delivered: dict[int, Event] = {}
     order: dict[int, list[int]] = defaultdict(list)
@@ -251,7 +251,7 @@ async def test_killed_fifty_times(tmp_path: Path) -> None:
         happened = defaultdict[int, set[str]](set)
 
         async def live() -> None:
-            for _ in range(100):
+            for _ in range(60):
                 drifted = await sandbox.change(close=2, reopen=1, create=2)
                 for id in drifted.created:
                     happened[id].add("new")
@@ -269,7 +269,7 @@ async def test_killed_fifty_times(tmp_path: Path) -> None:
                     await events.done(event)
 
         living = asyncio.create_task(live())
-        for _ in range(50):
+        for _ in range(30):
             looking = asyncio.create_task(look())
             await asyncio.sleep(random.uniform(0.05, 60))
             looking.cancel()
@@ -291,7 +291,7 @@ async def test_killed_fifty_times(tmp_path: Path) -> None:
             # Nothing between two events of a ticket was left out.
             assert last.get(event.ticket_id, event.old) == event.old
             last[event.ticket_id] = event.new
-    assert sum(map(len, happened.values())) > 300
+    assert sum(map(len, happened.values())) > 180
     assert all("new" in seen[id] for id, what in happened.items() if "new" in what)
     rows = held(path)
     assert all(last.get(id, rows[id][3]) == rows[id][3] for id in rows)

@@ -1,14 +1,16 @@
-"""For programs of tests that run in a process of their own: a disk that takes only so many bytes of a file."""
+"""A disk that takes only so many bytes of a file."""
 
-import atexit
 import resource
-import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-def limit_files(size: int) -> None:
-    """Let every file of this process have so many bytes at the most; 0: as many as before."""
-    if size:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-        # The measurement of the tests writes its own file at the end.
-        atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+@contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """Let every file that this process writes have so many bytes at the most."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
