@@ -300,7 +300,7 @@ class TestStale:
             old = served.attachment("a", b"x", http("", "404 Not Found"))
             served.details = [{"attachment": []}]
             fetched = await fetch(served, folder, served.detail(old))
-        assert reasons(fetched) == {"a": "the ticket gives no URL for it"}
+        assert reasons(fetched) == {"a": "the ticket gives no URL of http or https that can be asked"}
 
 
 def vars_of(attachment: Attachment) -> dict[str, object]:
@@ -452,9 +452,8 @@ class TestWrongAnswers:
             (http(b"", "204 No Content"), 4, "the server answered HTTP 204"),
             (http(b"", "401 Unauthorized"), 4, "the server answered HTTP 401"),
             (http(b"1234", Content_Encoding="gzip"), 4, "the server packs it as 'gzip', which it was asked not to do"),
-            (redirect("file:///etc/passwd"), 4, "the URL that the server redirects to has the scheme 'file'; "),
-            (redirect("javascript:1"), 4, "the URL that the server redirects to has the scheme 'javascript'; "),
-            (redirect("http://[::1"), 4, "the URL that the server redirects to cannot be read"),
+            (redirect("file:///etc/passwd"), 4, "the server redirects to no URL of http or https"),
+            (redirect("http://[::1"), 4, "the server redirects to no URL of http or https"),
             (redirect("/f0"), 4, "the server redirects more than 3 times"),
         ],
     )
@@ -469,25 +468,15 @@ class TestWrongAnswers:
         names = {name for name in files(folder) if not name.startswith(".wrong.")}
         assert names == {"right"}
 
-    @pytest.mark.parametrize(
-        ("url", "reason"),
-        [
-            ("", "the ticket gives no URL for it"),
-            ("workorder/40084/dc4ced80", "the URL has the scheme ''; only http and https are followed"),
-            ("ftp://127.0.0.1/a", "the URL has the scheme 'ftp'; only http and https are followed"),
-            ("file:///etc/passwd", "the URL has the scheme 'file'; only http and https are followed"),
-            ("http://", "the URL "),
-            ("http://[::1", "the URL cannot be read"),
-            ("http://127.0.0.1:99999/", "the URL cannot be read"),
-        ],
-    )
-    async def test_urls(self, url: str, reason: str, folder: Path) -> None:
-        """Only http and https are asked; the reason names what it was."""
+    async def test_urls(self, folder: Path) -> None:
+        """Only http and https are asked."""
+        texts = ["", "workorder/40084/dc4ced80", "ftp://127.0.0.1/a", "file:///etc/passwd", "http://", "http://[::1"]
         async with storage() as served:
-            fetched = await fetch(served, folder, served.detail(Attachment("a", url, 4)))
+            listed = [Attachment("a", text, 4) for text in [*texts, "http://127.0.0.1:99999/"]]
+            told = reasons(await fetch(served, folder, served.detail(*listed)))
             assert served.wire.requests == []
-        assert reasons(fetched)["a"].startswith(reason)
-        assert files(folder) == {}
+        assert set(told.values()) == {"the ticket gives no URL of http or https that can be asked"}
+        assert (len(told), files(folder)) == (7, {})
 
     async def test_url_cannot_forge_headers(self, folder: Path) -> None:
         """What is no part of a URL is escaped."""

@@ -114,11 +114,11 @@ async def test_timeout_while_nobody_reads(tmp_path: Path) -> None:
     """A pipe that nobody reads from does not hold up the end."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    async with Sandbox(tickets=2000) as sandbox, sandbox.client() as client:
+    async with Sandbox(tickets=1000) as sandbox, sandbox.client() as client:
         for is_open in (False, True):
             reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if is_open else None
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(0.2):
                     await export_tickets(client, TicketQuery(), pipe, format="jsonl")
             if reader is not None:
                 os.close(reader)

@@ -180,22 +180,15 @@ def _remove_parts(folder: Path) -> None:
 
 def _checked(text: str, base: URL | None = None) -> URL:
     """Return a URL that may be asked: http or https, without a user. A relative one is seen from `base`."""
-    if not text:
-        raise NotFetchedError("the ticket gives no URL for it")
-    redirected = "" if base is None else " that the server redirects to"
-    try:
+    with suppress(ValueError):
         # A URL that can be sent stays as it is: its signature may cover these very bytes.
         url = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
         url = url if base is None else base.join(url)
-        scheme, host, _ = url.scheme, url.host, url.port
-    except ValueError:
-        raise NotFetchedError(f"the URL{redirected} cannot be read") from None
-    if scheme not in ("http", "https"):
-        raise NotFetchedError(f"the URL{redirected} has the scheme {scheme[:20]!r}; only http and https are followed")
-    if not host:
-        raise NotFetchedError(f"the URL{redirected} names no host")
-    # aiohttp would make an Authorization header of it.
-    return url.with_user(None) if url.raw_user is not None or url.raw_password is not None else url
+        if url.scheme in ("http", "https") and url.host and url.port:
+            # aiohttp would make an Authorization header of it.
+            return url.with_user(None) if url.raw_user is not None or url.raw_password is not None else url
+    who = "the ticket gives" if base is None else "the server redirects to"
+    raise NotFetchedError(f"{who} no URL of http or https that can be asked")
 
 
 def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[int, int | None] | None:
@@ -475,7 +468,7 @@ class AttachmentFolder:
                     if extent is not None:
                         return await self._take_body(file, response, file.size or extent[1])
         except (aiohttp.InvalidURL, UnicodeError):
-            failure = NotFetchedError("its URL is none that can be asked")
+            failure = NotFetchedError("its URL is none of http or https that can be asked")
         except TimeoutError:
             failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s")
         except (aiohttp.ClientError, OSError) as error:
