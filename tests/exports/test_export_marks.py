@@ -17,7 +17,7 @@ from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from tests.support.slow import slow_after
 from workorder_async import ApiError, ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.document.envelope import Answer
-from workorder_async.exports import ExportProgress, ExportReport, export_tickets, reading
+from workorder_async.exports import ExportProgress, ExportReport, export_tickets, parts, reading
 from workorder_async.exports.manifest import Head, Line, Manifest
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import Drift
@@ -87,6 +87,7 @@ async def test_after_every_part(
 ) -> None:
     """Cut short at each part, before its line is written and after, every format ends in the same rows."""
     target = tmp_path / f"t{suffix}"
+    monkeypatch.setattr(parts, "_BYTES_AT_ONCE", 10_000)
     async with Sandbox(tickets=700) as sandbox, sandbox.client() as client:
         dying = Dying(monkeypatch, moment)
         report, resumed = await chain(client, EVERYTHING, target)

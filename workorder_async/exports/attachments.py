@@ -20,7 +20,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from math import inf
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -35,8 +34,6 @@ from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import without_credentials
 from workorder_async.tasks import for_each, to_its_end
 
-#: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
-GOOD_FOR = 540.0
 #: Seconds between the attempts to fetch one file; there is one attempt more.
 WAITS: Sequence[float] = (1.0, 5.0)
 #: An attempt has failed after so many seconds in which nothing came.
@@ -58,7 +55,6 @@ MOST_SECONDS = 3600.0
 _PLATFORM: Final = ".platform"
 _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
-_STALE: Final = (403, 404, 410)
 _PASSING: Final = (408, 425, 429)
 # ::/96, ::ffff:0:0/96 and 64:ff9b::/96, whose last 32 bits are an address of IPv4.
 _OF_IPV4: Final = (0, 0xFFFF, 0x64_FF9B << 64)
@@ -197,14 +193,14 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[in
     The size is None if only the answer's end tells it. All is None if the server has no such bytes.
     """
     status = response.status
-    if status in _STALE:
-        raise StaleError(f"HTTP {status}")
     if status in _PASSING or status >= 500:
         raise BrokenError(f"the server answered HTTP {status}")
     span = _RANGE.fullmatch(response.headers.get("Content-Range", "")) if status == 206 else None
     if asked and status in (206, 416):
         if span is None or int(span[1]) != asked or int(span[2]) + 1 != int(span[3]):
             return None
+    elif 400 <= status < 500:
+        raise StaleError(f"HTTP {status}")
     elif status != 200:
         raise NotFetchedError(f"the server answered HTTP {status}")
     packed = response.headers.get("Content-Encoding", "identity")
@@ -360,8 +356,7 @@ class AttachmentFolder:
         kept = [size for size in there if size is not None]
         self._bytes += sum(kept)
         wanted = [file for file, size in zip(files, there, strict=True) if size is None]
-        until = self._client.now() + GOOD_FOR
-        became = await for_each(wanted, partial(self._bring, until=until))
+        became = await for_each(wanted, self._bring)
         if stale := [file for file in wanted if file.stale]:
             why = await self._renew(detail, files)
             if not why:
@@ -391,7 +386,7 @@ class AttachmentFolder:
             file.url = urls.pop() if (urls := new.get(_looks(one))) else ""
         return ""
 
-    async def _bring(self, file: _File, until: float = inf) -> AttachmentCounts:
+    async def _bring(self, file: _File) -> AttachmentCounts:
         """Have one file there, and return its counts; where its URL is stale, the file says so, and nothing counts.
 
         The limits are asked before anything is awaited.
@@ -400,8 +395,6 @@ class AttachmentFolder:
         try:
             self._count(file, file.size)
             async with self._places:
-                if self._client.now() > until:
-                    raise StaleError(f"it is older than {GOOD_FOR:g} s")
                 return AttachmentCounts(fetched=1, bytes=await self._fetch(file))
         except StaleError as error:
             file.stale = str(error)

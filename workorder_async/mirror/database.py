@@ -22,7 +22,7 @@
     files              ticket_id, name, path: the attachments that were fetched; a path that is no UTF-8 is its bytes
 
 Times are whole seconds since the epoch, by the server's clock as far as it is known. Others may read the database at
-any time, also while a run writes. One thread uses a `MirrorDatabase` at a time; `Disk` lets an event loop do so.
+any time, also while a run writes. One thread uses a `MirrorDatabase` at a time; its `do` lets an event loop do so.
 """
 
 import asyncio
@@ -188,7 +188,7 @@ class Mark:
 
 
 class MirrorDatabase:
-    """A mirror on disk, open for one writer, and one run at a time; made if there is none.
+    """A mirror on disk, for `async with`: open for one writer, and one run at a time; made if there is none.
 
     `identity` says of what: another one is refused. `open` raises `ExportError` for a database that is in use, of
     something else, or no mirror; every method raises `OSError` with the path if the disk, or SQLite, fails. `at` is
@@ -203,6 +203,33 @@ class MirrorDatabase:
         self._opened = ExitStack()
         self._database: sqlite3.Connection
         self._place: os.stat_result
+        self._turn = asyncio.Lock()
+        self._is_open = False
+
+    async def __aenter__(self) -> Self:
+        self._is_open = True
+        try:
+            await self.do(MirrorDatabase.open)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.do(MirrorDatabase.close)
+        self._is_open = False
+
+    async def do(self, work: "Callable[Concatenate[MirrorDatabase, P], T]", *args: P.args, **options: P.kwargs) -> T:
+        """Call a method in a thread, and return its result, once it is done even if the task is cancelled.
+
+        Calls have their turns. Raises `ExportError` in place of `OSError`, and `ConfigError` where it is not open.
+        """
+        async with self._turn:
+            if not self._is_open:
+                raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around its use")
+            return await on_disk(self.path, lambda: work(self, *args, **options))
+
+    # In a thread
 
     def open(self, /) -> None:
         """Lock it, and make what is not there."""
@@ -547,46 +574,16 @@ class MirrorDatabase:
         return next((gap for _, gap in _gaps([(second,), *seconds])), None)
 
 
-class Disk:
-    """The database of a query in a thread, for `async with`: one piece of work at a time, in the order of the calls.
-
-    Raises `ConfigError` for a client or a query that it cannot be of.
-    """
-
-    def __init__(self, client: WorkorderClient, database: object, query: object) -> None:
-        with_coroutines("client", client)
-        if not isinstance(query, TicketQuery):
-            raise ConfigError(f"must be a TicketQuery, not {arguments.kind_of(query)}", argument="query")
-        if query.status is not None:
-            mend = "leave it out: a mirror follows tickets from one status to the next; select in the database"
-            raise ConfigError("is not for a mirror", argument="status", mend=mend)
-        identity = {"platform": client.base_url, "app_id": client.app_id, "query": said_of(query)}
-        self._database = MirrorDatabase(Path(arguments.path("database", database)), identity)
-        self._turn = asyncio.Lock()
-        self._is_open = False
-
-    async def __aenter__(self) -> Self:
-        self._is_open = True
-        try:
-            await self.do(MirrorDatabase.open)
-        except BaseException:
-            await self.__aexit__()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.do(MirrorDatabase.close)
-        self._is_open = False
-
-    async def do(self, work: Callable[Concatenate[MirrorDatabase, P], T], *args: P.args, **options: P.kwargs) -> T:
-        """Call a method of the database, and return its result, once it is done even if the task is cancelled.
-
-        Raises `ExportError` in place of `OSError`, and `ConfigError` where it is not open.
-        """
-        async with self._turn:
-            if not self._is_open:
-                raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around its use")
-            return await on_disk(self._database.path, lambda: work(self._database, *args, **options))
+def database_of(client: WorkorderClient, database: object, query: object) -> MirrorDatabase:
+    """Return the database of a query. Raises `ConfigError` for a client or a query that it cannot be of."""
+    with_coroutines("client", client)
+    if not isinstance(query, TicketQuery):
+        raise ConfigError(f"must be a TicketQuery, not {arguments.kind_of(query)}", argument="query")
+    if query.status is not None:
+        mend = "leave it out: a mirror follows tickets from one status to the next; select in the database"
+        raise ConfigError("is not for a mirror", argument="status", mend=mend)
+    identity = {"platform": client.base_url, "app_id": client.app_id, "query": said_of(query)}
+    return MirrorDatabase(Path(arguments.path("database", database)), identity)
 
 
 _Change: TypeAlias = tuple[Value, ...]

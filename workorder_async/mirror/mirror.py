@@ -29,7 +29,7 @@ from workorder_async.document.codec import Row
 from workorder_async.document.json_text import JSON
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.mirror.database import OPEN, ROOM, Disk, Mark, MirrorDatabase, Range
+from workorder_async.mirror.database import OPEN, ROOM, Mark, MirrorDatabase, Range, database_of
 from workorder_async.mirror.report import MirrorOptions, MirrorProgress, MirrorReport, Phase, checked
 from workorder_async.tasks import for_each
 from workorder_async.walks.options import WalkOptions
@@ -78,17 +78,19 @@ async def mirror_tickets(
     query; and the errors that every request may raise.
     """
     settings = checked(options)
-    async with Disk(client, database, query) as disk:
-        return await Run(client, query, disk, settings).run()
+    async with database_of(client, database, query) as mirror:
+        return await Run(client, query, mirror, settings).run()
 
 
 class Run:
     """One run."""
 
-    def __init__(self, client: WorkorderClient, query: TicketQuery, disk: Disk, options: MirrorOptions) -> None:
+    def __init__(
+        self, client: WorkorderClient, query: TicketQuery, mirror: MirrorDatabase, options: MirrorOptions
+    ) -> None:
         self._client = client
         self._query = query
-        self._do = disk.do
+        self._do = mirror.do
         self._options = options
         self._at_once = options["concurrency"]
         folder, private = options["attachments"], options["private_addresses"]

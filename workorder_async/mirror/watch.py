@@ -13,7 +13,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.document.fields import fields_of
 from workorder_async.errors import AuthenticationError, ConfigError, ExportError, WorkorderError
-from workorder_async.mirror.database import Disk, MirrorDatabase
+from workorder_async.mirror.database import MirrorDatabase, database_of
 from workorder_async.mirror.mirror import EVERYTHING, Run
 from workorder_async.mirror.report import MirrorOptions, checked
 
@@ -106,7 +106,7 @@ class Watch(AsyncIterator[Event]):
 
     _client: WorkorderClient
     _query: TicketQuery
-    _disk: Disk
+    _mirror: MirrorDatabase
     _every: float
     _options: MirrorOptions
     failure: WorkorderError | None = field(default=None, init=False)
@@ -125,18 +125,18 @@ class Watch(AsyncIterator[Event]):
         self._next = -1.0
 
     async def __aenter__(self) -> Self:
-        await self._disk.__aenter__()
+        await self._mirror.__aenter__()
         self._begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._disk.__aexit__()
+        await self._mirror.__aexit__()
 
     async def __anext__(self) -> Event:
         async with self._turn:  # where several tasks share a watch, each event is one's
             if self._read < 0:
-                self._read = await self._disk.do(MirrorDatabase.bookmark)
-            while (change := await self._disk.do(MirrorDatabase.change_after, self._read)) is None:
+                self._read = await self._mirror.do(MirrorDatabase.bookmark)
+            while (change := await self._mirror.do(MirrorDatabase.change_after, self._read)) is None:
                 await self._round()
             event = event_of(*change)
             self._read = event.number
@@ -147,19 +147,19 @@ class Watch(AsyncIterator[Event]):
         """Note that an event is dealt with: it is not told again, once those before it are done as well."""
         if event.number in self._undone:
             del self._undone[event.number]
-            await self._disk.do(MirrorDatabase.keep, "bookmark", next(iter(self._undone), self._read + 1) - 1)
+            await self._mirror.do(MirrorDatabase.keep, "bookmark", next(iter(self._undone), self._read + 1) - 1)
 
     async def _round(self) -> None:
         """Wait for the time of the next round, and look."""
         time = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._next - time()))
         self._next = time() + self._every
-        run = Run(self._client, self._query, self._disk, self._options)
+        run = Run(self._client, self._query, self._mirror, self._options)
         is_first, quiet = not self._rounds, bool(self._rounds % _FULL_EVERY)
         try:
             if is_first:
                 await run.learn_time()
-            await self._disk.do(MirrorDatabase.note_gap, run.now(), 0.0 if is_first else _GAP * self._every)
+            await self._mirror.do(MirrorDatabase.note_gap, run.now(), 0.0 if is_first else _GAP * self._every)
             await run.run(quiet=quiet)
         except (ConfigError, AuthenticationError, ExportError):
             raise
@@ -203,5 +203,5 @@ def watch(
     A look that fails is logged, told by `failure`, and made up for by the next one. Raises `ConfigError`,
     `AuthenticationError`, and `ExportError` if the disk does not do its part: these would not pass by themselves.
     """
-    disk = Disk(client, path("bookmark", bookmark), query)
-    return Watch(client, query, disk, above_zero("every", every), checked(options))
+    mirror = database_of(client, path("bookmark", bookmark), query)
+    return Watch(client, query, mirror, above_zero("every", every), checked(options))
