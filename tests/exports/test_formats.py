@@ -112,15 +112,6 @@ def test_only_lines_are_raw(name: str) -> None:
         Format(name).sink(raw=True)
 
 
-@pytest.mark.parametrize("suffix", slow_after(5, SUFFIXES))
-def test_row_for_row(suffix: str, tmp_path: Path) -> None:
-    """Every ticket is in the file once, in its order, with all its cells."""
-    rows = tickets(1234)
-    target = tmp_path / f"tickets{suffix}"
-    assert not write(target, rows)
-    assert read_back(target) == [as_read(target, cells(ticket)) for ticket in rows]
-
-
 @pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in {".db", ".sqlite"}])
 def test_full_records(suffix: str, tmp_path: Path) -> None:
     """Full records are there with all they hold, lists as JSON, empty ones too."""
@@ -128,14 +119,6 @@ def test_full_records(suffix: str, tmp_path: Path) -> None:
     target = tmp_path / f"tickets{suffix}"
     assert write(target, rows, detail=True) == TextChanges()
     assert read_back(target) == [as_read(target, cells(ticket)) for ticket in rows]
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_no_rows(suffix: str, tmp_path: Path) -> None:
-    """An export of nothing is a file of its format, with nothing in it."""
-    target = tmp_path / f"tickets{suffix}"
-    write(target, [])
-    assert read_back(target) == []
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".csv.zst", ".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst"])

@@ -3,7 +3,6 @@
 import errno
 import gc
 import os
-import stat
 import subprocess
 import sys
 import tempfile
@@ -55,13 +54,6 @@ def test_ended_by_progress(name: str, staged: Path) -> None:
     with pytest.raises(EnoughError):
         Format(name).convert(staged, staged.with_name(f"t.{name}"), enough)
     assert os.listdir(staged.parent) == [staged.name]
-
-
-def test_for_its_owner_alone(name: str, staged: Path) -> None:
-    """Nobody else may read the file."""
-    target = staged.with_name(f"t.{name}")
-    Format(name).convert(staged, target, lambda rows: None)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
 def test_no_other_folder(name: str, staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
