@@ -16,7 +16,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column
 
-from workorder_async.batches.batch import identity_of
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
@@ -121,6 +120,8 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
 
 async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[int], how: BatchOptions) -> list[Chosen]:
     """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
+    from workorder_async.batches.batch import identity_of
+
     known: dict[int, Chosen] = {}
     if how.journal is not None:
         records = await asyncio.to_thread(read_records, how.journal, may_be_new=True)
