@@ -72,10 +72,11 @@ def decode(model: type[T], answer: Answer) -> T:
 
     Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`.
     """
+    decoder = decoder_of(model)
     try:
-        return cast("T", decoder_of(model).read(answer.data, "$.data"))
-    except DecodeError as error:
-        raise _of_answer(answer, error) from None
+        return cast("T", decoder.hooks((answer.data,))[0])
+    except Exception as error:  # noqa: BLE001 - whatever it was, what and where is found out now
+        raise _of_answer(answer, decoder.explained(error, answer.data, "$.data")) from None
 
 
 def decode_page(answer: Answer, page: int = 1) -> TicketPage:
@@ -98,9 +99,8 @@ def read_rows(
             raise misfit("an object", data)
         rows = _rows_in(data)
         pagination = cast("Pagination", decoder_of(TicketPage).readers["pagination"](data.get("pagination")))
-    except Exception:
-        decode(TicketPage, answer)  # which says what does not fit, and where
-        raise
+    except Exception as error:  # noqa: BLE001 - as in decode
+        raise _of_answer(answer, decoder_of(TicketPage).explained(error, answer.data, "$.data")) from None
     ids = _plain_ids(rows)
     if ids is not None:
         return pagination, rows, ids

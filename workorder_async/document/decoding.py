@@ -268,7 +268,11 @@ class Decoder:
         try:
             return self.hooks((value,))[0]
         except Exception as error:  # noqa: BLE001 - whatever it was, what and where is found out now
-            raise decode_error(*(self.locate(value, path) or (path, error)), name=name) from None
+            raise self.explained(error, value, path, name) from None
+
+    def explained(self, error: Exception, value: object, path: str, name: str = "") -> DecodeError:
+        """Return what `hooks` raised for an object, with the path of the first value that does not fit."""
+        return decode_error(*(self.locate(value, path) or (path, error)), name=name)
 
     def locate(self, value: object, path: str) -> tuple[str, Exception] | None:
         """Return the JSON path of the first value that does not fit, and the reason; None if all values fit."""
