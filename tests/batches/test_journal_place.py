@@ -462,10 +462,10 @@ async def test_removed_while_mutations_wait_for_their_turn(path: Path, attack: C
     """What has its intent on disk and waits in the client's queue is not sent once the file is gone."""
     batch = [CommentTicket(id=1, detail=f"备注 {number}") for number in range(30)]
     answer, outcomes = http('{"errno":10000,"errmsg":"","request_id":"r"}'), list[Outcome]()
-    async with serving(answer) as wire, make_client(wire.url, rate=50) as client:
+    async with serving(answer) as wire, make_client(wire.url, rate=10) as client:
 
         async def run() -> None:
-            async with aclosing(run_batch(client, batch, concurrency=10, journal=path)) as running:
+            async with aclosing(run_batch(client, batch, concurrency=4, journal=path)) as running:
                 async for outcome in running:
                     outcomes.append(outcome)
                     if len(outcomes) == 1:
