@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.attachment_server import TICKET, Storage, rest, storage
-from tests.support.raw_server import Handler, http
-from tests.support.virtual_loop import virtual_time
+from tests.support.raw_server import Handler, http, serving
+from tests.support.virtual_loop import taking, virtual_time
+from workorder_async import Attachment
 from workorder_async.durable import on_disk
 from workorder_async.exports import AttachmentCounts, attachments as module
 from workorder_async.exports.attachments import AttachmentFolder
@@ -80,6 +81,16 @@ async def test_slow_but_not_too_slow(tmp_path: Path) -> None:
     assert counts == AttachmentCounts(fetched=1, bytes=SIZE)
     assert 80 < seconds < 120
     assert (tmp_path / "a" / str(TICKET) / "a").read_bytes() == CONTENT
+
+
+@virtual_time
+async def test_a_silent_proxy(tmp_path: Path) -> None:
+    """An attempt has failed where a proxy says nothing when it is asked for a way to a server."""
+    async with serving(dripping(b"", 0, 1, 0)) as proxy, storage(proxy=proxy.url) as served:
+        detail = served.detail(Attachment("a", "https://storage.test/a", 1 << 20))
+        async with AttachmentFolder(tmp_path, served.client) as attachments, taking(90 + sum(module.WAITS)):
+            counts = await attachments.fetch(detail)
+    assert [one.partition(": ")[2] for one in counts.failures] == ["nothing came for 30 s; 3 attempts were made"]
 
 
 @virtual_time

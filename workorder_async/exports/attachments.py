@@ -508,7 +508,7 @@ class AttachmentFolder:
                 # A size and a place in the file count the bytes as they are kept.
                 headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
                 auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=STALLED_AFTER, sock_read=STALLED_AFTER),
+                timeout=aiohttp.ClientTimeout(total=None, connect=STALLED_AFTER, sock_read=STALLED_AFTER),
             )
         return self._http[private]
 
