@@ -438,6 +438,17 @@ def test_as_many_enter_as_no_range_shows(at: int, order: Literal["newest", "olde
         assert not game.missed
 
 
+def test_two_lists_in_one() -> None:
+    """Tickets of one kind behind all others are found where sections meet, though no total counts them."""
+    for seed in (14, 27):  # where no page shows tickets of both kinds
+        random = Random(seed)
+        server = ListServer(random, evenly(random, 2000, 0.5), Habits(order="none", cap=500))
+        server._ranks.update({id: time - BEGAN * (random.random() < 0.3) for time, id in server.rows})
+        game = Game(server)
+        assert game.play().exact
+        assert not game.missed
+
+
 @pytest.mark.parametrize("cap", slow_after(1, [8, 5, 12]))
 def test_an_order_by_accident(cap: int) -> None:
     """Small pages of a list that is not sorted may look sorted; that so few of them did does not prove an order."""

@@ -33,6 +33,8 @@ from workorder_async.walks.pages import Ask, Page
 # From where in a page an edge is read again that was not bridged: 1 is the page's first row.
 _FURTHER_UP: Final = 0.75
 _NOT_SHOWN: Final = "asked for a range of created time, the list does not show what it has there"
+# Fewer rows may have entered the list, or left it, between two pages.
+_FEW_ROWS: Final = 4
 # Totals of a list that moves differ by what moved: so many looks, and one more for so many requests.
 _LOOKS: Final = 4
 _REQUESTS_OF_A_LOOK: Final = 50
@@ -106,6 +108,8 @@ class Section(Job):
             (more,) = yield [self.state.ask(-inf, after.top)]
             page = more or page
             hidden = self._between(page, low, after.top, hint)
+            if len(hidden) >= _FEW_ROWS and hidden == self._between(page, low, after.top):
+                raise RestartError("ranges")
         self.give_of(page, hidden)
 
     def _between(self, page: Page, low: float, high: float, other: Page | None = None) -> list[int]:
