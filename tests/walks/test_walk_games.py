@@ -449,6 +449,24 @@ def test_two_lists_in_one() -> None:
         assert not game.missed
 
 
+@pytest.mark.parametrize("tickets", [60, 150, 190])
+def test_a_few_pages_that_are_turned_round(tickets: int) -> None:
+    """A list that looks sorted the other way is seen through by its first page, where no total can tell."""
+    for seed in range(3):
+        game = Game(ListServer(Random(seed), evenly(Random(seed), tickets), Habits(order="turned")), size=tickets // 2)
+        assert game.play().exact
+        assert not game.missed
+
+
+def test_nearly_sorted_and_asked_by_whole_minutes() -> None:
+    """Rows that a page showed below its end, and the next one hides, are given out."""
+    for seed in range(8):
+        habits = Habits(order="nearly", skew=30, unit=60)
+        game = Game(ListServer(Random(seed), evenly(Random(seed), 400, 60), habits), 4, 20)
+        assert game.play().exact
+        assert not game.missed
+
+
 @pytest.mark.parametrize("cap", slow_after(1, [8, 5, 12]))
 def test_an_order_by_accident(cap: int) -> None:
     """Small pages of a list that is not sorted may look sorted; that so few of them did does not prove an order."""

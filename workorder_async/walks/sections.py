@@ -85,6 +85,9 @@ class Section(Job):
         while page is not None:
             up, bound = self.frontier, self.bound
             reach = self.frontier = max(min(self._reach(page), up), bound)
+            if self._page is not None and page is not self._hint:
+                # What the page before showed below its end, and this one does not.
+                self.give_of(self._page, self._between(self._page, reach, up, page))
             self.give_of(page, self._between(page, reach, up), reach)
             if reach < up:
                 self._page = page
@@ -240,7 +243,9 @@ class Section(Job):
         state.looks += 1
         (more,) = yield [state.ask(min(keys) - 1, high, *hint_at(state, max(0, above - state.full // 4)))]
         if more is not None:
-            state.keys(more)  # raises where they are not in order
+            whole, hidden = (self._between(more, self._reach(page), inf, other) for other in (None, page))
+            if page is self._first and len(hidden) >= _FEW_ROWS and len(hidden) * 4 > len(whole):
+                raise RestartError("ranges")
 
     def _counted(self, page: Page, edge: float) -> Steps[Page | None]:
         """Look for the tickets that a page counts and does not show; return a page to go on with."""
@@ -248,7 +253,7 @@ class Section(Job):
         state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
         (more,) = yield [evolve(page.ask, page=2)]
         if more is not None and more.seconds and self._reach(more) < edge:
-            self.give_of(page, self._between(page, max(self._reach(more), self.bound), edge, more))
+            self._page = page
             return more
         page.is_last = True
         return page
