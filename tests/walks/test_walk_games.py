@@ -467,6 +467,15 @@ def test_nearly_sorted_and_asked_by_whole_minutes() -> None:
         assert not game.missed
 
 
+def test_page_numbers_where_pages_lack_rows() -> None:
+    """A page that is not full is not the last one where the list counts more: the walk is not exact, and goes on."""
+    for seed in range(6):
+        habits = Habits(order="none", hidden=0.02, early=60)
+        game = Game(ListServer(Random(seed), evenly(Random(seed), 1000), habits))
+        assert not game.play().exact
+        assert not game.missed
+
+
 @pytest.mark.parametrize("cap", slow_after(1, [8, 5, 12]))
 def test_an_order_by_accident(cap: int) -> None:
     """Small pages of a list that is not sorted may look sorted; that so few of them did does not prove an order."""

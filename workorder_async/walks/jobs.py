@@ -124,7 +124,7 @@ class Job:
             news = [take(page) for page in pages]
             number += len(pages)
             end = pages[-1]
-            if end is None or not any(news) or not state.is_cut(end):
+            if end is None or not any(news) or not (state.is_cut(end) or end.position < end.total):
                 return
             left = ceil(end.total / max(1, state.full)) + 1 - number
             if left < -1 and 2 * max(news) < end.count:
