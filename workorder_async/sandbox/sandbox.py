@@ -310,7 +310,7 @@ class Sandbox:
                 else:
                     self._refused[endpoint.operation] += 1
                     fault = self._limit.refusal()
-                right = partial(self._envelope, request, partial(answer, request, fault))
+                right = partial(self._envelope, request, self._clocks.now(request), partial(answer, request, fault))
                 if fault is not None:
                     return await self._faults.carry_out(fault, request, right)
                 return envelope(await right())
@@ -319,10 +319,10 @@ class Sandbox:
 
         return handle
 
-    async def _envelope(self, request: web.Request, answer: Callable[[], Awaitable[JSON]]) -> bytes:
+    async def _envelope(self, request: web.Request, came: float, answer: Callable[[], Awaitable[JSON]]) -> bytes:
         said: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
         try:
-            self._gate.check_headers(request.headers, self._clocks.now(request))
+            self._gate.check_headers(request.headers, came)
             data = await answer()
             if data is not None:
                 said["data"] = data
