@@ -165,6 +165,7 @@ def test_requests_that_were_signed_otherwise(workorder: Workorder, tmp_path: Pat
             "curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -d @no-such-file",
             "--curl: -d no-such-file: No such file or directory",
         ),
+        ("curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -d @-", "-d @-: its body is not in the line"),
         ('curl ^"http://h^" ^', "choose 'Copy as cURL (bash)'"),
         ("{", "JSON that is no HAR file"),
         ('{"log": {"entries": [{"request": 7}]}}', "JSON that is no HAR file"),

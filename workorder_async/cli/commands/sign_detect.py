@@ -306,5 +306,7 @@ def _content(name: str, value: str) -> bytes:
         if _HALF.search(content):
             raise _refused(f"{name} with half a character, which has no UTF-8 bytes", "take a request as it was sent")
         return content
+    if value == "@-":
+        raise _refused(f"{name} @-: its body is not in the line", "save the body to a file, and name that")
     content = content_of(f"--curl: {name}", value[1:])
     return content if name in ("--data-binary", "--json") else re.sub(rb"[\r\n\0]", b"", content)
