@@ -139,11 +139,9 @@ def _read(name: str, value: Any, where: str) -> object:
         raise _refused(where, "be a list", value)
     if name in _PARTS:
         return [_part(name, one, where) for one in value]
-    if isinstance(value, int | str) and not isinstance(value, bool):
-        if name == "reported_time":
-            return Time(str(value), where).moment()
-        if name in _CODES:
-            return member(_CODES[name], str(value), where)
+    if name in _CODES or name == "reported_time":
+        text = value if isinstance(value, str) else dumps(value).decode()
+        return member(_CODES[name], text, where) if name in _CODES else Time(text, where).moment()
     return text_or_stdin(str(value), where) if where == "--detail" else value
 
 
