@@ -1,4 +1,4 @@
-"""retry.py in virtual time: an outage is outlasted, a server that asks for time gets it, and nobody is hurried."""
+"""call.py in virtual time: an outage is outlasted, a server that asks for time gets it, and nobody is hurried."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

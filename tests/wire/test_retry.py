@@ -1,4 +1,4 @@
-"""retry.py: which failure is worth another attempt, for which operation, after how long."""
+"""call.py: which failure is worth another attempt, for which operation, after how long."""
 
 from random import Random
 

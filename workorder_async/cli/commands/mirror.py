@@ -216,7 +216,7 @@ def report(
 
 
 def _print(figures: "Figures", word: "Words") -> None:
-    """Print the figures: bars on a terminal, else lines with tabs."""
+    """Print the figures: tables on a terminal, else lines with tabs."""
     from workorder_async.mirror.page import day, lasting
 
     unhandled = () if figures.unhandled is None else (("handled by nobody", figures.unhandled),)
