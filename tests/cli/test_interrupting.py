@@ -1,4 +1,4 @@
-"""commands/create.py, batches/carrying_out.py: what is waited for, looked for and told when Ctrl-C comes."""
+"""cli/commands/create.py, cli/carrying_out.py: what is waited for, looked for and told when Ctrl-C comes."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""lifetime.py: how long a client is good for, and how much time a call has."""
+"""client.py: how long a client is good for, and how much time a call has."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""accepted.py: curl lines and HAR files as people paste them."""
+"""cli/commands/sign_detect.py: curl lines and HAR files as people paste them."""
 
 import hashlib
 import subprocess

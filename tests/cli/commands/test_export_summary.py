@@ -1,4 +1,4 @@
-"""cli/exporting.py: what is said of an export while it runs, and at its end."""
+"""cli/commands/export.py: what is said of an export while it runs, and at its end."""
 
 from pathlib import Path
 from typing import Any
