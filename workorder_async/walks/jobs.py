@@ -104,6 +104,17 @@ class Job:
         self._replies = [None for _ in asks]
         self.wanted.extend(Read(ask, self, place) for place, ask in enumerate(asks))
 
+    def reach(self, page: Page) -> float:
+        """Return the key at which, and above, an answer is the whole truth."""
+        if not self.state.is_cut(page):
+            return -inf
+        return min(self.state.keys(page), default=inf) + self.state.overlap
+
+    def between(self, page: Page, low: float, high: float, other: Page | None = None) -> list[int]:
+        """Return which rows of a page lie below one key, not below another, and do not come on another page as well."""
+        places = [place for place, key in enumerate(self.state.keys(page)) if low <= key < high]
+        return places if other is None else [place for place in places if page.ids[place] not in other.ids]
+
     def give(self, rows: Sequence[Record], ids: list[int], frontier: float = inf, *, is_undated: bool = False) -> None:
         """Have rows given out when the turn of this job has come."""
         if ids:

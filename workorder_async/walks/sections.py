@@ -84,11 +84,11 @@ class Section(Job):
         self.state.sections += page is not None
         while page is not None:
             up, bound = self.frontier, self.bound
-            reach = self.frontier = max(min(self._reach(page), up), bound)
+            reach = self.frontier = max(min(self.reach(page), up), bound)
             if self._page is not None and page is not self._hint:
                 # What the page before showed below its end, and this one does not.
-                self.give_of(self._page, self._between(self._page, reach, up, page))
-            self.give_of(page, self._between(page, reach, up), reach)
+                self.give_of(self._page, self.between(self._page, reach, up, page))
+            self.give_of(page, self.between(page, reach, up), reach)
             if reach < up:
                 self._page = page
                 self.state.rely_on(self.state.keys(page))
@@ -105,20 +105,15 @@ class Section(Job):
         after, page = self._next, self._page
         if after is None or after._hint is None or page is None or after.top == self.top:
             return  # no second is its own where the next one begins at the same key
-        low, hint = max(self._reach(after._hint), after.bound), after._hint
-        hidden = self._between(page, low, after.top, hint)
-        if hidden and hidden == self._between(page, low, after.top):
+        low, hint = max(self.reach(after._hint), after.bound), after._hint
+        hidden = self.between(page, low, after.top, hint)
+        if hidden and hidden == self.between(page, low, after.top):
             (more,) = yield [self.state.ask(-inf, after.top)]
             page = more or page
-            hidden = self._between(page, low, after.top, hint)
-            if len(hidden) >= _FEW_ROWS and hidden == self._between(page, low, after.top):
+            hidden = self.between(page, low, after.top, hint)
+            if len(hidden) >= _FEW_ROWS and hidden == self.between(page, low, after.top):
                 raise RestartError("ranges")
         self.give_of(page, hidden)
-
-    def _between(self, page: Page, low: float, high: float, other: Page | None = None) -> list[int]:
-        """Return which rows of a page lie below one key, not below another, and do not come on another page as well."""
-        places = [place for place, key in enumerate(self.state.keys(page)) if low <= key < high]
-        return places if other is None else [place for place in places if page.ids[place] not in other.ids]
 
     def _begin(self) -> Steps[Page | None]:
         """Return the first page; None where there is none, and so no section."""
@@ -159,12 +154,6 @@ class Section(Job):
         (page,) = yield [state.ask(-inf, self._asked_up_to)]
         return page
 
-    def _reach(self, page: Page) -> float:
-        """Return the key at which, and above, an answer is the whole truth."""
-        if not self.state.is_cut(page):
-            return -inf
-        return min(self.state.keys(page), default=inf) + self.state.overlap
-
     def _cut_the_rest(self, page: Page) -> None:
         """Cut the rest behind the last section into another lot, once an answer tells how much that is."""
         state, left = self.state, page.total - page.position
@@ -184,7 +173,7 @@ class Section(Job):
             if after is None or edge <= self.bound:
                 # The next section has begun meanwhile, where this one has come to.
                 return None
-            reach = self._reach(after)
+            reach = self.reach(after)
             if reach < edge:
                 return after
             if edge < reach < self._asked_up_to:
@@ -209,7 +198,7 @@ class Section(Job):
         """Read on from a key; and from further up, where of a page that has rows from there no ticket comes again."""
         state = self.state
         after = yield from self._read(high)
-        if page is None or self._reach(page) > high:
+        if page is None or self.reach(page) > high:
             state.believes_filter = True
             return after
         state.edges += 1
@@ -243,7 +232,7 @@ class Section(Job):
         state.looks += 1
         (more,) = yield [state.ask(min(keys) - 1, high, *hint_at(state, max(0, above - state.full // 4)))]
         if more is not None:
-            whole, hidden = (self._between(more, self._reach(page), inf, other) for other in (None, page))
+            whole, hidden = (self.between(more, self.reach(page), inf, other) for other in (None, page))
             if page is self._first and len(hidden) >= _FEW_ROWS and len(hidden) * 4 > len(whole):
                 raise RestartError("ranges")
 
@@ -252,7 +241,7 @@ class Section(Job):
         state = self.state
         state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
         (more,) = yield [evolve(page.ask, page=2)]
-        if more is not None and more.seconds and self._reach(more) < edge:
+        if more is not None and more.seconds and self.reach(more) < edge:
             self._page = page
             return more
         page.is_last = True
