@@ -1,4 +1,4 @@
-"""windows.py and plan.py: cuts by created time that tile the whole range, and each second of which has one owner."""
+"""windows.py: cuts by created time that tile the whole range, and each second of which has one owner."""
 
 import asyncio
 import itertools

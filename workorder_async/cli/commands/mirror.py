@@ -245,4 +245,4 @@ def _table(heads: Iterable[str], rows: Sequence[Sequence[str]]) -> None:
         print_heading(title)
         title = ""
     if rows:
-        print_table((*map(whole, (title, *names)), texts(last)), rows)
+        print_table((*map(whole, (title, *names)), texts(last)), rows, head=any((title, *names, last)))
