@@ -22,7 +22,7 @@ from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, JournalError
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Journal
-from workorder_async.batches.journal_file import Entry, Standing
+from workorder_async.batches.journal_file import Entry, Standing, read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 
 IDENTITY: dict[str, Any] = {"batch": "七月"}
@@ -148,6 +148,7 @@ async def test_outcomes_are_kept_in_a_file_that_was_renamed(
         await run()
     said = [(line.get("intent"), line.get("outcome")) for line in map(json.loads, moved.read_bytes().splitlines())]
     assert said == [(None, None), ("a", None), ("b", None), (None, "a"), (None, "b")]
+    assert {record.state for record in read_records(moved).by_key.values()} == {State.DONE}
 
 
 async def test_removed_before_the_last_outcomes(path: Path) -> None:

@@ -179,3 +179,8 @@ def test_twins() -> None:
             assert known.has_twin(evolve(other, began=763.0, ahead=Ahead(-601, -599))) == twin
             assert not known.has_twin(evolve(other, place="u"))
             assert not known.has_twin(evolve(other, place=""))
+            # The close of a ticket has its solution behind that; another ticket has more digits.
+            known.read(2, {**LINE, "intent": "c", "trace": "t1 1660298580 True"})
+            assert known.has_twin(evolve(other, place="t1"))
+            assert not known.has_twin(evolve(other, place="t1 1660298580 False"))
+            assert known.has_twin(evolve(other, place="t")) == twin
