@@ -559,6 +559,28 @@ async def test_settle_beside_a_delivery(file: Path, kind: str) -> None:
 
 
 @virtual_time
+async def test_settle_after_deliveries(file: Path) -> None:
+    """What is delivered twice before its turn comes, freed by the first and done by the second, is done."""
+    async with virtual_sandbox(100, client=SHORT, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 9)
+        sandbox.faults = [Fault("hang", operation="close_ticket")]
+        async with Once(client, file, patience=0) as once:
+            calls = [asyncio.create_task(once(str(number), close)) for number, close in enumerate(batch)]
+            await asyncio.sleep(1)
+        await asyncio.gather(*calls)
+        await asyncio.sleep(60)
+        sandbox.faults = [
+            Fault("hang", operation="get_ticket_detail", times=8),
+            Fault("errno", operation="close_ticket", times=1, errno=90001),
+        ]
+        async with Once(client, file) as once:
+            settling = asyncio.create_task(once.settle())
+            await asyncio.sleep(0.1)
+            assert [(await once("8", batch[8])).state for _ in range(2)] == [State.REJECTED, State.DONE]
+            assert (await settling)["8"].state is State.DONE
+
+
+@virtual_time
 async def test_two_events_close_one_ticket(file: Path) -> None:
     """What the first of them did in a run that was killed is no sign of the second, which never arrived."""
     async with virtual_sandbox(40, client=SHORT, latency=0.05) as (sandbox, client):

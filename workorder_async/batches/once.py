@@ -229,6 +229,7 @@ class Once:
 
     async def _settled(self, event: _Event, until: Deadline) -> Outcome:
         """Look once for what is unknown."""
+        event = self._events.get(event.name, event)  # deliveries may have freed the key meanwhile, and begun anew
         running = event.running
         if running is None:
             if event.parked is None:  # a delivery was faster
