@@ -438,6 +438,24 @@ async def test_a_disk_that_hangs_while_old_ones_are_forgotten(file: Path, monkey
 
 
 @virtual_time
+async def test_a_disk_that_hangs_while_a_journal_is_made_shorter(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is open all the same, and a call has its own time."""
+    goes_on, real, waits = threading.Event(), os.fsync, list[bool]()
+
+    def fsync(descriptor: int) -> None:
+        waits.append(goes_on.wait(5))
+        real(descriptor)
+
+    async with virtual_sandbox(40) as (_, client):
+        await mostly_old(client, file)
+        monkeypatch.setattr(os, "fsync", fsync)
+        async with Once(client, file, keep=9 * HOUR):
+            goes_on.set()
+    assert waits
+    assert all(waits)
+
+
+@virtual_time
 async def test_an_unknown_outcome_is_never_forgotten(file: Path) -> None:
     """A year later it is still not sent again."""
     async with virtual_sandbox(40, client=SHORT) as (sandbox, client):

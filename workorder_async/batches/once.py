@@ -138,11 +138,11 @@ class Once:
             now, scope = self._client.now(), self._scope
             self._events, names = await asyncio.to_thread(_events_of, self._path, now, journal.opened, scope)
             self._forget_old(journal.opened)
-            over = [name for name in names if name not in self._events]
-            journal.forget(over, rewrites=len(over) > len(self._events))
             carrier = Carrier(self._client, journal, None, verify=True)
             for entry in await journal.left_open():
                 self._events[entry.key].parked = carrier.park(entry)
+            over = [name for name in names if name not in self._events]
+            journal.forget(over, rewrites=len(over) > len(self._events))
         except BaseException as error:
             await to_its_end(journal.__aexit__(type(error)))
             raise
