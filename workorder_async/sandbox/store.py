@@ -163,7 +163,7 @@ class Store:
         self._late = deque[tuple[float, Callable[[Store], object]]]()
         self._path = path
         self.clock = clock
-        self.is_closed = False
+        self.is_closed: bool = False
         self._total = lru_cache(_TOTALS_KEPT)(self._counted)
         try:
             if path is not None:

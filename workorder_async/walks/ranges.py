@@ -53,7 +53,7 @@ class Range(Job):
         elif page is not None:
             seconds = sorted(second for second in page.seconds if low <= second <= high)
             if seconds and (not self.expected or page.total < self.expected):
-                self.behind += self._divided(seconds, page.total)
+                self.behind.extend(self._divided(seconds, page.total))
                 return
             # Its rows do not tell where the others are: they may all be the newest ones, or on the margin.
             self.expected = page.total
