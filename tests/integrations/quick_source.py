@@ -1,4 +1,4 @@
-"""The data source with a short deadline: an earlier attempt's request is waited for until it can no longer come."""
+"""The data source with short attempts: an earlier attempt's request is waited for until it can no longer come."""
 
 from typing import Unpack
 
@@ -8,7 +8,7 @@ from workorder_async.wire.options import ClientOptions
 
 
 class QuickSource(WorkorderDataSource):
-    """Gives a request up after a few seconds."""
+    """Gives a request up after four seconds; a look some eight seconds later proves that it was not carried out."""
 
     @classmethod
     def name(cls) -> str:
@@ -18,5 +18,5 @@ class QuickSource(WorkorderDataSource):
     @staticmethod
     def connect(**options: Unpack[ClientOptions]) -> WorkorderClient:
         """Make the client of a task."""
-        options["attempt_timeout"], options["deadline"] = 4, 6
+        options["attempt_timeout"], options["deadline"] = 4, 40
         return WorkorderClient.from_env(**options)

@@ -5,6 +5,7 @@ import aiohttp
 import orjson
 import pytest
 
+from tests.support.sandbox_files import upload
 from tests.support.sandbox_wire import PREFIX, Clock, ticket_request, wired
 from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError, TicketStateError
 from workorder_async.sandbox import SANDBOX_ERRNOS, Errno, Sandbox
@@ -165,16 +166,16 @@ async def test_a_charset_beside_the_content_type_is_welcome() -> None:
     assert answer.envelope["errno"] == 10000
 
 
-async def test_too_large_a_body_is_a_bad_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body over the limit is refused without being read to its end; one at the limit is accepted."""
-    monkeypatch.setattr("workorder_async.sandbox.sandbox.BODY_LIMIT", 300_000)
-    fitting = orjson.dumps(ticket_request()).ljust(300_000)
+async def test_too_large_a_body_is_a_bad_parameter() -> None:
+    """JSON of more than 16 MiB is refused without being read to its end; so much is accepted, and more of a file."""
+    fitting = orjson.dumps(ticket_request()).ljust(16 << 20)
     async with wired(Sandbox(0)) as wire:
         assert (await wire.send("POST", "create", fitting)).envelope["errno"] == 10000
         answer = await wire.send("POST", "create", fitting + b" " * 5_000_000)
         assert answer.envelope["errno"] == 90004
-        assert "300000" in answer.envelope["errmsg"]
+        assert str(16 << 20) in answer.envelope["errmsg"]
         assert len(wire.sandbox.applied) == 1
+        assert (await upload(wire, fitting + b" "))["file_size"] == len(fitting) + 1
 
 
 def test_invented_errnos_map_to_errors() -> None:

@@ -35,6 +35,18 @@ async def test_what_it_keeps_is_for_its_owner_alone(tmp_path: Path, loose: None)
     assert (len(modes), {"x.db", "x.db-wal"} - modes.keys(), set(modes.values())) == (3, set(), {0o600})
 
 
+async def test_a_database_of_before_is_made_private(tmp_path: Path) -> None:
+    """A sandbox's own file and folder that others could read are theirs no longer once it is used again."""
+    database, folder = tmp_path / "x.db", tmp_path / "x.db.files"
+    async with wired(Sandbox(3, db=database)) as wire:
+        await upload(wire, b"x")
+    database.chmod(0o644)
+    folder.chmod(0o755)
+    async with wired(Sandbox(3, db=database)) as wire:
+        await upload(wire, b"y")
+    assert [S_IMODE(path.stat().st_mode) for path in (database, folder)] == [0o600, 0o700]
+
+
 async def test_it_is_private_before_anything_stands_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At no moment of its filling could others read the database, nor what SQLite puts beside it."""
     modes = {}

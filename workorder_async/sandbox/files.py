@@ -4,6 +4,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -45,6 +46,8 @@ class Files:
     def keep(self, part: "FilePart") -> dict[str, JSON]:
         """Keep a file under a new storage key, and return its Attachment."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
+        with suppress(PermissionError):  # of another user
+            self._directory.chmod(0o700)
         name = secrets.token_hex(16)
         with open(self._directory / name, "xb", opener=open_private) as file:
             file.write(part.content)

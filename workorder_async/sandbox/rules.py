@@ -38,6 +38,9 @@ _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 # Seconds beyond this are the year 5138: somebody sent milliseconds.
 _SECONDS_MAX = 10**11
+# The largest bodies that are read, in bytes; an upload is held in memory as a whole.
+_JSON_LIMIT = 16 << 20
+_UPLOAD_LIMIT = 1 << 30
 _OPEN = (1, 2)
 _REJECTED = 4
 
@@ -462,6 +465,8 @@ class Rule:
     further_methods: tuple[str, ...] = ()
     decode: Callable[[str, bytes], dict[str, Any]] = decode_json
     """Reads the fields in a body of a Content-Type."""
+    limit: int = _JSON_LIMIT
+    """The largest body that is read, in bytes."""
 
 
 def _mutation(
@@ -484,5 +489,9 @@ RULES = (
     _mutation(endpoints.COMMENT_TICKET, OPERATE, comment_ticket),
     _mutation(endpoints.REJECT_TICKET, OPERATE, reject_ticket),
     _mutation(endpoints.CLOSE_TICKET, CLOSE, close_ticket, lambda _: None),
-    Rule(endpoints.UPLOAD_FILE, UPLOAD, upload_file, decode=lambda kind, body: {"file": find_file(kind, body)}),
+    Rule(
+        *(endpoints.UPLOAD_FILE, UPLOAD, upload_file),
+        decode=lambda kind, body: {"file": find_file(kind, body)},
+        limit=_UPLOAD_LIMIT,
+    ),
 )

@@ -8,12 +8,12 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self, TypeAlias, Unpack, get_args
+from typing import Self, Unpack, get_args
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -21,7 +21,6 @@ from aiohttp.typedefs import Handler
 from workorder_async.arguments import flag, has_bytes, must_be, number_within, one_of, path, whole_within
 from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, TicketStatus
-from workorder_async.document.endpoints import Endpoint
 from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import rules
@@ -40,15 +39,10 @@ from workorder_async.wire.options import ClientOptions, hide_passwords
 
 #: Method, path, query and body are signed, so that nothing can be changed on the way; a search finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
-#: The largest body that is read, in bytes.
-BODY_LIMIT = 1 << 30
 
 _WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) and has_bytes(value))
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
-
-Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
-"""Takes a request and the fault that strikes it, if there is one."""
 
 
 class Sandbox:
@@ -290,17 +284,18 @@ class Sandbox:
 
     def _application(self) -> web.Application:
         """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
-        app = web.Application(middlewares=[self._hosts.guard], client_max_size=BODY_LIMIT)
+        app = web.Application(middlewares=[self._hosts.guard], client_max_size=max(rule.limit for rule in rules.RULES))
         app.on_response_prepare.append(self._clocks.set_date)
         app.on_shutdown.append(lambda _: self._faults.end())
         for rule in rules.RULES:
             for method in (rule.endpoint.method, *rule.further_methods):
-                handler = self._handler(rule.endpoint, partial(self._answer, rule))
-                app.router.add_route(method, rule.endpoint.path, handler)
+                app.router.add_route(method, rule.endpoint.path, self._handler(rule))
         app.router.add_route("GET", "/files/{file_path:.+}", self._download)
         return app
 
-    def _handler(self, endpoint: Endpoint, answer: Answer) -> Handler:
+    def _handler(self, rule: rules.Rule) -> Handler:
+        endpoint = rule.endpoint
+
         async def handle(request: web.Request) -> web.StreamResponse:
             request[AHEAD] = next(self._clocks.turns)
             self._requests[endpoint.operation] += 1
@@ -310,7 +305,7 @@ class Sandbox:
                 else:
                     self._refused[endpoint.operation] += 1
                     fault = self._limit.refusal()
-                right = partial(self._envelope, request, self._clocks.now(request), partial(answer, request, fault))
+                right = partial(self._envelope, rule, request, self._clocks.now(request), fault)
                 if fault is not None:
                     return await self._faults.carry_out(fault, request, right)
                 return envelope(await right())
@@ -319,11 +314,11 @@ class Sandbox:
 
         return handle
 
-    async def _envelope(self, request: web.Request, came: float, answer: Callable[[], Awaitable[JSON]]) -> bytes:
+    async def _envelope(self, rule: rules.Rule, request: web.Request, came: float, fault: Fault | None) -> bytes:
         said: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
         try:
             self._gate.check_headers(request.headers, came)
-            data = await answer()
+            data = await self._answer(rule, request, fault)
             if data is not None:
                 said["data"] = data
         except Refused as refused:
@@ -334,10 +329,8 @@ class Sandbox:
 
     async def _answer(self, rule: rules.Rule, request: web.Request, fault: Fault | None) -> JSON:
         """Answer a request by its rule. A GET of an endpoint that takes a body may have one in place of its query."""
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {BODY_LIMIT} 字节") from None
+        if (request.content_length or 0) > rule.limit or len(body := await request.read()) > rule.limit:
+            raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {rule.limit} 字节")
         self._gate.check_signature(request, body)
         if request.method == "POST" or (body and rule.endpoint.method == "POST"):
             asked = rule.decode(request.headers.get("Content-Type", ""), body)

@@ -187,6 +187,9 @@ class Store:
                 await self._fill(iter(seed))
             if self._replica is not self:
                 self._db.backup(self._replica._db)
+            if self._path is not None:
+                with suppress(PermissionError):  # of another user
+                    self._path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.OperationalError as error:

@@ -11,12 +11,10 @@ from attrs import define
 
 from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, TicketStatus
-from workorder_async.document.endpoints import Endpoint
 from workorder_async.errors import ConfigError
 from workorder_async.loop_thread import LoopThread
 from workorder_async.sandbox import Drifted, Fault, Pick, Sandbox
-from workorder_async.sandbox.rules import Act
-from workorder_async.sandbox.sandbox import Answer
+from workorder_async.sandbox.rules import Act, Rule
 from workorder_async.wire.observing import Event
 
 Moment: TypeAlias = Literal["received", "applied", "answered"]
@@ -96,15 +94,13 @@ class SandboxThread(Sandbox):
     async def _see(self, moment: Moment, operation: str) -> bool:
         return self.witness is not None and await self.witness(moment, operation)
 
-    def _handler(self, endpoint: Endpoint, answer: Answer) -> Handler:
-        operation = endpoint.operation
+    async def _answer(self, rule: Rule, request: web.Request, fault: Fault | None) -> JSON:
+        data = await super()._answer(rule, request, fault)
+        await self._see("applied", rule.endpoint.operation)
+        return data
 
-        async def carry_out(request: web.Request, fault: Fault | None) -> JSON:
-            data = await answer(request, fault)
-            await self._see("applied", operation)
-            return data
-
-        handle = super()._handler(endpoint, carry_out)
+    def _handler(self, rule: Rule) -> Handler:
+        operation, handle = rule.endpoint.operation, super()._handler(rule)
 
         async def watched(request: web.Request) -> web.StreamResponse:
             if await self._see("received", operation):
