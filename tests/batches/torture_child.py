@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -24,15 +25,16 @@ from workorder_async.sandbox import SANDBOX_ERRNOS
 class SetClock:
     """A clock that somebody sets now and then."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, clock: Callable[[], float] = time.time) -> None:
         self._random = random
+        self._clock = clock
         self._offset = 0.0
 
     def __call__(self) -> float:
         """Return its time."""
         if self._random.random() < 0.001:
             self._offset = self._random.choice((0.0, -40.0, 40.0, 3600.0, -3600.0))
-        return time.time() + self._offset
+        return self._clock() + self._offset
 
 
 def let_the_disk_hang(random: Random) -> None:
