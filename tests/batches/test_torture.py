@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.support.at_random import FAULTS
 from tests.support.relay import relay
 from workorder_async import (
     CloseTicket,
@@ -33,45 +34,11 @@ from workorder_async import (
 )
 from workorder_async.document.codec import encode
 from workorder_async.mutations.kinds import key_of
-from workorder_async.sandbox import Applied, Fault
+from workorder_async.sandbox import Applied
 from workorder_async.sandbox.rules import Act
 
 CHILD = Path(__file__).with_name("torture_child.py")
 ROOT = Path(__file__).parents[2]
-# One request in four goes wrong, in every way that ends quickly; what costs seconds each time is rarer. errno_after is
-# left out: a success that is answered with an errno is a refusal by the API document, so the next run sends it again.
-FAULTS = [
-    Fault("refuse", chance=0.02),
-    Fault("reset", chance=0.02),
-    Fault("reset_after", chance=0.03),
-    Fault("truncate", chance=0.02),
-    Fault("html", chance=0.01),
-    Fault("html_after", chance=0.02),
-    Fault("portal", chance=0.01),
-    Fault("portal_after", chance=0.02),
-    Fault("errno", chance=0.005, errno=50_000),
-    Fault("429", chance=0.01, retry_after=0),
-    Fault("429", chance=0.005, retry_after=None),
-    Fault("500", chance=0.01),
-    Fault("500_after", chance=0.02),
-    Fault("502_after", chance=0.02, errno=10_001),
-    Fault("503", chance=0.01, retry_after=0),
-    Fault("503_after", chance=0.02, retry_after=0),
-    Fault("504_after", chance=0.02),
-    Fault("504_before", chance=0.01, seconds=0.5),
-    Fault("date", chance=0.01, seconds=3600),
-    Fault("date", chance=0.01, seconds=-86400),
-    Fault("other_ticket", chance=0.02),
-    Fault("deep", chance=0.003),
-    Fault("hang", chance=0.001),
-    Fault("hang_after", chance=0.001),
-    Fault("drip", chance=0.001, seconds=0.5),
-    Fault("bomb", chance=0.001),
-    Fault("long_header", chance=0.001, size=1 << 16),
-    # Each of them stops the batch, which takes one more run.
-    Fault("401", chance=0.0004),
-    Fault("403", chance=0.0004, errno=50_000),
-]
 # A run that stops at one 401 goes on in the next one.
 MOST_RUNS = 40
 

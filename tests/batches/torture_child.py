@@ -9,32 +9,17 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import orjson
 
+from tests.support.at_random import SetClock
 from workorder_async import JournalError, RetryPolicy, SchemeSigner, WorkorderClient
 from workorder_async.batches.batch import run_batch
 from workorder_async.document.codec import decode_mutation
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import SANDBOX_ERRNOS
-
-
-class SetClock:
-    """A clock that somebody sets now and then."""
-
-    def __init__(self, random: Random, clock: Callable[[], float] = time.time) -> None:
-        self._random = random
-        self._clock = clock
-        self._offset = 0.0
-
-    def __call__(self) -> float:
-        """Return its time."""
-        if self._random.random() < 0.001:
-            self._offset = self._random.choice((0.0, -40.0, 40.0, 3600.0, -3600.0))
-        return self._clock() + self._offset
 
 
 def let_the_disk_hang(random: Random) -> None:

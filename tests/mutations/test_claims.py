@@ -6,36 +6,23 @@ from collections import Counter
 
 import orjson
 import pytest
-from attrs import evolve
 
-from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
+from tests.support.at_random import meddle, mutation
+from tests.support.mutations import OPERATIONS, PENDING
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     ApiError,
-    CommentTicket,
     Mutation,
     NotSentError,
     OutcomeUnknownError,
-    RejectTicket,
-    TicketSummary,
     WorkorderClient,
 )
 from workorder_async.mutations.kinds import kind_of, prepare
-from workorder_async.sandbox import ClientOptions, Fault, Sandbox
+from workorder_async.sandbox import ClientOptions, Fault
 
 OPTIONS: ClientOptions = {"attempt_timeout": 5, "deadline": 60}
-#: Some of them are the same where a platform strips emoji, escapes, normalises or cuts texts.
-SAID = (
-    "已联系客户",
-    "已联系客户😀",
-    "a<b",
-    "Cafe\u0301",
-    "Caf\u00e9",
-    "请客户确认后再关闭谢谢大家的支持与配合一",
-    "请客户确认后再关闭谢谢大家的支持与配合一二",
-)
 
 
 def faults(chance: random.Random) -> list[Fault]:
@@ -52,20 +39,6 @@ def faults(chance: random.Random) -> list[Fault]:
     ]
 
 
-def mutation(chance: random.Random, row: TicketSummary, number: int) -> Mutation:
-    """Return a mutation of some kind of a ticket."""
-    words = chance.choice(SAID)
-    few = chance.choice([None, words])
-    kinds: list[Mutation] = [
-        evolve(close_of(row.id, row.creator_name), solved_time=1660298580 + number, detail=few),
-        RejectTicket(id=row.id, detail=few),
-        CommentTicket(id=row.id, detail=words),
-        CommentTicket(id=row.id, detail=words),
-        evolve(creation(words), detail=words),
-    ]
-    return chance.choice(kinds)
-
-
 async def said_of(client: WorkorderClient, one: Mutation, mark: str, pause: float) -> bool | None:
     """Carry out a mutation; return what is said of it: it happened, it did not, or that is not known."""
     try:
@@ -76,12 +49,6 @@ async def said_of(client: WorkorderClient, one: Mutation, mark: str, pause: floa
     except (ApiError, NotSentError):
         return False
     return True
-
-
-async def meddle(sandbox: Sandbox, chance: random.Random, id: int) -> None:
-    """Let somebody do something to a ticket now and then."""
-    if chance.random() < 0.2:
-        await sandbox.act(id, chance.choice(["close", "reopen", "comment"]), chance.choice(SAID))
 
 
 @pytest.mark.parametrize(("seed", "count"), slow_after(1, [(0, 60), *((seed, 150) for seed in range(1, 13))]))
