@@ -346,18 +346,21 @@ def test_the_age_of_what_ended(file: Path) -> None:
         (500, [(100, 1100), (400, 1200)], [100, 0]),
         (500, [(300, 1000), (400, 1900)], [100, 0]),
         (500, [(100, None), (400, 1200)], [300, 0]),
-        # Our clock was ahead in the later run, or is by now, or was behind in it.
+        # Our clock was ahead in the later run, or is by now, or was behind in it: what ended then had begun after the
+        # other one, where the server's does not tell.
         (500, [(400, None), (9000, None)], [100, 0]),
         (9000, [(100, None), (400, None)], [300, 0]),
-        (500, [(450, None), (100, None)], [0, 350]),
+        (500, [(450, None), (100, None)], [0, 1]),
+        (500, [(450, 1500), (100, 1100)], [0, 350]),
     ]
-    comment: dict[str, Any] = {"operation": "CommentTicket", "mutation": {"id": 1, "detail": "x"}, "began": 1}
+    comment: dict[str, Any] = {"operation": "CommentTicket", "mutation": {"id": 1, "detail": "x"}}
     for now, ends, ages in cases:
         lines = [b'{"journal":"workorder_async","version":2,"for":"events"}']
         for number, (at, there) in enumerate(ends):
             name = to_json(["", str(number)]).decode()
             times: dict[str, Any] = {"at": at} if there is None else {"at": at, "server_at": there}
-            lines += [to_json({"intent": name, **comment}), to_json({"outcome": name, "state": "DONE", **times})]
+            lines += [to_json({"intent": name, **comment, "began": at - 1})]
+            lines += [to_json({"outcome": name, "state": "DONE", **times})]
         lines += [to_json({"outcome": to_json(["", "alone"]).decode(), "state": "NOT_SENT", "at": 1})]
         file.write_bytes(sealed(lines))
         events, names = once_module._events_of(os.fspath(file), now, 7.0, "")

@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Collection
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from math import inf
 
 from attrs import define, evolve, frozen
@@ -339,10 +339,15 @@ def _events_of(path: str, now: float, opened: float, scope: str) -> tuple[dict[s
 
     How long those of another scope are kept, nobody knows here: they ended just now.
     The age of the others is that before the latest of them: our clock may have been set far ahead. It may also have
-    been wrong in one run, and so may the server's: the lesser age by the two counts.
+    been wrong in one run, and so may the server's: the lesser age by the two counts. Where the server's is not known,
+    nothing ended before the others had begun that stand before it in the file.
     """
     records = read_records(path).by_key
-    ends = {name: float(str(record.facts.get("at", 0))) for name, record in records.items()}
+    begun = accumulate((record.began for record in records.values()), max)
+    ends = {
+        name: max(float(str(record.facts.get("at", 0))), 0 if "server_at" in record.facts else least)
+        for (name, record), least in zip(records.items(), begun, strict=True)
+    }
     server = {name: float(str(at)) for name, record in records.items() if (at := record.facts.get("server_at"))}
     latest, latest_there = min(now, max(ends.values(), default=now)), max(server.values(), default=0.0)
     events = dict[str, _Event]()
