@@ -347,9 +347,10 @@ async def test_a_new_script_counts_anew_and_an_empty_one_ends_it() -> None:
         assert len(wire.sandbox.struck) == 1
 
 
-async def test_what_may_not_be_is_not_applied_by_a_fault_either() -> None:
+@pytest.mark.parametrize("kind", ["slow_headers", "bomb"])
+async def test_what_may_not_be_is_not_applied_by_a_fault_either(kind: Kind) -> None:
     """A request with a wrong signature, or one that the rules refuse, stays refused under a fault that applies."""
-    async with wired(Sandbox(3, faults=[fault("slow_headers", seconds=0)])) as wire:
+    async with wired(Sandbox(3, faults=[fault(kind, seconds=0)])) as wire:
         wrong = await wire.send("POST", "comment_ticket", orjson.dumps(COMMENT), headers={"Sign": "x"})
         assert wrong.envelope["errno"] == 90001
         assert (await wire.post("create", ticket_request() | {"title": ""}))["errno"] == 90004

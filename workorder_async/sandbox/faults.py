@@ -291,7 +291,7 @@ class Faults:
                 size = -(-len(body) // _DRIPS)
                 drips = [body[start : start + size] for start in range(0, len(body), size)]
                 response = await self._piecewise(request, drips, fault.seconds / (len(drips) - 1), len(body))
-            case "bomb":
+            case "bomb" if int(loads(body)["errno"]) == 10000:  # as below
                 response = envelope(await asyncio.to_thread(_bomb, fault.size))
                 response.headers["Content-Encoding"] = "gzip"
             case "deep":
