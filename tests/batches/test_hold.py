@@ -25,6 +25,7 @@ from workorder_async import (
     RetryPolicy,
     WorkorderClient,
 )
+from workorder_async.batches.hold import Hold
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.signing.scheme import SigningInput
 
@@ -430,6 +431,24 @@ async def test_left_while_it_is_held_back() -> None:
             await asyncio.wait([task])
         assert task.cancelled()
     assert server.done == {}
+
+
+@virtual_time
+async def test_left_just_when_it_stops() -> None:
+    """A batch may stop, and be left, before whoever waits has heard of the first."""
+
+    async def read() -> None:
+        raise AssertionError("nobody asks while the server wants a pause")
+
+    hold = Hold(read, lambda: 200.0, 300)
+    waiting = asyncio.create_task(hold.over())
+    await asyncio.sleep(5)
+    hold.end()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    hold.end()
+    async with taking(0):
+        await waiting
 
 
 @virtual_time

@@ -111,9 +111,9 @@ class Hold:
 
     def end(self) -> None:
         """Wait no more: the batch stops."""
-        self._is_over = True
-        if self._waiting is not None:
-            self._waiting.reschedule(0)
+        waiting, self._waiting, self._is_over = self._waiting, None, True
+        if waiting is not None:
+            waiting.reschedule(0)  # once: it cannot be done to one that ends
 
     async def _wait(self) -> None:
         pause, time = _FIRST, asyncio.get_running_loop().time
