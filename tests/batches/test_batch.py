@@ -136,17 +136,18 @@ async def test_duplicates(sandbox: Sandbox, client: WorkorderClient) -> None:
 # The six states
 
 
-async def test_states(sandbox: Sandbox, client: WorkorderClient) -> None:
+@virtual_time
+async def test_states() -> None:
     """Each state, by what happened."""
-    batch = await closes(client, 4)
-    closed, wrong_name, lost, fine = batch
-    await client.close_ticket(closed)
-    wrong_name = close_of(wrong_name.id, "查无此人")
-    unknown = CommentTicket(id=lost.id, detail="丢失的备注")
-    missing = CommentTicket(id=99_999_999, detail="没有这个工单")
-    sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)]
-    mixture: list[Mutation] = [unknown, closed, wrong_name, missing, fine, fine]
-    outcomes = await ran(client, mixture, concurrency=1, deadline=1.0)
+    async with virtual_sandbox(150) as (sandbox, client):
+        closed, wrong_name, lost, fine = await closes(client, 4)
+        await client.close_ticket(closed)
+        wrong_name = close_of(wrong_name.id, "查无此人")
+        unknown = CommentTicket(id=lost.id, detail="丢失的备注")
+        missing = CommentTicket(id=99_999_999, detail="没有这个工单")
+        sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)]
+        mixture: list[Mutation] = [unknown, closed, wrong_name, missing, fine, fine]
+        outcomes = await ran(client, mixture, concurrency=1, deadline=1.0)
     assert [(one.state, type(one.error)) for one in outcomes] == [
         (State.ALREADY, TicketStateError),
         (State.REJECTED, ApiError),
