@@ -14,6 +14,8 @@ from attrs import evolve
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     ApiError,
     BatchReport,
@@ -343,21 +345,21 @@ async def test_lost_and_found(sandbox: Sandbox, client: WorkorderClient, file: P
         ("create", "reset_after", False),
     ],
 )
-async def test_lost_and_unknown(
-    sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str, fault: Kind, *, verify: bool
-) -> None:
+@virtual_time
+async def test_lost_and_unknown(file: Path, kind: str, fault: Kind, *, verify: bool) -> None:
     """It is not there, or nobody looks: that proves nothing, and it is not sent again."""
-    mutation = await mutation_of(client, kind)
-    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
-    async with carrier_of(client, file, verify=verify, deadline=0.5) as carrier:
-        outcome = await carried_out(carrier, KEY, prepare(mutation))
-        sandbox.faults = []
-        assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.SKIPPED
-    assert outcome.state is State.UNKNOWN
-    assert isinstance(outcome.error, OutcomeUnknownError)
-    assert await outcome.error.verify(client) is (None if verify else True)
-    assert states(file) == ["INTENT", "UNKNOWN"]
-    assert sandbox.requests[OPERATIONS[kind]] == 1
+    async with virtual_sandbox(150) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
+        async with carrier_of(client, file, verify=verify, deadline=0.5) as carrier:
+            outcome = await carried_out(carrier, KEY, prepare(mutation))
+            sandbox.faults = []
+            assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.SKIPPED
+        assert outcome.state is State.UNKNOWN
+        assert isinstance(outcome.error, OutcomeUnknownError)
+        assert await outcome.error.verify(client) is (None if verify else True)
+        assert states(file) == ["INTENT", "UNKNOWN"]
+        assert sandbox.requests[OPERATIONS[kind]] == 1
 
 
 async def test_lost_among_others_alike(sandbox: Sandbox, client: WorkorderClient, file: Path) -> None:

@@ -12,6 +12,7 @@ from tests.support.batches import states
 from tests.support.clients import make_client
 from tests.support.raw_server import Wire, data, http, serving
 from tests.support.slow import slow_after
+from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
     AuthenticationError,
@@ -216,7 +217,7 @@ async def test_a_signature_that_is_refused_for_some(
     assert report.stopped == ""
 
 
-@pytest.mark.slow
+@virtual_time
 async def test_a_page_of_a_firewall_for_one_comment() -> None:
     """A page with 403, which is not the platform's, stops nothing either; 94 of 100 were never made."""
     page = http("<html>blocked</html>", "403 Forbidden")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.batches import closes, happened, lines_of, ran, sealed, states
 from tests.support.mutations import QUICK, close_of, creation
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch, settle_journal
 from workorder_async.batches.journal_file import read_records
@@ -16,26 +18,29 @@ from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
 
-async def test_what_became_of_each(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
+@virtual_time
+async def test_what_became_of_each(journal: Path) -> None:
     """Each mutation has its last outcome and what is known of it, in the order in which they were begun."""
-    first, second = await closes(client, 2)
-    batch: list[Mutation] = [
-        first,
-        close_of(second.id, "查无此人"),
-        creation("新工单"),
-        CommentTicket(id=first.id, detail="已处理"),
-    ]
-    sandbox.faults = [Fault("reset", operation="comment_ticket")]
-    await ran(client, batch, journal=journal, key=key_of, name="夜班", concurrency=1, deadline=0.5)
+    async with virtual_sandbox(150) as (sandbox, client):
+        first, second = await closes(client, 2)
+        batch: list[Mutation] = [
+            first,
+            close_of(second.id, "查无此人"),
+            creation("新工单"),
+            CommentTicket(id=first.id, detail="已处理"),
+        ]
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        await ran(client, batch, journal=journal, key=key_of, name="夜班", concurrency=1, deadline=0.5)
+        platform, made = client.base_url, sandbox.applied[-1].ticket_id
     records = read_records(journal)
-    assert records.identity["platform"] == client.base_url
+    assert records.identity["platform"] == platform
     assert records.identity["batch"] == "夜班"
     found = list(records.by_key.values())
     assert [one.state for one in found] == [State.DONE, State.REJECTED, State.DONE, State.UNKNOWN]
     assert [one.operation for one in found] == ["CloseTicket", "CloseTicket", "CreateTicket", "CommentTicket"]
     assert [one.mutation.get("id") for one in found] == [first.id, second.id, None, first.id]
     assert "90006" in str(found[1].facts["error"])
-    assert found[2].facts["ticket_id"] == sandbox.applied[-1].ticket_id
+    assert found[2].facts["ticket_id"] == made
     assert [one.counts for one in found] == [True, False, True, True]
     assert all(one.began > 1e9 for one in found)
 
