@@ -324,6 +324,8 @@ def test_what_is_no_function_is_refused(client: WorkorderClient) -> None:
         with pytest.raises(ConfigError, match=r"act is .*; it must be a function of one argument"):
             client.run(cast("Any", act))
     export.close()
+    with pytest.raises(ConfigError, match=r"act returned <async_gen.*; it must return something to await"):
+        client.run(cast("Any", lambda other: run_batch(other, [])))
 
 
 def test_from_env_makes_a_subclass_as_its_call_does(sandbox: Sandbox) -> None:

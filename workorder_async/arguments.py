@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from inspect import iscoroutinefunction
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar, cast
 
@@ -51,7 +52,7 @@ def must_be(wanted: str, is_right: Callable[[Any], bool]) -> Check:
 
 def whole(name: str, value: object, at_least: int = 1) -> int:
     """Return a whole number that is large enough."""
-    if not is_whole(value) or value < at_least:
+    if not is_whole(value) or not at_least <= value <= sys.float_info.max:
         raise _refused(name, value, f"a whole number of at least {at_least}")
     return value
 
@@ -84,6 +85,15 @@ above_zero: Final[Callable[[str, object], float]] = must_be(
 
 flag: Final[Callable[[str, object], bool]] = must_be("True or False", lambda value: isinstance(value, bool))
 """Returns True or False, for what must not be meant by a word such as "no"."""
+
+
+def is_plain(function: object) -> bool:
+    """Tell whether this is a function, and no `async def`, which nobody would await."""
+    return callable(function) and not iscoroutinefunction(function)
+
+
+function: Final[Callable[[str, object], Any]] = must_be("a function, no `async def`", is_plain)
+"""Returns a function that is called, and not awaited."""
 
 
 def one_of(name: str, value: object, words: Sequence[str]) -> str:

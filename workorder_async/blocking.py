@@ -14,7 +14,7 @@ from operator import attrgetter
 from ssl import SSLContext
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, cast
 
-from workorder_async.arguments import must_be
+from workorder_async.arguments import must_be, shown
 from workorder_async.client import MadeOfVariables, WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.errors import ConfigError
@@ -128,7 +128,11 @@ class WorkorderClient(MadeOfVariables, Closing):
         must_be("a function of one argument", callable)("act", act)
 
         async def acted() -> _T:
-            return await act(self._client)
+            made = act(self._client)
+            if not isinstance(made, Awaitable):
+                mend = "it must return something to await, as an `async def` does"
+                raise ConfigError(f"returned {shown(made)}", argument="act", mend=mend)
+            return await made
 
         return self._loop.run(acted())
 

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from attrs import frozen
 
 from workorder_async import arguments, environment, errors
+from workorder_async.arguments import Check
 from workorder_async.document import (
     Attachment,
     CloseTicket,
@@ -342,7 +343,7 @@ class WorkorderClient(MadeOfVariables):
 
         The URLs in its attachments are good for about 600 seconds. Calls of one `lane` give way to calls without one.
         """
-        _check(lane=(lane, Lane))
+        _check(lane=(lane, _LANE))
         return await self._reads(deadline, lane).detail(id)
 
     async def create_ticket(
@@ -410,13 +411,13 @@ class WorkorderClient(MadeOfVariables):
           call that was cancelled has changed nothing. Before it `may_send` is awaited. What these raise stops the call.
         * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
           signature: it changed nothing, and may be written again. What it raises stops the call as well.
-        * `began` is when you wrote down that you would send it, by `client.now()`: `settle(mutation, began)` asks about
-          this very call then.
+        * `began` is when you wrote down that you send it, by `client.now()`: `settle(mutation, began)` asks for it.
         * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.
         """
         prepared = prepare(mutation, mark)
         arguments.one_of("on_unknown", on_unknown, get_args(OnUnknown))
-        _check(lane=(lane, Lane), until=(until, Deadline))
+        _check(lane=(lane, _LANE), until=(until, _DEADLINE), began=(began, _BEGAN), patient=(patient, arguments.flag))
+        _check(on_send=(on_send, arguments.function), on_turned_away=(on_turned_away, arguments.function))
         return await self._mutations.send(
             prepared,
             on_send,
@@ -450,16 +451,19 @@ class WorkorderClient(MadeOfVariables):
         did not happen where a look after the longest time of an attempt shows nothing new on the ticket; this is proven
         of closes and rejections, and of what has a `mark`. Until then it is not known yet, and `again` says when to
         ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
+        A client that is closed raises `ConfigError`.
 
         `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `run` is
         another program that sent it, as a journal knows it. Of a close or rejection that was not sent, `began=inf`, it
         tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
-        if not (arguments.is_number(began) and began > -inf):
-            mend = "it must be seconds since the epoch, as client.now() gives them"
-            raise ConfigError(f"is {arguments.shown(began)}", argument="began", mend=mend)
-        _check(ahead=(ahead, Ahead), run=(run, EarlierRun), lane=(lane, Lane), until=(until, Deadline))
+        _BEGAN("began", began)
+        _check(ahead=(ahead, _AHEAD), run=(run, _RUN), lane=(lane, _LANE), until=(until, _DEADLINE))
+        arguments.flag("patient", patient)
+        if lane is None:
+            # Else a client that is closed would say for ever that it is not known yet.
+            self._session.check_usable()
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, run=run, lane=lane)
 
@@ -500,9 +504,18 @@ with_coroutines: Final = arguments.must_be(
 """Returns a client. One of `workorder_async.blocking` is none here: a mutation would be sent, and its outcome lost."""
 
 
-def _check(**given: tuple[object, type]) -> None:
-    """Raise `ConfigError` for an argument that is neither None nor of its class."""
-    for name, (value, kind) in given.items():
-        if not isinstance(value, kind | None):
-            mend = f"it must be of the class {kind.__name__}"
-            raise ConfigError(f"is {arguments.shown(value)}", argument=name, mend=mend)
+def _check(**given: tuple[object, Check]) -> None:
+    """Raise `ConfigError` for an argument that is neither None nor passes its check."""
+    for name, (value, check) in given.items():
+        if value is not None:
+            check(name, value)
+
+
+def _of(kind: type) -> Check:
+    return arguments.must_be(f"of the class {kind.__name__}", lambda value: isinstance(value, kind))
+
+
+_LANE, _DEADLINE, _AHEAD, _RUN = _of(Lane), _of(Deadline), _of(Ahead), _of(EarlierRun)
+_BEGAN: Final = arguments.must_be(
+    "seconds since the epoch, as client.now() gives them", lambda value: arguments.is_number(value) and value > -inf
+)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from workorder_async import errors
-from workorder_async.arguments import caller
+from workorder_async.arguments import caller, shown
 from workorder_async.document.endpoints import PREFIX
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
@@ -98,7 +98,7 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
     Raises nothing: an error would show it in its frames.
     """
     if not isinstance(base_url, str):
-        what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else repr(base_url)
+        what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else shown(base_url)
         return f"is {what}", "it must be text, such as 'http://localhost:8011'"
     if found := re.search("[@?#]", base_url):
         what, rule = "an @" if found[0] == "@" else f"a {found[0]}", "it must have no user, query or fragment"

@@ -3,6 +3,7 @@
 import re
 from contextlib import aclosing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.support.batches import closes, happened, lines_of, ran, sealed, state
 from tests.support.mutations import QUICK, close_of, creation
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClient
+from workorder_async import CommentTicket, ConfigError, JournalError, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch, settle_journal
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
@@ -99,6 +100,8 @@ async def test_what_was_left_open_is_settled(
     lines[2] = re.sub(rb'"began":([0-9.]+)', lambda found: b'"began":%f' % (float(found[1]) - 600), lines[2])
     journal.write_bytes(sealed(lines))  # noqa: ASYNC240 - a temporary file
     async with Sandbox(300) as other, other.client(**QUICK) as stranger:
+        with pytest.raises(ConfigError, match="journal is None; it must be a path"):
+            await _settled(stranger, cast("Path", None))
         with pytest.raises(JournalError, match=f"is for {client.base_url}, and this client asks {stranger.base_url}"):
             await _settled(stranger, journal)
     sent, report = happened(sandbox), BatchReport()

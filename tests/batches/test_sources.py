@@ -354,11 +354,20 @@ async def test_creations_without_a_key(
     assert states(await ran(client, form([alarm("a"), alarm("b")]))) == {State.DONE: 2}
 
 
-@pytest.mark.parametrize("returned", [None, "", 7, b"a", ["a"]])
-async def test_a_key_that_is_none(sandbox: Sandbox, client: WorkorderClient, journal: Path, returned: Any) -> None:
-    """It is refused by what it returned, before anything is sent."""
-    with pytest.raises(ConfigError, match=r"key returned .*; it must return a text"):
-        await ran(client, [alarm("a")], journal=journal, key=lambda _: returned)
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        *[(lambda _, one=one: one, r"key returned .*; it must return a text") for one in (None, "", 7, b"a", ["a"])],
+        (asyncio.sleep, "key is .*; it must be a function, no `async def`"),
+        (lambda _: asyncio.sleep(0), "key is an `async def`, which is not awaited"),
+    ],
+)
+async def test_a_key_that_is_none(
+    sandbox: Sandbox, client: WorkorderClient, journal: Path, key: Any, said: str
+) -> None:
+    """It is refused by what it is or returned, before anything is sent."""
+    with pytest.raises(ConfigError, match=said):
+        await ran(client, [alarm("a")], journal=journal, key=key)
     assert (sandbox.applied, journal.exists()) == ([], False)  # noqa: ASYNC240 - a temporary file
 
 

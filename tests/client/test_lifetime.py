@@ -9,7 +9,11 @@ from aioresponses import aioresponses
 from tests.support.clients import API, make_client
 from tests.support.rows import each
 from tests.support.samples import BASE, CLOSE
-from workorder_async import ConfigError, TicketQuery, WorkorderClient
+from workorder_async import ConfigError, OutcomeUnknownError, TicketQuery, WorkorderClient
+
+
+async def _nobody_awaits() -> None:
+    raise AssertionError
 
 
 async def test_closed_client(network: aioresponses, client: WorkorderClient) -> None:
@@ -18,6 +22,9 @@ async def test_closed_client(network: aioresponses, client: WorkorderClient) -> 
     await client.aclose()
     with pytest.raises(ConfigError, match="this client is closed"):
         await client.get_ticket(1)
+    # Not "unknown, ask again later": that would be said for ever.
+    with pytest.raises(ConfigError, match="this client is closed"):
+        await OutcomeUnknownError("lost", mutation=CLOSE, began=1.0).verify(client)
 
 
 def test_another_event_loop(network: aioresponses) -> None:
@@ -62,13 +69,19 @@ async def test_no_time(network: aioresponses, client: WorkorderClient, call: Any
     [
         (lambda c: c.change(CLOSE, until=5), "until is 5; it must be of the class Deadline"),
         (lambda c: c.change(CLOSE, lane=5), "lane is 5; it must be of the class Lane"),
+        (lambda c: c.change(CLOSE, began="x"), "began is 'x'; it must be seconds since the epoch"),
+        (lambda c: c.change(CLOSE, patient="no"), "patient is 'no'; it must be True or False"),
+        (lambda c: c.change(CLOSE, on_send=5), "on_send is 5; it must be a function, no `async def`"),
+        (lambda c: c.change(CLOSE, on_send=_nobody_awaits), "on_send is .*; it must be a function, no `async def`"),
+        (lambda c: c.change(CLOSE, on_turned_away=_nobody_awaits), "on_turned_away is .*; it must be a function, no"),
+        (lambda c: c.settle(CLOSE, 0.0, patient="no"), "patient is 'no'; it must be True or False"),
         (lambda c: c.settle(CLOSE, 0.0, until=5), "until is 5; it must be of the class Deadline"),
         (lambda c: c.settle(CLOSE, 0.0, lane=5), "lane is 5; it must be of the class Lane"),
         (lambda c: c.get_ticket_detail(1, lane=5), "lane is 5; it must be of the class Lane"),
     ],
 )
-async def test_no_deadline_and_no_lane(network: aioresponses, client: WorkorderClient, call: Any, name: str) -> None:
-    """Seconds in place of a deadline that calls share are refused by its name, and nothing is sent."""
+async def test_what_is_none(network: aioresponses, client: WorkorderClient, call: Any, name: str) -> None:
+    """Seconds in place of a deadline that calls share, and the like, are refused by name, and nothing is sent."""
     with pytest.raises(ConfigError, match=name):
         await call(client)
     assert not network.requests

@@ -138,6 +138,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"on_bad_row": "no"}, "t.jsonl", "on_bad_row is 'no'"),
     ({"overwrite": "no"}, "old.jsonl", "overwrite is 'no'; it must be True or False"),
     ({"on_progress": 7}, "t.jsonl", "on_progress is 7; it must be a function"),
+    ({"on_progress": asyncio.sleep}, "t.jsonl", "on_progress is .*; it must be a function, no `async def`"),
 ]
 
 

@@ -502,12 +502,17 @@ async def test_whose_it_is(tmp_path: Path) -> None:
         assert sandbox.requests.total() == before
 
 
-@pytest.mark.parametrize("option", [{"attachments": "none/files"}, {"lag": float("inf")}, {"page_size": 2**31}])
+@pytest.mark.parametrize(
+    "option",
+    [{"attachments": "none/files"}, {"lag": float("inf")}, {"page_size": 2**31}, {"on_progress": asyncio.sleep}],
+)
 async def test_what_cannot_work(tmp_path: Path, option: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is refused by its name before the first request."""
     monkeypatch.chdir(tmp_path)
     async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
-        with pytest.raises(ConfigError, match=r"none/files.*No such file|lag is inf|page_size is 2147483648"):
+        with pytest.raises(
+            ConfigError, match=r"none/files.*No such file|lag is inf|page_size is 2147483648|no `async def`"
+        ):
             await mirror_tickets(client, "tickets.db", **option)
         assert not sandbox.requests
 

@@ -95,6 +95,14 @@ async def test_name_is_escaped() -> None:
     assert (await sent_by(b"x", file_name=name))[0] == "a%22; filename=%22b%0D%0AX: y"
 
 
+class Awaited:
+    """What `aiofiles` opens."""
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read."""
+        return b"x"
+
+
 class PathOfBytes:
     """What `os.scandir` gives for a folder that was named in bytes."""
 
@@ -124,7 +132,8 @@ class PathOfBytes:
         (b"x", {"file_name": 5}, "file_name is int 5; it must be text"),
         (b"x", {"file_name": PurePosixPath("a")}, "file_name is PurePosixPath PurePosixPath('a'); it must be text"),
         (b"x", {"file_name": "a", "file_type": 5}, "file_type is int 5; it must be text"),
-        (b"x", {"file_name": "a", "on_progress": 5}, "on_progress is int 5; it must be a function"),
+        (b"x", {"file_name": "a", "on_progress": 5}, "on_progress is 5; it must be a function"),
+        (b"x", {"file_name": "a", "on_progress": Awaited().read}, "; it must be a function, no `async def`"),
     ],
 )
 async def test_refused(source: object, options: dict[str, object], words: str) -> None:
@@ -133,14 +142,6 @@ async def test_refused(source: object, options: dict[str, object], words: str) -
         with pytest.raises(ConfigError, match=re.escape(words)):
             await client.upload_file(source, **options)  # type: ignore[arg-type]
         assert not wire.requests
-
-
-class Awaited:
-    """What `aiofiles` opens."""
-
-    async def read(self, size: int = -1) -> bytes:
-        """Read."""
-        return b"x"
 
 
 async def test_a_file_that_does_not_read_bytes(tmp_path: Path) -> None:

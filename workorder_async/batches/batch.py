@@ -94,7 +94,8 @@ async def settle_journal(
     `run_batch`. The journal may be of any batch. Raises `JournalError` if it is for another platform.
     """
     with_coroutines("client", client)
-    _check((), journal, report, None, "")
+    arguments.path("journal", journal)
+    _check((), None, report, None, "")
     terms = Terms(concurrency, patience)
     identity = (await asyncio.to_thread(read_records, journal)).identity
     if identity["platform"] != client.base_url:
@@ -115,7 +116,8 @@ def _check(mutations: object, journal: object, report: object, key: object, name
     _MUTATIONS("mutations", mutations)
     arguments.must_be("a BatchReport", lambda given: isinstance(given, BatchReport | None))("report", report)
     arguments.must_be("a text", lambda given: isinstance(given, str))("name", name)
-    arguments.must_be("a function of a mutation", lambda given: given is None or callable(given))("key", key)
+    if key is not None:
+        arguments.function("key", key)
 
 
 def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], str]:
@@ -137,9 +139,10 @@ def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], s
                     "key=lambda ticket: ticket.title",
                 )
             return key_of(mutation)
-        if not isinstance(said := key(plain), str) or not said:
+        arguments.plain("key", said := key(plain))
+        if not isinstance(said, str) or not said:
             mend = "it must return a text that tells mutations apart, the same in each run"
-            raise ConfigError(f"returned {said!r}", argument="key", mend=mend)
+            raise ConfigError(f"returned {arguments.shown(said)}", argument="key", mend=mend)
         return hashlib.sha256(to_json([kind.verb, {"key": said}])).hexdigest()[:32]
 
     return told

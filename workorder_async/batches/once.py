@@ -330,7 +330,7 @@ class Once:
         """Return the name of a key in the journal."""
         if not isinstance(key, str) or not key:
             mend = "it must be a text that is the same each time the event is delivered"
-            raise ConfigError(f"is {key!r}", argument="key", mend=mend)
+            raise ConfigError(f"is {arguments.shown(key)}", argument="key", mend=mend)
         return to_json([self._scope, key]).decode()
 
 

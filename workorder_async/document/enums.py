@@ -16,6 +16,7 @@ from enum import Enum
 from functools import cache
 from typing import Self
 
+from workorder_async.arguments import shown
 from workorder_async.errors import ConfigError
 
 __all__ = ["AssignStatus", "FormFieldType", "Priority", "TicketStatus", "TicketType"]
@@ -101,7 +102,7 @@ class OpenEnum(Enum):
         if isinstance(value, int) and not isinstance(value, bool) and value in cls._value2member_map_:
             return cls(value)
         known = ", ".join(f"{member.value} {member.name.lower()} {member.label}" for member in cls)
-        raise ConfigError(f"{value!r} is not a {cls.__name__}", mend=f"use one of: {known}")
+        raise ConfigError(f"{shown(value)} is not a {cls.__name__}", mend=f"use one of: {known}")
 
 
 class TicketStatus(OpenEnum):

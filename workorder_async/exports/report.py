@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias, Unpack
 
 from attrs import define, field, frozen
 
-from workorder_async.arguments import Option, flag, must_be, path, with_defaults
+from workorder_async.arguments import Option, flag, function, must_be, path, with_defaults
 from workorder_async.document.fields import CHINA_STANDARD_TIME
 from workorder_async.errors import CallFacts, ConfigError, ExportError
 from workorder_async.exports.sink import UNCHANGED, TextChanges
@@ -58,9 +58,7 @@ class ExportOptions(WalkOptions, total=False):
     """Whether a file of the target's name is replaced at the end (False: refused at the beginning)."""
     strict: Annotated[bool, Option(False, flag)]
     """Whether a result that is not exact is an `ExportError`; the file keeps its part name then (False)."""
-    on_progress: Annotated[
-        Callable[[ExportProgress], None] | None, Option(None, must_be("a function, or None", callable))
-    ]
+    on_progress: Annotated[Callable[[ExportProgress], None] | None, Option(None, function)]
     """Told how far it is, once a page at the most, in the event loop."""
     csv_bom: Annotated[bool, Option(True, flag)]
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""

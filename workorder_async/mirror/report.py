@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias, TypedDict
 
 from attrs import Factory, define, frozen
 
-from workorder_async.arguments import Option, flag, must_be, number_within, path, whole, with_defaults
+from workorder_async.arguments import Option, flag, function, number_within, path, whole, with_defaults
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.walks.options import a_page_size, refuse_unknown
 
@@ -50,9 +50,7 @@ class MirrorOptions(TypedDict, total=False):
     """Whether every ticket is read, and what differs is written (False: only in the first run)."""
     accept_gone: Annotated[bool, Option(False, flag)]
     """Whether tickets that are not shown any more are marked, however many they are (False)."""
-    on_progress: Annotated[
-        Callable[[MirrorProgress], None] | None, Option(None, must_be("a function, or None", callable))
-    ]
+    on_progress: Annotated[Callable[[MirrorProgress], None] | None, Option(None, function)]
     """Told how far it is, once a page at the most, in the event loop."""
     page_size: Annotated[int, Option(100, a_page_size)]
     """Tickets to ask for per request (100)."""

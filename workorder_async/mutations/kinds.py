@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import Factory, evolve, field, frozen
 
+from workorder_async.arguments import shown
 from workorder_async.document import (
     JSON,
     CloseTicket,
@@ -195,7 +196,7 @@ def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
             raise ConfigError("is only for comments and creations", argument="mark", mend=mend)
         if not isinstance(mark, str) or not _MARK.fullmatch(mark):
             mend = "it must be 1 to 64 of A-Z, a-z, 0-9 and . _ : # -, with a letter or a number at both ends"
-            raise ConfigError(f"is {mark!r}", argument="mark", mend=mend)
+            raise ConfigError(f"is {shown(mark)}", argument="mark", mend=mend)
         sent = evolve(mutation, detail=f"{mutation.detail}\n{mark}")
     content = to_json(encode(sent) if mark else value)
     return Prepared(mutation, kind, value, content, mark, kind.place(sent), kind.trace(sent))

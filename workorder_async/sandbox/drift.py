@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 from attrs import define, field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import as_validator, items, one_of, whole, whole_within
+from workorder_async.arguments import as_validator, items, one_of, shown, whole, whole_within
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import seed
@@ -63,7 +63,7 @@ class Drift:
         # A code equals the member, and is none.
         if not isinstance(self.status, TicketStatus) or self.status not in _OPEN:
             mend = f"it must be one of {', '.join(map(str, _OPEN))}"
-            raise ConfigError(f"is {self.status!r}", argument="Drift.status", mend=mend)
+            raise ConfigError(f"is {shown(self.status)}", argument="Drift.status", mend=mend)
 
     def is_due(self, reads: int) -> bool:
         """Tell whether it happens after this read."""

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 from attrs import define, field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import as_validator, items, must_be, number_within, whole_within
+from workorder_async.arguments import as_validator, is_plain, items, must_be, number_within, shown, whole_within
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.faults import AHEAD, FAR, Fault
@@ -69,6 +69,7 @@ class Hosts:
         if not host:
             mend = "127.0.0.1 is this machine alone"
             raise ConfigError("is empty, which would mean every network", argument="host", mend=mend)
+        must_be("text, such as 127.0.0.1", lambda given: isinstance(given, str))("host", host)
         self._names = {"localhost", host.lower()}
         for name in items("names", names, str):
             if not _NAME.fullmatch(name):
@@ -98,10 +99,10 @@ class Clocks:
     """
 
     def __init__(self, clock: Callable[[], float], date_offset: float, backends: Iterable[float]) -> None:
-        must_be("a function that returns seconds since the epoch", callable)("clock", clock)
+        must_be("a function, no `async def`, that returns seconds since the epoch", is_plain)("clock", clock)
         number_within("date_offset", date_offset, -FAR, FAR)
         if not isinstance(backends, Iterable):
-            raise ConfigError(f"is {backends!r}", argument="backends", mend="put the seconds in brackets")
+            raise ConfigError(f"is {shown(backends)}", argument="backends", mend="put the seconds in brackets")
         offsets = tuple(backends)
         for index, offset in enumerate(offsets):
             number_within(f"backends[{index}]", offset, -FAR, FAR)

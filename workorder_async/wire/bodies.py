@@ -15,7 +15,7 @@ from typing import BinaryIO, TypeAlias, cast
 
 from attrs import define
 
-from workorder_async.arguments import has_bytes, kind_of, path, plain
+from workorder_async.arguments import function, has_bytes, kind_of, path, plain
 from workorder_async.errors import ConfigError
 
 _CHUNK = 256 * 1024
@@ -59,9 +59,8 @@ class FileBody:
         for argument, text in (("file_name", file_name), ("file_type", file_type)):
             if text is not None and not isinstance(text, str):
                 raise ConfigError(f"is {kind_of(text)}", argument=argument, mend="it must be text")
-        if on_progress is not None and not callable(on_progress):
-            mend = "it must be a function of the bytes that were sent, and of all"
-            raise ConfigError(f"is {kind_of(on_progress)}", argument="on_progress", mend=mend)
+        if on_progress is not None:
+            function("on_progress", on_progress)
         self._source = Path(path("source", source)) if isinstance(source, str | os.PathLike) else source
         self._start = _start_of(self._source)
         self._on_progress = on_progress

@@ -1,7 +1,6 @@
 """How a client works: the one list of its options, with their types, defaults and checks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import iscoroutinefunction
 from os import PathLike, fspath, stat
 from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError
 from stat import S_ISREG
@@ -9,7 +8,18 @@ from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
-from workorder_async.arguments import Option, above_zero, flag, is_whole, must_be, unknown_name, whole, with_defaults
+from workorder_async.arguments import (
+    Option,
+    above_zero,
+    flag,
+    is_plain,
+    is_whole,
+    must_be,
+    shown,
+    unknown_name,
+    whole,
+    with_defaults,
+)
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.wire.call import RetryPolicy
@@ -45,16 +55,11 @@ def _meanings(name: str, value: object) -> object:
     for errno, kind in value.items() if isinstance(value, Mapping) else [(value, None)]:
         known = isinstance(kind, type) and issubclass(kind, ApiError)
         if not is_whole(errno) or not known:
-            what = kind.__name__ if isinstance(kind, type) else repr(kind)
+            what = kind.__name__ if isinstance(kind, type) else shown(kind)
             raise ConfigError(
-                f"has {errno!r}: {what}", argument=name, mend="it must lead from numbers to classes of ApiError"
+                f"has {shown(errno)}: {what}", argument=name, mend="it must lead from numbers to classes of ApiError"
             )
     return value
-
-
-def _is_plain(function: object) -> bool:
-    """Tell whether this is a function, and no `async def`, which nobody would await."""
-    return callable(function) and not iscoroutinefunction(function)
 
 
 def _observers(name: str, value: object) -> tuple[object, ...]:
@@ -64,7 +69,7 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
         raise ConfigError(problem, argument=name, mend="it must be a list, such as [observer]")
     given = tuple(value)
     for one in given:
-        if not _is_plain(getattr(one, "on_event", None)):
+        if not is_plain(getattr(one, "on_event", None)):
             mend = "each must have a method on_event, no `async def`, as Observer"
             raise ConfigError(f"has a {type(one).__name__}", argument=name, mend=mend)
     return given
@@ -73,7 +78,7 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
 _SESSION = must_be("an aiohttp.ClientSession", lambda value: callable(getattr(value, "request", None)))
 _LIMITS = must_be(
     "an object with acquire, and with pause that is no `async def`, as Limits",
-    lambda value: callable(getattr(value, "acquire", None)) and _is_plain(getattr(value, "pause", None)),
+    lambda value: callable(getattr(value, "acquire", None)) and is_plain(getattr(value, "pause", None)),
 )
 _POLICY = must_be("a RetryPolicy, such as RetryPolicy(attempts=2)", lambda value: isinstance(value, RetryPolicy))
 
@@ -97,9 +102,8 @@ def trusting(name: str, value: object, wanted: str = "a file with certificates o
             why = f": {getattr(error, 'strerror', None) or error}"
         else:
             return context
-    raise ConfigError(
-        f"is {str(value) if isinstance(value, PathLike) else value!r}", argument=name, mend=f"it must be {wanted}{why}"
-    )
+    said = repr(fspath(value)) if isinstance(value, str | PathLike) else shown(value)
+    raise ConfigError(f"is {said}", argument=name, mend=f"it must be {wanted}{why}")
 
 
 def _tls(name: str, value: object) -> object:
@@ -107,7 +111,7 @@ def _tls(name: str, value: object) -> object:
     return value if isinstance(value, SSLContext | bool) else trusting(name, value, wanted)
 
 
-_CLOCK = must_be("a function, no `async def`, that returns seconds since the epoch", _is_plain)
+_CLOCK = must_be("a function, no `async def`, that returns seconds since the epoch", is_plain)
 
 
 class ClientOptions(TypedDict, total=False):

@@ -6,7 +6,7 @@ foreign code (a signer, a clock, a callback) as its cause; `CancelledError` pass
 """
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from random import Random
 from types import coroutine
@@ -68,6 +68,7 @@ class SignedSession:
         self._further = _MOST_FURTHER
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._pool = Pool(base_url, options)
+        self.check_usable: Callable[[], None] = self._pool.check_usable
         self._wire = Wire(base_url, signer, options, self.clock, self._pool)
         self._watches = Watches(options["observers"], base_url)
 
@@ -97,7 +98,7 @@ class SignedSession:
         Where the call is part of a larger one, `until` is the deadline of that, and `attempts` how many were made
         before. Where it is to find out whether a clock is accepted, `tried` is that clock, and nothing is repeated.
         """
-        self._pool.check_usable()
+        self.check_usable()
         until = self.deadline() if until is None else until
         retry, time = self.retry if tried is None else _ONCE, asyncio.get_running_loop().time
         call = Call(endpoint, query, body, lane, until, retry, self.clock, self.errnos, time, time(), attempts, tried)
