@@ -427,6 +427,8 @@ class Tally(BatchReport):
         if not self.settled and self.options.journal is not None:
             journal = quote(str(self.options.journal))
             note(f"run again with the same --journal {journal} to go on: what is done is skipped")
+        elif not self.settled and self.task.kind.converges and self.options.limit is None:
+            note(f"run the same line again to go on: what is {self.task.kind.done} already stays so")
         elif not self.settled:
             twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
             note(f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped")

@@ -543,3 +543,19 @@ def test_ctrl_c_lets_what_is_under_way_end(
                 out, err = child.communicate(timeout=20)
             assert outcomes(map(orjson.loads, out.splitlines())) == {7: "skipped", 8: "done", 9: "done"}
             assert len(wire.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        (["close", "--closer-id", 7, "--closer-name", "x"], "run the same line again to go on: what is closed already"),
+        (["reject"], "run the same line again to go on: what is rejected already"),
+        (["close", "--closer-id", 7, "--closer-name", "x", "--limit", 2], "do not run the same line again"),
+        (["comment", "--detail", "x"], "do not run the same line again"),
+    ],
+)
+def test_how_to_go_on(workorder: Workorder, words: list[object], how: str) -> None:
+    """Without a journal what is closed or rejected is not done twice; a comment would be, and a limit counts anew."""
+    ran = workorder(*words, 999_998, 999_999)
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1].startswith(how)
