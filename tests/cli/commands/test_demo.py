@@ -47,6 +47,15 @@ def test_the_demo_shows_everything(tmp_path: Path) -> None:
     assert "a sandbox with 1,200 invented tickets runs at http://127.0.0.1:" in ran.err
 
 
+def test_a_file_that_is_there_is_not_replaced(workorder: Workorder, tmp_path: Path) -> None:
+    """An export of somebody's real tickets is not lost to invented ones."""
+    output = tmp_path / "tickets.jsonl"
+    output.write_text("mine")
+    ran = workorder("demo", "--output", output)
+    assert (ran.code, output.read_text()) == (2, "mine")
+    assert ran.err == f"workorder: --output {output} exists; name another file; only demo-tickets.jsonl is replaced\n"
+
+
 def test_an_empty_demo_works(workorder: Workorder, tmp_path: Path) -> None:
     """With no tickets the demo writes an empty file and still creates one."""
     ran = workorder("demo", "--tickets", 0, "--output", tmp_path / "none.jsonl", "--latency", 0)

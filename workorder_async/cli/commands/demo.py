@@ -94,6 +94,9 @@ def demo(
         raise ConfigError("is for the plain demo", argument="--latency", mend="the hostile one has its own delays")
     name, waits = output.file_name(), _LATENCY if latency is None else latency
     is_copied = target_of(name, "jsonl").is_stream
+    if not is_copied and name != _FILE.text and Path(name).is_file():
+        mend = f"name another file; only {_FILE.text} is replaced"
+        raise ConfigError("exists", argument=f"--output {name}", mend=mend)
     # The demo reads its file back, which it could not do on stdout or a device: a file is copied there in the end.
     with TemporaryDirectory(prefix="workorder-demo-") as folder:
         file = Path(folder, "tickets.jsonl") if is_copied else Path(name)
