@@ -336,9 +336,10 @@ async def _cause(environ: Environment, options: "ClientOptions", refused: ApiErr
         words = f"a made-up secret is refused in other words (errno {made_up.errno})"
         return f"the signature is right: {words}; {_PERMISSION}"
     return (
-        "a made-up secret is refused in the same words, so AppId, secret or scheme is wrong; which of them, no answer "
-        f"tells: compare {APP_ID} and {SECRET} with what you were given; {_DETECT} then tells whether secret and "
-        "scheme belong together (where it finds none that fits, suspect the secret first)"
+        "a made-up secret is refused in the same words, so AppId, secret or scheme is wrong, or a clock of the "
+        f"platform that its Date does not show; which of them, no answer tells: compare {APP_ID} and {SECRET} with "
+        f"what you were given; {_DETECT} then tells whether secret and scheme belong together (where it finds none "
+        "that fits, suspect the secret first)"
     )
 
 
