@@ -256,6 +256,7 @@ def _threads() -> int:
     [
         *(((windows, pytest.fail), r"windows(\[0\])? is .* (list of )?Window") for windows in ("all", [TicketQuery()])),
         ((Window(TicketQuery()), ArrowOptions(detail=True)), "connect is ArrowOptions.* a function"),
+        (([], asyncio.sleep), "connect is .*; it must be a function, no `async def`, that makes a client"),
         (([], pytest.fail, {"detail": True}), "options is {'detail': True}; it must be an ArrowOptions"),
     ],
 )

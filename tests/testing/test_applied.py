@@ -152,6 +152,8 @@ def test_what_is_wrong_is_said(carried: Sequence[CommentTicket], expected: Seque
         (("close_ticket", {}), r"expected is \('close_ticket', \{\}\); it must be a list, in brackets"),
         ("close_ticket", "expected is 'close_ticket'; it must be a list"),
         ([("close", {})], "operation is 'close'; it must be 'create_ticket' or 'comment_ticket'"),
+        ([("close_ticket",)], r"expected has \('close_ticket',\); it must be as"),
+        ([("close_ticket", None)], r"expected has \('close_ticket', None\); it must be as"),
         ([7], "a int is no mutation; use one of CreateTicket, CommentTicket"),
     ],
 )
@@ -159,3 +161,5 @@ def test_wrong_use_is_told(expected: list[Expected], said: str) -> None:
     """What cannot be expected is a `ConfigError`, not a difference."""
     with pytest.raises(ConfigError, match=said):
         assert_applied(Carried(), expected)
+    with pytest.raises(ConfigError, match=r"sandbox is \[\]; it must be a sandbox, such as workorder_sandbox"):
+        assert_applied([], expected)  # type: ignore[arg-type]

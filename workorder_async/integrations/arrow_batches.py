@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
-from workorder_async.arguments import as_validator, flag, items, must_be, one_of, whole
+from workorder_async.arguments import as_validator, flag, is_plain, items, must_be, one_of, whole
 from workorder_async.client import WorkorderClient
 from workorder_async.document.fields import Column
 from workorder_async.errors import ConfigError, WalkDriftError
@@ -109,7 +109,7 @@ def arrow_batches(
     Arguments that cannot work are refused at once.
     """
     listed = [windows] if isinstance(windows, Window) else items("windows", windows, Window)
-    must_be("a function that makes a client", callable)("connect", connect)
+    must_be("a function, no `async def`, that makes a client", is_plain)("connect", connect)
     schema = arrow_schema(options)
     return _turned(_batches(listed, connect, options, schema)) if listed else (batch for batch in list[Any]())
 

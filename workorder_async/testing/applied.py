@@ -5,7 +5,7 @@ from typing import TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from workorder_async.arguments import one_of
+from workorder_async.arguments import must_be, one_of, shown
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
@@ -31,8 +31,9 @@ def assert_applied(sandbox: Sandbox, expected: Iterable[Expected]) -> None:
     that says which one is missing, came again, was not expected, or differs, and in which field.
     """
     __tracebackhide__ = True
+    must_be("a sandbox, such as workorder_sandbox", lambda given: hasattr(given, "applied"))("sandbox", sandbox)
     if isinstance(expected, str | tuple) or not isinstance(expected, Iterable):
-        raise ConfigError(f"is {expected!r:.60}", argument="expected", mend="it must be a list, in brackets")
+        raise ConfigError(f"is {shown(expected)}", argument="expected", mend="it must be a list, in brackets")
     wanted = [_Wanted.of(one) for one in expected]
     # An absent field and a null are the same.
     found = [evolve(one, request=_said(one.request)) for one in sandbox.applied]
@@ -53,6 +54,9 @@ class _Wanted:
     @classmethod
     def of(cls, one: Expected) -> "_Wanted":
         if isinstance(one, tuple):
+            if len(one) != 2 or not isinstance(one[1], Mapping):
+                mend = 'it must be as ("close_ticket", {"id": 1001})'
+                raise ConfigError(f"has {shown(one)}", argument="expected", mend=mend)
             operation, fields = one
             return cls(one_of("operation", operation, _OPERATIONS), fields, False)
         prepared = prepare(one)

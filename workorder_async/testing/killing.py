@@ -13,7 +13,7 @@ from typing import get_args
 
 from attrs import field, frozen
 
-from workorder_async.arguments import above_zero, as_validator, items, one_of, whole
+from workorder_async.arguments import above_zero, as_validator, items, one_of, shown, whole
 from workorder_async.document.endpoints import ENDPOINTS
 from workorder_async.errors import ConfigError
 from workorder_async.testing.sandbox_thread import Moment, SandboxThread
@@ -59,9 +59,9 @@ def run_killed(
     if not isinstance(sandbox, SandboxThread):
         mend = "it must be a SandboxThread, such as workorder_sandbox"
         raise ConfigError(f"is a {type(sandbox).__name__}", argument="sandbox", mend=mend)
-    if isinstance(command, str | os.PathLike) or not command:
+    if isinstance(command, str | os.PathLike) or not isinstance(command, Sequence) or not command:
         mend = "it must be a list of words, such as [sys.executable, 'bot.py']"
-        raise ConfigError(f"is {command!r:.60}", argument="command", mend=mend)
+        raise ConfigError(f"is {shown(command)}", argument="command", mend=mend)
     start = partial(
         Popen[str],
         [*command],
