@@ -24,7 +24,7 @@ What names its tickets, as `reject 1473`, is sent as it stands.
 | --- | --- |
 | 0 | done |
 | 1 | refused, or not done |
-| 2 | the command line cannot work; nothing was sent |
+| 2 | the command line cannot work, or nobody said yes; nothing was changed |
 | 3 | a change may or may not have happened |
 
 What follows is what `workorder --help` says.
