@@ -218,6 +218,15 @@ async def test_a_file_that_is_closed_while_it_waits() -> None:
             use()
 
 
+async def test_a_file_that_goes_while_it_waits(tmp_path: Path) -> None:
+    """It is said to be gone, and not to be used by somebody else."""
+    (tmp_path / "a.txt").write_bytes(b"x")
+    body = FileBody(tmp_path / "a.txt")
+    (tmp_path / "a.txt").unlink()
+    with pytest.raises(ConfigError, match="No such file or directory; upload one that is there and can be read"):
+        body._size()
+
+
 async def test_pipe_is_refused() -> None:
     """A file object that cannot go back is refused, since it could not be sent twice."""
 

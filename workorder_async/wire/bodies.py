@@ -143,8 +143,11 @@ class FileBody:
             file.seek(self._start)
             yield file, size
         except (OSError, ValueError) as error:
-            why = (isinstance(error, OSError) and error.strerror) or error
-            raise _cannot_upload(f"{self._name!r}: {why}", "upload a file that nobody else uses meanwhile") from None
+            mend = "upload a file that nobody else uses meanwhile"
+            if isinstance(error, OSError):
+                mend = "upload one that is there and can be read"
+            why = getattr(error, "strerror", None) or error
+            raise _cannot_upload(f"{self._name!r}: {why}", mend) from None
 
 
 def _cannot_upload(problem: str, mend: str = "") -> ConfigError:
