@@ -15,7 +15,7 @@ from workorder_async.cli.commands import demo
 from workorder_async.cli.commands.demo import Tour
 from workorder_async.client import WorkorderClient
 from workorder_async.document import CloseTicket, TicketDetail, TicketQuery
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, NoAnswerError, WorkorderError
 from workorder_async.exports import ExportReport, export_tickets
 from workorder_async.sandbox import Sandbox
 
@@ -154,18 +154,28 @@ def test_a_full_disk_ends_the_demo_with_a_sentence(tmp_path: Path, words: list[s
     )
 
 
-def test_a_file_that_is_not_there_is_not_copied(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the list cannot be walked, that alone is the complaint."""
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (NoAnswerError("no"), 1, ["the list could not be walked to its end: NoAnswerError: no"]),
+        (ConfigError("cannot write 'x'"), 2, ["cannot write 'x'"]),
+    ],
+    ids=["list", "file"],
+)
+def test_a_file_that_is_not_there_is_not_copied(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, error: WorkorderError, code: int, said: list[str]
+) -> None:
+    """Where the list cannot be walked, that alone is the complaint; a place that cannot be written ends the demo."""
 
     async def failing(*_: object, **__: object) -> None:
         await asyncio.sleep(0)
-        raise ConfigError("no")
+        raise error
 
     monkeypatch.setattr(exports, "export_tickets", failing)
     ran = workorder("demo", "--tickets", 5, "--output", "-", "--latency", 0)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (code, "")
     complaints = [line for line in ran.err.splitlines() if line.startswith("workorder: ")]
-    assert complaints == ["workorder: the list could not be walked to its end: ConfigError: no"]
+    assert complaints == [f"workorder: {complaint}" for complaint in said]
 
 
 @pytest.mark.slow

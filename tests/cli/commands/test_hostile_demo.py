@@ -14,7 +14,7 @@ from workorder_async import CommentTicket, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.cli.app import run
 from workorder_async.cli.commands import demo
 from workorder_async.cli.commands.demo import Tour
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, NoAnswerError
 from workorder_async.exports import ExportReport, export_tickets
 
 # A silent server costs seconds each time, and the machine may be busy.
@@ -118,7 +118,7 @@ async def test_a_list_that_cannot_be_walked_is_a_complaint(tmp_path: Path, monke
 
     async def failing(*_: object, **__: object) -> int:
         await asyncio.sleep(0)
-        raise ConfigError("no")
+        raise NoAnswerError("no")
 
     monkeypatch.setattr(exports, "export_tickets", failing)
     async with Sandbox(5) as sandbox, sandbox.client() as client:
@@ -126,7 +126,7 @@ async def test_a_list_that_cannot_be_walked_is_a_complaint(tmp_path: Path, monke
         await tour.export(5, tmp_path / "t.jsonl")
         await tour.close_pending(5)
         assert not sandbox.applied
-    assert tour.complaints == ["the list could not be walked to its end: ConfigError: no"]
+    assert tour.complaints == ["the list could not be walked to its end: NoAnswerError: no"]
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
 
 

@@ -212,6 +212,8 @@ class Tour:
             with Bar("exporting", delay=0) as bar:
                 options: Any = {"on_progress": Going(bar), "resume": False, "overwrite": True}
                 report = await export_tickets(self.client, TicketQuery(), output, format="jsonl", **options)
+        except ConfigError:
+            raise  # of the file's place
         except WorkorderError as error:
             self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
             return
