@@ -52,8 +52,7 @@ _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
 _NAMED: Final = 3
 _MOST: Final = 1000
-# Where the time of a call went is another tenth of a second each time.
-_SECONDS: Final = re.compile(r"\d+\.\d+ s\b")
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @frozen(kw_only=True)
@@ -226,23 +225,19 @@ def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[
 class Complaints:
     """The tickets and the sentence of each error, in the order in which it first came."""
 
-    _by_text: dict[tuple[type, str], tuple[list[int], str]] = field(factory=dict)
+    _by_kind: dict[object, tuple[list[int], str]] = field(factory=dict)
 
     def add(self, id: int, error: WorkorderError) -> None:
-        """Note the error of a ticket. It equals another one if but the tickets' numbers and seconds differ."""
-        text = _SECONDS.sub("", error.message)
-        # The number may also stand there by chance, as in an address: the text as it is comes first.
-        keys = [(type(error), text), (type(error), re.sub(rf"(?<!\d){id}(?!\d)", "#", text))]
-        found = next((self._by_text[key] for key in keys if key in self._by_text), ([], sentence(error)))
-        self._by_text |= dict.fromkeys(keys, found)
-        found[0].append(id)
+        """Note the error of a ticket. It equals another one if but the numbers in its text differ, as seconds do."""
+        codes = getattr(error, "errno", 0), getattr(error, "status", 0)
+        kind = (type(error), codes, _NUMBER.sub("", error.message))
+        self._by_kind.setdefault(kind, ([], sentence(error)))[0].append(id)
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each error: whose it is, and the sentence of the first. Only the first thousand are told."""
-        each = {id(one): one for one in self._by_text.values()}
-        for ids, said in islice(each.values(), _MOST):
+        for ids, said in islice(self._by_kind.values(), _MOST):
             yield f"ticket{'s' if len(ids) > 1 else ''} {named(ids[:_NAMED], len(ids))}: {said}"
-        if (more := len(each) - _MOST) > 0:
+        if (more := len(self._by_kind) - _MOST) > 0:
             yield f"... and {more:,} more"
 
 
