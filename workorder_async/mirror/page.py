@@ -15,8 +15,10 @@ from workorder_async.mirror.figures import Figures
 
 Language: TypeAlias = Literal["zh", "en"]
 Words: TypeAlias = Callable[[str], str]
-_Row: TypeAlias = tuple[Sequence[str], Sequence[int]]
+Row: TypeAlias = tuple[Sequence[str | int], Sequence[int]]
 """The cells of a row, and the numbers of those behind the first that bars stand for."""
+Table: TypeAlias = tuple[str, Sequence[str], Sequence[Row]]
+"""A title, the names of the columns, and the rows."""
 
 _CHINESE: Final = {
     "Tickets": "工单",
@@ -101,23 +103,17 @@ def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[
     yield HEAD.format(language="zh-CN" if language == "zh" else "en", title=title)
     as_of = f"{word('as of')} {day(figures.as_of, 16)}. " if figures.as_of else ""
     yield f"<body><h1>{title}</h1>\n<p>{as_of}{word('Days and weeks are of China.')}</p>\n<dl>"
-    counts = (("tickets", figures.tickets), ("open", figures.open), ("handled by nobody", figures.unhandled))
-    tiles = [(said, f"{count:,}") for said, count in counts if count is not None]
+    tiles = [(said, f"{count:,}") for said, count in totals_of(figures)]
     tiles += [("median time to close", lasting(one.median, word)) for one in figures.to_close[:1]]
     for said, value in tiles:
         yield f"<div><dt>{word(said)}</dt><dd>{value}</dd></div>"
     yield "</dl>\n<main>\n"
     if not figures.tickets:
         yield f"<p>{word('There are no tickets.')}</p>\n"
-    yield from _measured(figures, word)
+    for table in measured_of(figures, word):
+        yield from _section(*table)
     yield "</main>\n"
-    handled = {True: word("yes"), False: word("no"), None: ""}
-    oldest: list[_Row] = [
-        ((str(one.id), one.title, word(one.status), day(one.created_time), handled[one.is_handled]), ())
-        for one in figures.oldest
-    ]
-    heads = [word(one) for one in ("number", "title", "status", "since", "handled")]
-    yield from _section(word("Open the longest"), heads, oldest)
+    yield from _section(*oldest_of(figures, word))
     yield "</body></html>\n"
 
 
@@ -137,36 +133,48 @@ def lasting(seconds: int, word: Words) -> str:
     return f"{max(1, round(seconds / 60))} {word('minutes')}"
 
 
-def _measured(figures: Figures, word: Words) -> Iterator[str]:
-    """Yield the tables that have bars."""
+def totals_of(figures: Figures) -> list[tuple[str, int]]:
+    """Return the counts that stand above all tables, each with its English name."""
+    counts = (("tickets", figures.tickets), ("open", figures.open), ("handled by nobody", figures.unhandled))
+    return [(said, count) for said, count in counts if count is not None]
+
+
+def measured_of(figures: Figures, word: Words) -> Iterator[Table]:
+    """Yield the tables that have bars, in the words of a language; some may have no rows."""
     by = {"By status": figures.by_status, "By type": figures.by_type, "By product line": figures.by_product_line}
     for title, counts in by.items():
-        counted: list[_Row] = [((word(name), f"{count:,}"), (count,)) for name, count in counts]
-        yield from _section(word(title), ("", word("tickets")), counted)
-    weeks: list[_Row] = [
-        ((day(one.start), f"{one.created:,}", f"{one.closed:,}"), (one.created, one.closed)) for one in figures.weeks
-    ]
-    yield from _section(word("By week"), (word("week from"), word("created"), word("closed")), weeks)
+        yield word(title), ("", word("tickets")), [((word(name), count), (count,)) for name, count in counts]
+    weeks = [((day(one.start), one.created, one.closed), (one.created, one.closed)) for one in figures.weeks]
+    yield word("By week"), (word("week from"), word("created"), word("closed")), weeks
     heads = ("", word("median"), word("nine of ten within"), word("measured"))
     for title, lasts in (("Time to close", figures.to_close), ("Time in a status", figures.in_status)):
-        rows: list[_Row] = [
-            (
-                (word(one.name), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}"),
-                (one.median, one.ninth),
-            )
+        rows = [
+            ((word(one.name), lasting(one.median, word), lasting(one.ninth, word), one.count), (one.median, one.ninth))
             for one in lasts
         ]
-        yield from _section(word(title), heads, rows)
+        yield word(title), heads, rows
 
 
-def _section(title: str, heads: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:
+def oldest_of(figures: Figures, word: Words) -> Table:
+    """Return the table of the tickets that have been open for longest."""
+    handled = {True: word("yes"), False: word("no"), None: ""}
+    rows: list[Row] = [
+        ((str(one.id), day(one.created_time), word(one.status), one.title, handled[one.is_handled]), ())
+        for one in figures.oldest
+    ]
+    heads = [word(one) for one in ("number", "since", "status", "title", "handled")]
+    return word("Open the longest"), heads, rows
+
+
+def _section(title: str, heads: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     """Yield a table, each row with its bars; nothing where it has no rows."""
     if not rows:
         return
     most = max((number for _, numbers in rows for number in numbers), default=0) or 1
     yield f"<section><h2>{title}</h2>\n<table><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr>\n"
     for cells, numbers in rows:
-        yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>\n"
+        texts = (escape(cell) if isinstance(cell, str) else f"{cell:,}" for cell in cells)
+        yield f"<tr>{''.join(f'<td>{text}</td>' for text in texts)}</tr>\n"
         if numbers:
             bars = "".join(f'<i style="width: {100 * number / most:.1f}%"></i>' for number in numbers)
             yield f'<tr aria-hidden="true"><td colspan="{len(cells)}">{bars}</td></tr>\n'

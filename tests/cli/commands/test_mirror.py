@@ -162,7 +162,7 @@ def test_report_of_any_file(workorder: Workorder, database: Path, tmp_path: Path
         assert f"{names[name]}\t{count}\n" in ran.out
     ((opened, unhandled),) = asked(database, "SELECT count(*), sum(handler = 0) FROM tickets WHERE status IN (1, 2)")
     assert f"open\t{opened}\nhandled by nobody\t{unhandled}\n" in ran.out
-    assert "Open the longest\tsince\tstatus\ttitle\n" in ran.out
+    assert "Open the longest\tsince\tstatus\ttitle\thandled\n" in ran.out
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

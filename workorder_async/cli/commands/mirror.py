@@ -1,7 +1,6 @@
 """`workorder mirror`: a database that keeps up with the platform; `changes`, `search` and `report` read it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
@@ -216,33 +215,15 @@ def report(
 
 
 def _print(figures: "Figures", word: "Words") -> None:
-    """Print the figures: tables on a terminal, else lines with tabs."""
-    from workorder_async.mirror.page import day, lasting
+    """Print the tables of the page: below their titles on a terminal, else as lines with tabs that begin with it."""
+    from workorder_async.mirror.page import measured_of, oldest_of, totals_of
 
-    unhandled = () if figures.unhandled is None else (("handled by nobody", figures.unhandled),)
-    counted = {
-        "Tickets": (("tickets", figures.tickets), ("open", figures.open), *unhandled),
-        "By status": figures.by_status,
-        "By type": figures.by_type,
-        "By product line": figures.by_product_line,
-    }
-    for title, counts in counted.items():
-        _table((word(title), ""), [(word(name), str(count)) for name, count in counts])
-    weeks = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in figures.weeks]
-    _table(map(word, ("By week", "created", "closed")), weeks)
-    for title, durations in (("Time to close", figures.to_close), ("Time in a status", figures.in_status)):
-        rows = [
-            (word(one.name), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}") for one in durations
-        ]
-        _table(map(word, (title, "median", "nine of ten within", "measured")), rows)
-    oldest = [(str(one.id), day(one.created_time), word(one.status), one.title) for one in figures.oldest]
-    _table(map(word, ("Open the longest", "since", "status", "title")), oldest)
-
-
-def _table(heads: Iterable[str], rows: Sequence[Sequence[str]]) -> None:
-    title, *names, last = heads
-    if rows and out().is_terminal:
-        print_heading(title)
-        title = ""
-    if rows:
-        print_table((*map(whole, (title, *names)), texts(last)), rows, head=any((title, *names, last)))
+    totals = [((word(name), count), ()) for name, count in totals_of(figures)]
+    tables = ((word("Tickets"), ("", ""), totals), *measured_of(figures, word), oldest_of(figures, word))
+    for title, heads, rows in tables:
+        if rows:
+            names = heads if out().is_terminal else (title, *heads[1:])
+            if out().is_terminal:
+                print_heading(title)
+            columns = [texts(name) if name == word("title") else whole(name) for name in names]
+            print_table(columns, [tuple(map(str, cells)) for cells, _ in rows], head=any(names))
