@@ -17,7 +17,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
-from itertools import count
 from math import floor
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 from zipfile import BadZipFile
@@ -30,15 +29,16 @@ from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note
 from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
-from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
+from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.extras import extra_module
-from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
+# Tickets that are read before the bar is told again.
+_READ_BETWEEN_LOOKS: Final = 500
 _ID_MAX: Final = 2**63 - 1
 _BLANK: Final = re.compile(r"\s*")
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
@@ -165,20 +165,13 @@ def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
     """Read each ticket; a ticket that cannot be read gets its error. A refused signature ends it all."""
-    done = count(1)
-
-    async def read(id: int) -> Chosen:
-        try:
-            return _of(await client.get_ticket(id))
-        except (AuthenticationError, ConfigError):
-            raise
-        except WorkorderError as error:
-            return Chosen(id, error=error)
-        finally:
-            bar(next(done), len(ids))
-
+    read: dict[int, Ticket | WorkorderError] = {}
     with Bar("reading") as bar:
-        return await for_each(ids, read, at_once=concurrency)
+        for start in range(0, len(ids), _READ_BETWEEN_LOOKS):
+            some = ids[start : start + _READ_BETWEEN_LOOKS]
+            read |= await client.get_tickets(some, concurrency=concurrency)
+            bar(len(read), len(ids))
+    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _of(one) for id, one in read.items()]
 
 
 def _of(ticket: Ticket | TicketSummary) -> Chosen:
