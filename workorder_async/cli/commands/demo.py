@@ -13,15 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, nullcontext, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
 from tempfile import TemporaryDirectory
-from time import perf_counter, time
+from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from attrs import asdict, define, field
 from cyclopts import Parameter, validators
 
-from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.batches.outcomes import BatchReport, Outcome
 from workorder_async.cli.commands.export import Going
 from workorder_async.cli.connection import log_to_stderr, run
 from workorder_async.cli.failures import sentence
@@ -30,7 +29,7 @@ from workorder_async.cli.values import File, Whole
 from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
-from workorder_async.mutations.kinds import key_of, kind_of
+from workorder_async.mutations.kinds import kind_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -52,8 +51,7 @@ _PAGE: Final = 100
 _TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
 _PENDING: Final = TicketQuery(status=1)
 _LARGEST_ANSWER: Final = 4 << 20
-# How often a batch is run with its journal, and a ticket is created, where things go wrong.
-_RUNS: Final = 3
+# How many tickets are created where things go wrong.
 _CREATIONS: Final = 10
 # What goes wrong in a hostile sandbox, by its chance, and @ which operation. Each 429 slows all callers down, and JSON
 # that is too deep is a list's right answer for all that a walk can know: it ends there.
@@ -111,41 +109,27 @@ def demo(
     return code
 
 
-def _options(tickets: int, seed: int, waits: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of the sandbox and of its client, which is patient where the sandbox is hostile.
-
-    Such a sandbox has every habit of a nervous server, as bad as `seed` says.
-    """
-    if waits is not None:
-        return {"latency": waits}, {}
+def _hostile(tickets: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of a sandbox with every habit of a nervous server, and of a client that is patient with it."""
     from workorder_async.sandbox import Drift, Errno, Fault
     from workorder_async.wire.call import RetryPolicy
 
     make: Any = Fault
-    random = Random(seed)  # noqa: S311 - to be repeated, not a secret
-    most = max(tickets, 0)  # the sandbox refuses a number below 0
-    retry_after, ahead = random.choice([None, 1]), random.choice([-86400, 86400])
-    how = {"retry_after": retry_after, "number": random.choice([1, 7, 1000]), "size": 2 * _LARGEST_ANSWER}
-    habits = {
-        "faults": [
-            make(kind, chance=chance, operation=operation or None, seconds=ahead if kind == "date" else 0.3, **how)
-            for chance, kinds in _FAULTS.items()
-            for kind, _, operation in (one.partition("@") for one in kinds.split())
-        ],
-        "drift": [Drift(every=1, times=40, close=3, create=2, delete=1)],
-        "rate": random.randint(40, 80),
-        "retry_after": retry_after,
-        "total_cap": max(200, random.randint(most // 3, most)),
-        "page_depth": max(200, random.randint(most // 3, most)),
-        "shuffle_ties": True,
-        "spelling": "java",
-        "date_offset": random.choice([-7200, -600, 600, 7200]),
-        "backends": [-200, 0, 200],
-    }
+    how = {"retry_after": 1, "number": 7, "size": 2 * _LARGEST_ANSWER}
+    faults = [
+        make(kind, chance=chance, operation=operation or None, seconds=86400 if kind == "date" else 0.3, **how)
+        for chance, kinds in _FAULTS.items()
+        for kind, _, operation in (one.partition("@") for one in kinds.split())
+    ]
+    drift = [Drift(every=1, times=40, close=3, create=2, delete=1)]
+    reach = max(200, tickets // 2)
+    limits = {"rate": 60, "retry_after": 1, "total_cap": reach, "page_depth": reach}
+    odd = {"shuffle_ties": True, "spelling": "java", "date_offset": -600, "backends": [-200, 0, 200]}
     patience = {"connect_timeout": 2, "attempt_timeout": 2, "deadline": 45, "longest_pause": 2}
     retry = RetryPolicy(attempts=10, first=0.05, longest=0.5)
     # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
     errnos = {Errno.PAGE_DEPTH: NotFoundError}
+    habits = {"faults": faults, "drift": drift, **limits, **odd}
     return habits, {**patience, "errnos": errnos, "max_body": _LARGEST_ANSWER, "retry": retry}
 
 
@@ -157,11 +141,12 @@ async def _demo(tickets: int, file: Path, place: str, *, closes: int, seed: int,
     from workorder_async.sandbox import Sandbox
 
     hostile = waits is None
-    habits, patience = _options(tickets, seed, waits)
+    habits, patience = _hostile(tickets) if hostile else ({}, {})
     kind, how = ("hostile sandbox", f"by seed {seed}") if hostile else ("sandbox", f"{waits:g} s per answer")
     async with AsyncExitStack() as stack:
         with out(stderr=True).status(f"making {tickets:,} tickets ..."):
-            sandbox = await stack.enter_async_context(Sandbox(tickets, seed=seed, until=int(time()), **habits))
+            platform = Sandbox(tickets, seed=seed, until=int(time()), latency=waits or 0.0, **habits)
+            sandbox = await stack.enter_async_context(platform)
         note(f"a {kind} with {tickets:,} invented tickets runs at {sandbox.url}, {how}")
         client = await stack.enter_async_context(sandbox.client(**patience))
         tour = Tour(client, sandbox, hostile=hostile)
@@ -192,7 +177,7 @@ class Tour:
     client: "WorkorderClient"
     sandbox: "Sandbox"
     hostile: bool = False
-    """Whether things go wrong, so that the rest of a batch is tried again, and others change tickets meanwhile."""
+    """Whether things go wrong, and others change tickets meanwhile."""
     facts: list[tuple[str, str]] = field(factory=list)
     complaints: list[str] = field(factory=list)
     said: dict[_Key, str] = field(factory=dict)
@@ -239,15 +224,13 @@ class Tour:
         await self._change("closes", closes)
 
     async def create_and_comment(self) -> None:
-        """Upload a file for each of some tickets, create these, and comment on them; read what came of it."""
-        files, failure = list[Attachment](), None
-        for _ in range(_CREATIONS if self.hostile else 1):
-            try:
-                with Bar("uploading", unit="bytes", delay=0) as bar:
-                    files.append(await self.client.upload_file(_TRACE, file_name="trace.log", on_progress=bar))
-            except WorkorderError as error:
-                failure = error
-        self._require(bool(files), f"the file could not be uploaded: {failure}")
+        """Upload a file, create some tickets with it, and comment on them; read what came of it."""
+        files = list[Attachment]()
+        try:
+            with Bar("uploading", unit="bytes", delay=0) as bar:
+                files.append(await self.client.upload_file(_TRACE, file_name="trace.log", on_progress=bar))
+        except WorkorderError as error:
+            self._require(self.hostile, f"the file could not be uploaded: {error}")
         tickets = [
             CreateTicket(
                 title=f"网关超时, 请协助排查 ({number})",
@@ -260,9 +243,9 @@ class Tour:
                 repository_product_id=36,
                 creator_id=210002,
                 creator_name="姜程",
-                attachment=[file],
+                attachment=files,
             )
-            for number, file in enumerate(files, 1)
+            for number in range(_CREATIONS if self.hostile else 1)
         ]
         created = await self._change("creations", tickets)
         made = {(one.request.get("title"), one.ticket_id) for one in self.sandbox.applied}
@@ -285,30 +268,24 @@ class Tour:
         self._require(is_whole, f"ticket {comment.id} does not show once the comment and the file sent: {found}")
 
     async def _change(self, name: str, mutations: Sequence[Mutation]) -> dict[_Key, Outcome]:
-        """Run a batch with a journal, again for the rest where things go wrong, and note the client's words."""
+        """Carry out mutations as a batch, and note the client's words; in a hostile sandbox others change tickets."""
         from workorder_async.batches.batch import run_batch
 
         ended: dict[_Key, Outcome] = {}
-        how: Any = {"concurrency": _AT_ONCE, "key": key_of}
-        report, began = BatchReport(), perf_counter()
-        with TemporaryDirectory() as folder, Bar(name, delay=0) as bar:
-            for _ in range(_RUNS if self.hostile else 1):
-                report = BatchReport()
-                batch = run_batch(self.client, mutations, journal=Path(folder, "journal"), report=report, **how)
-                async with aclosing(batch) as outcomes:
-                    async for outcome in outcomes:
-                        if outcome.state is not State.SKIPPED:
-                            sent = asdict(outcome.mutation, recurse=False)
-                            ended[_key(kind_of(outcome.mutation).endpoint.operation, sent)] = outcome
-                        bar(report.total, len(mutations))
-                        if self.hostile and report.total % 40 == 0:
-                            await self.sandbox.change(close=2, delete=1)
-                if not report.counts[State.REJECTED] + report.counts[State.NOT_SENT]:
-                    break
+        report = BatchReport()
+        with Bar(name, delay=0) as bar:
+            batch = run_batch(self.client, mutations, concurrency=_AT_ONCE, report=report)
+            async with aclosing(batch) as outcomes:
+                async for outcome in outcomes:
+                    sent = asdict(outcome.mutation, recurse=False)
+                    ended[_key(kind_of(outcome.mutation).endpoint.operation, sent)] = outcome
+                    bar(report.total, len(mutations))
+                    if self.hostile and report.total % 40 == 0:
+                        await self.sandbox.change(close=2, delete=1)
         failed = [] if self.hostile else report.unsettled
         self.complaints += [f"ticket {one.ticket_id}: {sentence(one.error)}" for one in failed if one.error]
         self.said |= {key: outcome.state.value for key, outcome in ended.items()}
-        self.facts.append((name, f"{len(mutations)}, {_AT_ONCE} at a time, in {perf_counter() - began:.2f} s"))
+        self.facts.append((name, f"{len(mutations)}, {_AT_ONCE} at a time, in {report.elapsed:.2f} s"))
         return ended
 
     async def read_moving(self) -> None:
