@@ -189,36 +189,33 @@ def _proxy_for(base_url: str, given: str | None) -> Secret | None:
     # The client needs it too, so that this costs nothing more.
     from urllib.request import getproxies_environment, proxy_bypass
 
+    from workorder_async.wire.options import client_options
+
     if given is not None:
         if "@" in given:
             problem = "holds a user or a password, which everyone on this machine could read"
             mend = "put the URL into HTTPS_PROXY or HTTP_PROXY, which are read without --proxy"
             raise ConfigError(problem, argument="--proxy", mend=mend)
-        return _checked(Secret(given.strip()), f"--proxy {given!r}") if given.strip() else None
-    try:
-        url = urlsplit(base_url)
-        host = url.hostname or ""
-    except ValueError:  # the client refuses it
+        found, source = Secret(given.strip()), f"--proxy {given!r}"
+    else:
+        try:
+            url = urlsplit(base_url)
+            host = url.hostname or ""
+        except ValueError:  # the client refuses it
+            return None
+        if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(url.netloc):
+            return None
+        found, source = Secret(getproxies_environment().get(url.scheme, "").strip()), f"{url.scheme.upper()}_PROXY"
+        if found.reveal() and "://" not in found.reveal():
+            found = Secret(f"http://{found.reveal()}")
+    if not found.reveal():
         return None
-    found = Secret(getproxies_environment().get(url.scheme, "").strip())
-    is_near = host in ("localhost", "::1") or host.startswith("127.")
-    if not found.reveal() or is_near or proxy_bypass(url.netloc):
-        return None
-    if "://" not in found.reveal():
-        found = Secret(f"http://{found.reveal()}")
-    return _checked(found, f"{url.scheme.upper()}_PROXY")
-
-
-def _checked(proxy: Secret, source: str) -> Secret:
-    """Return a proxy that a client would take. Raises `ConfigError` that says where it was found."""
-    from workorder_async.wire.options import client_options
-
     try:
-        client_options(proxy=proxy)
+        client_options(proxy=found)
     except ConfigError:
         mend = "name another one by --proxy URL, or none by --proxy ''"
         raise ConfigError("is no http:// or https:// URL of a proxy", argument=source, mend=mend) from None
-    return proxy
+    return found
 
 
 class _ToStderr(logging.Handler):
