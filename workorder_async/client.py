@@ -411,7 +411,7 @@ class WorkorderClient(MadeOfVariables):
           call that was cancelled has changed nothing. Before it `may_send` is awaited. What these raise stops the call.
         * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
           signature: it changed nothing, and may be written again. What it raises stops the call as well.
-        * `began` is when you wrote down that you send it, by `client.now()`: `settle(mutation, began)` asks for it.
+        * `began` is when you wrote down that you would send it, by `client.now()`; `settle(mutation, began)` takes it.
         * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.
         """
         prepared = prepare(mutation, mark)

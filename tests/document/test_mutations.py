@@ -178,6 +178,7 @@ CUSTOMERS = [
 ATTACHMENTS = [
     (UPLOADED, "must be a list of Attachment, not Attachment"),
     ("trace.png", "must be a list of Attachment, not str 'trace.png'"),
+    ({}, "must be a list of Attachment, not dict {}"),
     (["trace.png"], "[0] must be of class Attachment, not str 'trace.png'"),
     ([attrs.evolve(UPLOADED, file_name="")], "[0].file_name is empty; the platform needs a text here"),
     ([UPLOADED, attrs.evolve(UPLOADED, file_path=" ")], "[1].file_path is empty"),
