@@ -152,6 +152,8 @@ async def test_refused(tmp_path: Path) -> None:
             with pytest.raises(ConfigError, match=message):
                 await export_tickets(client, TicketQuery(), f"{tmp_path}/{name}" if name else "", **options)
             assert sorted(os.listdir(tmp_path)) == before, message
+        with pytest.raises(ConfigError, match="attachments is the target; name a folder beside it"):
+            await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", attachments=tmp_path / "t.jsonl")
         assert not sandbox.requests
 
 

@@ -123,6 +123,8 @@ class _Export:
             escaped=self._target.is_stream,
         )
         self._new_sink()  # refuses options that the format cannot have
+        if folder is not None and Path(folder).absolute() == self._target.path.absolute():
+            raise ConfigError("is the target", argument="attachments", mend="name a folder beside it")
         self._head = Head(
             platform=self._client.base_url,
             app_id=self._client.app_id,
