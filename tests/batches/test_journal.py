@@ -489,6 +489,7 @@ async def main():
     except JournalError as error:
         print(begun, error)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 asyncio.run(main())
 """
