@@ -52,8 +52,10 @@ _PIECE: Final = re.compile(
     rb'|"(?P<double>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<open>.)',
     re.DOTALL,
 )
-# The escapes that browsers write, by their numbers or as letters.
-_ESCAPE: Final = re.compile(rb"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-3][0-7]{2}|[abfnrtv\\'\"])")
+_ESCAPE: Final = re.compile(
+    rb"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[\0-\x7f]|.)", re.DOTALL
+)
+_MEANT: Final = dict(zip(b"nrtabfveE\\'\"?", b"\n\r\t\a\b\f\v\x1b\x1b\\'\"?", strict=True))
 # What \ud800 stands for, as some browsers write the halves of a character.
 _HALF: Final = re.compile(rb"\xed[\xa0-\xbf]")
 _TRIED: Final = (
@@ -247,9 +249,17 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _unescaped(found: "re.Match[bytes]") -> bytes:
-    """Return what an escape of $'...' stands for: a byte by its number, else a character."""
-    meant, is_byte = found[0].decode("unicode_escape"), found[1][:1] in b"x0123"
-    return meant.encode("latin-1" if is_byte else "utf-8", "surrogatepass")
+    """Return what an escape of $'...' stands for."""
+    kind, code = found[1][:1], found[1][1:]
+    if kind in b"uU" and code:
+        return chr(int(code, 16)).encode(errors="surrogatepass")
+    if kind == b"c" and code:
+        return bytes([code[0] & 0x1F])
+    if kind == b"x" and code:
+        return bytes([int(code, 16)])
+    if kind in b"01234567":
+        return bytes([int(found[1], 8) & 0xFF])
+    return bytes([_MEANT[kind[0]]]) if kind[0] in _MEANT else found[0]
 
 
 def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepted:
