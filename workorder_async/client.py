@@ -461,9 +461,8 @@ class WorkorderClient(MadeOfVariables):
         _BEGAN("began", began)
         _check(ahead=(ahead, _AHEAD), run=(run, _RUN), lane=(lane, _LANE), until=(until, _DEADLINE))
         arguments.flag("patient", patient)
-        if lane is None:
-            # Else a client that is closed would say for ever that it is not known yet.
-            self._session.check_usable()
+        # Else a client that is closed would say for ever that it is not known yet.
+        self._session.check_usable()
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, run=run, lane=lane)
 

@@ -747,6 +747,21 @@ async def test_a_call_that_is_over_or_cancelled_leaves_it_going_on(file: Path) -
 
 
 @virtual_time
+async def test_a_client_that_is_closed_meanwhile(file: Path) -> None:
+    """Whoever closes the client while a lost comment is looked for is told that it is unknown, and so is the next."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket"), Fault("reset")]
+        async with Once(client, file) as once:
+            delivery = asyncio.create_task(once("om_1", comment))
+            await asyncio.sleep(1.5)
+            await client.aclose()
+            outcomes = [await delivery, await once("om_1", comment)]
+        assert [outcome.state for outcome in outcomes] == [State.UNKNOWN] * 2
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
 async def test_a_call_that_is_over_and_asks(file: Path) -> None:
     """Whoever asks about what is still being carried out is told nothing, and does not hide it from later looks."""
     async with virtual_sandbox(40, latency=1.0, client=SHORT) as (sandbox, client):
