@@ -37,8 +37,8 @@ from workorder_async.walks.queries import together
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-# Tickets that are read before the bar is told again.
-_READ_BETWEEN_LOOKS: Final = 500
+# So many rounds of tickets are read before the bar is told again.
+_ROUNDS_OF_A_STEP: Final = 8
 _ID_MAX: Final = 2**63 - 1
 _BLANK: Final = re.compile(r"\s*")
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
@@ -167,9 +167,9 @@ async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: 
     """Read each ticket; a ticket that cannot be read gets its error. A refused signature ends it all."""
     read: dict[int, Ticket | WorkorderError] = {}
     with Bar("reading") as bar:
-        for start in range(0, len(ids), _READ_BETWEEN_LOOKS):
-            some = ids[start : start + _READ_BETWEEN_LOOKS]
-            read |= await client.get_tickets(some, concurrency=concurrency)
+        step = _ROUNDS_OF_A_STEP * concurrency
+        for start in range(0, len(ids), step):
+            read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
             bar(len(read), len(ids))
     return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _of(one) for id, one in read.items()]
 

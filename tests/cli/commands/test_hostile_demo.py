@@ -77,6 +77,18 @@ async def test_what_is_done_twice_or_said_falsely_is_found() -> None:
     assert facts["misreported"] == "5"
 
 
+async def test_what_is_asked_for_twice_is_one() -> None:
+    """A list that gave a ticket twice asks for its close twice: it is closed once, and the word for it is "done"."""
+    async with Sandbox(200) as sandbox, sandbox.client() as client:
+        tour = Tour(client, sandbox)
+        tickets = (await client.list_tickets(TicketQuery(status=1), page_size=40)).tickets
+        tour.rows = [{"id": one.id, "status": 1, "creator_name": one.creator_name} for one in tickets] * 2
+        await tour.close_pending(len(tour.rows))
+        tour.conclude()
+        assert tour.said == {("close_ticket", one.id): "done" for one in tickets}
+    assert tour.complaints == []
+
+
 async def test_what_somebody_else_closed_is_closed() -> None:
     """A close that is said to be done is no false word where the list's drift did it."""
     async with Sandbox(50) as sandbox, sandbox.client() as client:
