@@ -497,6 +497,11 @@ class Records:
     """Which batch it is for: `platform`, the name of the `batch`, and the `list` if it was one."""
     by_key: dict[str, Record] = field(factory=dict)
 
+    @property
+    def unknown(self) -> int:
+        """How many of them may or may not have happened."""
+        return sum(record.state is State.UNKNOWN for record in self.by_key.values())
+
     def take(self, number: int, line: dict[str, JSON]) -> None:
         """Note a line of the journal."""
         if number == 1:

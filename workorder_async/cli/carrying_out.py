@@ -89,16 +89,19 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         queries, chosen = run_with(make(), lambda client: read_matching(client, asked, has_age=has_age))
     elif task.needs_creator:
         chosen = run_with(make(), lambda client: _read_creators(client, task, ids, options))
-    if not chosen:
-        note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
-        return OK
     if task.needs_creator:
         nobody = ConfigError("the platform does not say who created it", mend="use --closer-name")
         chosen = [one if one.error or one.creator.strip() else evolve(one, error=nobody) for one in chosen]
-    chosen = _within_limit(chosen, options, task.change)
+    place = _place(platform, queries)
     if not chosen:
+        note(f"no ticket matches on {place}" if queries else "--from names no ticket")
+    elif not (chosen := _within_limit(chosen, options, task.change)):
         note("the limit is reached; nothing was sent")
-        return OK
+    if not chosen:
+        is_known = options.journal is None or not read_records(options.journal, may_be_new=True).unknown
+        # What an earlier run left unknown is looked for all the same; that changes nothing, so that nobody is asked.
+        tally = Tally(task=task, chosen=(), options=options, place=place, named=False)
+        return OK if is_known or options.dry_run else run_with(make(), tally.carry_out)
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
     place += ", each with a mark below its text" if task.mark else ""
     if options.dry_run:
@@ -319,7 +322,7 @@ class Tally(BatchReport):
         limit, finish = self.options.limit, self.task.finish
         # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
         counted = set[str]() if limit is None else await asyncio.to_thread(_counted, self.options.journal)
-        changes = self._changes if finish is None else await finish(client, self._changes)
+        changes = self._changes and await finish(client, self._changes) if finish else self._changes
         self._until_end.enter_context(self._bar)
         for change in changes:
             if limit is not None and not _is_allowed(change, counted, limit):

@@ -145,3 +145,31 @@ def test_a_success_in_between_goes_on(workorder: Workorder, new_ticket: Callable
     ids = [10**9, 10**9 + 1, new_ticket(), 10**9 + 2, 10**9 + 3, new_ticket()]
     ran = workorder("close", *ids, *CLOSER, "--json", "--stop-after", 3, "--concurrency", 1)
     assert outcomes(ran) == ["rejected", "rejected", "done", "rejected", "rejected", "done"]
+
+
+@pytest.mark.parametrize("limit", [["--limit", 2], []])
+def test_what_a_run_left_unknown_is_looked_for_though_nothing_is_left_to_be_sent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, limit: list[object]
+) -> None:
+    """Where the limit is reached, and where no ticket matches: a close that was lost is no success before it is known.
+
+    Files for the closes are not uploaded then, for there are none, and a dry run looks for nothing.
+    """
+    with elsewhere(Sandbox(60, app_secret=SECRET)) as sandbox:
+        workorder = runner(sandbox.environment, monkeypatch, capsys)
+        words = [*PENDING, "--journal", tmp_path / "j", "--attach", Path(__file__), *limit]
+        assert workorder(*words).code == 0
+        # As after a crash: the last one was about to be sent, and has no outcome.
+        *begun, ended = (tmp_path / "j").read_bytes().splitlines(keepends=True)
+        (tmp_path / "j").write_bytes(b"".join(begun))
+        before = sandbox.requests
+        ran = workorder(*words, "--dry-run")
+        assert (ran.code, ran.out, (tmp_path / "j").read_bytes()) == (0, "", b"".join(begun))
+        ran = workorder(*words)
+        lost = [(orjson.loads(ended)["ticket_id"], "done")]
+        assert (ran.code, [(row["id"], row["outcome"]) for row in ran.rows]) == (0, lost)
+        sandbox.faults = [Fault("errno", operation="get_ticket_detail", errno=90005)]
+        (tmp_path / "j").write_bytes(b"".join(begun))
+        assert workorder(*words).code == 3
+        after = sandbox.requests
+        assert (after["upload_file"], after["close_ticket"]) == (before["upload_file"], before["close_ticket"])

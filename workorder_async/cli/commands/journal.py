@@ -74,7 +74,7 @@ def show(
     tell(counted(report) or "nothing was begun")
     left = (record for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
     print_table(_LEFT, map(_cells, left), head=False)
-    if report.counts[State.UNKNOWN]:
+    if records.unknown:
         note(f"`workorder journal settle {quote(str(file))}` looks what became of the unknown ones")
 
 
@@ -91,12 +91,11 @@ def settle(
     some stay unknown.
     """
     records = read_records(file)
-    unknown = sum(record.state is State.UNKNOWN for record in records.by_key.values())
-    if not unknown:
+    if not records.unknown:
         note("nothing in this journal is unknown")
         return OK
     client = _client_of(records, connection)
-    return run_with(client, lambda client: _settle(client, file, unknown, as_json=json))
+    return run_with(client, lambda client: _settle(client, file, records.unknown, as_json=json))
 
 
 def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
