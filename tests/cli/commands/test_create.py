@@ -178,6 +178,14 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
         ({"tags": 3}, "tags in --from-json FILE must be a list, not 3"),
         ({"customer_info": {}}, "customer_info in --from-json FILE must be a list"),
         ({"customer_info": ["me"]}, "customer_info in --from-json FILE must be a user_id or a JSON object"),
+        (
+            {"customer_info": [{"user_id": 7, "levle": 3}]},
+            "customer_info in --from-json FILE has no field 'levle'; did you mean level?",
+        ),
+        (
+            {"attachment": [{"name": "a"}]},
+            "attachment in --from-json FILE has no field 'name'; did you mean file_name?",
+        ),
         ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
         ({"attachment": [{}]}, "attachment in --from-json FILE [0].file_name is empty"),
         ({"need_process": "yes"}, "need_process in --from-json FILE is 'yes'; it must be True or False"),

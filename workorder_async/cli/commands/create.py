@@ -152,6 +152,9 @@ def _part(name: str, value: JSON, where: str) -> object:
         found = loads(value) if isinstance(value, str) else value
         if name == "customer_info" and is_whole(found):
             found = {"user_id": found}
+        # Left out without a word, a wrong name would cost its value.
+        if isinstance(found, dict) and (wrong := unknown_name("has no field", found, attrs.fields_dict(model))):
+            raise ConfigError(wrong, argument=where)
         return make_converter().structure(found, model)
     except (TypeError, ValueError):
         raise _refused(where, what, value) from None
