@@ -52,6 +52,7 @@ def test_wrong_use(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> No
         (("mirror",), "DB is missing"),
         (("mirror", " "), "DB is empty; it must be a path"),
         (("mirror", tmp_path / "t.db", "--status", "pending"), "--status is not for a mirror; leave it out"),
+        (("mirror", tmp_path / "t.db", "--status", "pending,processing"), "--status is not for a mirror; leave it out"),
         (("mirror", tmp_path / "t.db", "--attachments", ""), "--attachments is empty; it must be a path"),
         (("mirror", tmp_path / "t.db", "--since", "2d"), "would mean others in the next one; write --since 20"),
         (("mirror", tmp_path / "t.db", "--older-than", "30d"), "would mean others in the next one; write --until 20"),

@@ -78,7 +78,7 @@ def mirror(
     if steady := filters.steady_times():
         problem = "each run follows the same tickets, and this time would mean others in the next one"
         raise ConfigError(problem, mend=f"write {' '.join(steady)}")
-    (query,) = filters.queries()
+    query, *_ = filters.queries()  # of several statuses: the first one is refused as well
     options = cast("MirrorOptions", asdict(how))
     try:
         report = connection.run(lambda client: _mirror(client, database, query, options))
