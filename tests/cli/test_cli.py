@@ -238,9 +238,10 @@ def test_every_command_has_help(workorder: Workorder, words: list[str]) -> None:
     assert "--app-secret" not in ran.out
 
 
-def test_the_version_is_that_of_the_package(workorder: Workorder) -> None:
-    """`--version` prints the installed version."""
-    assert workorder("--version").out == f"{metadata.version('workorder-async')}\n"
+@pytest.mark.parametrize("words", [[], ["list"], ["help"], ["journal"], ["journal", "show"], ["sign", "detect"]])
+def test_the_version_is_that_of_the_package(workorder: Workorder, words: list[str]) -> None:
+    """`--version` prints the installed version, also after a command."""
+    assert workorder(*words, "--version").out == f"{metadata.version('workorder-async')}\n"
 
 
 @pytest.mark.parametrize("words", slow_after(1, [["--help"], []]))

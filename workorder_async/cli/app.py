@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -52,12 +53,18 @@ def _default(value: object) -> str | None:
     return None if value is None or value is False or value in ((), "") else str(value)
 
 
+def _version() -> str:
+    return metadata.version("workorder-async")
+
+
 def make_app() -> App:
     """Return the application with all its commands."""
     app = App(
         name="workorder",
         help=_HELP,
         help_format="markdown",
+        # Without one a command whose module is loaded later has the version of cyclopts.
+        version=_version,
         version_format="plaintext",
         console=out(),
         default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=_default),
@@ -69,10 +76,12 @@ def make_app() -> App:
         app.command(f"workorder_async.cli.commands.{module}:{function}", name=name)
     app.command(_completion, name="completion")
     app.command(_help, name="help")
-    sign = App(name="sign", help="Find out how requests are signed.")
+    sign = App(name="sign", version=_version, help="Find out how requests are signed.")
     sign.command("workorder_async.cli.commands.sign_detect:detect", name="detect")
     app.command(sign)
-    journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
+    journal = App(
+        name="journal", version=_version, help="What the journal of a batch says, and what is not known of it."
+    )
     for name in ("show", "settle", "report"):
         journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)
     app.command(journal)
