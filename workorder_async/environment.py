@@ -36,9 +36,13 @@ _warned_of: set[str] = set()
 
 
 def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
-    """Pick the four variables, each hidden; None is the process's environment. A value that is no text is missing."""
+    """Pick the four variables, each hidden; None is the process's environment. A value that is no text is missing.
+
+    Blanks may be part of a secret; the end of a line, as in a file of Windows, is none.
+    """
     picked = ((os.environ if environ is None else environ).get(name) for name in VARIABLES)
-    return [Secret(value if isinstance(value, str | Secret) else "") for value in picked]
+    found = (Secret(value if isinstance(value, str | Secret) else "") for value in picked)
+    return [Secret(one.reveal().rstrip("\r\n")) for one in found]
 
 
 def setting(name: str, environ: "Mapping[str, str | Secret] | None" = None) -> str:
@@ -57,8 +61,6 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
         meanings = "; ".join(f"{name}: {VARIABLES[name]}" for name in missing)
         raise ConfigError(f"missing in the environment: {', '.join(missing)}. {meanings}")
     base_url, app_id, secret, scheme = found
-    # Blanks may be part of a secret; the end of a line, as in a file of Windows, is none.
-    secret = Secret(secret.reveal().rstrip("\r\n"))
     signer = SchemeSigner(app_id.reveal().strip(), secret, scheme.reveal().strip())
     return Secret(base_url.reveal().strip()), signer
 

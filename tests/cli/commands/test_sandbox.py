@@ -20,9 +20,12 @@ FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKO
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_sandbox_prints_what_to_copy_and_ends_well(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [{}, {"WORKORDER_SANDBOX_SECRET": "of its own\r\n"}])
+def test_the_sandbox_prints_what_to_copy_and_ends_well(
+    number: signal.Signals, given: dict[str, str], tmp_path: Path
+) -> None:
     """`workorder sandbox` prints lines for a shell, serves what they say, and ends with 0 on Ctrl-C or SIGTERM."""
-    with start({}, "sandbox", "--port", 0, "--tickets", 3, "--db", tmp_path / "sandbox.db") as child:
+    with start(given, "sandbox", "--port", 0, "--tickets", 3, "--db", tmp_path / "sandbox.db") as child:
         assert child.stdout is not None
         assert child.stderr is not None
         lines = b""

@@ -40,6 +40,14 @@ def test_a_scheme_is_found(workorder: Workorder) -> None:
     assert "export WORKORDER_SIGN_SCHEME=" in ran.err
 
 
+def test_the_end_of_a_line_is_no_part_of_a_variable(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables from a file of Windows mean what they mean to every other command."""
+    monkeypatch.setenv("WORKORDER_APP_ID", "other\r\n")
+    monkeypatch.setenv("WORKORDER_APP_SECRET", f"{SECRET}\r\n")
+    ran = _detect(workorder, hashlib.md5(f"other1700000000{SECRET}".encode()).hexdigest())
+    assert (ran.code, ran.out) == (0, "md5:{app_id}{timestamp}{secret}\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "text"),

@@ -17,6 +17,7 @@ from workorder_async.cli.terminal import note, out
 from workorder_async.cli.values import Whole, member
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
@@ -65,7 +66,8 @@ def sandbox(
         are = "is" if len(given) == 1 else "are"
         note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
     tickets = _TICKETS if tickets is None else tickets
-    where: Any = {"host": host, "port": port, "names": name, "app_secret": os.environ.get(_SECRET) or None}
+    secret = Secret(os.environ.get(_SECRET, "").rstrip("\r\n"))  # as a client reads what is copied
+    where: Any = {"host": host, "port": port, "names": name, "app_secret": secret if secret.reveal() else None}
     how: Any = {"latency": latency, "page_size_cap": page_size_cap, "rate": rate}
     how["faults"] = [_made(Fault, "--fault", text, "kind=" + _CHANCE.sub(r"\1,chance=", text)) for text in fault]
     how["drift"] = [_made(Drift, "--drift", text, text) for text in drift]

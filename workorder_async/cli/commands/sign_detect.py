@@ -20,6 +20,7 @@ from cyclopts.types import ExistingFile
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET, run
 from workorder_async.cli.terminal import Bar, ask, ask_secret, can_ask, note, tell
 from workorder_async.cli.values import content_of, text_of
+from workorder_async.environment import variables
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
@@ -96,7 +97,7 @@ def detect(
     each scheme that fits, one a line; where --curl has several requests, such as a GET and a POST, those that fit them
     all. Nothing is sent.
     """
-    rest = (method, path, query, body_file)
+    rest, (_, own, secret, _) = (method, path, query, body_file), variables(None)
     if curl is not None:
         if any(option is not None for option in (app_id, timestamp, sign, *rest)):
             raise ConfigError("has the whole request", argument="--curl", mend="leave out the other options")
@@ -105,10 +106,9 @@ def detect(
         body = content_of("--body-file", os.path.join(".", body_file)) if body_file else b""
         method = method or ("POST" if body_file else "GET")
         request = _signed("--path", method, path or "", query, body) if any(one is not None for one in rest) else None
-        app_id = app_id or os.environ.get(APP_ID) or _asked("AppId", "--app-id", ask).strip()
+        app_id = app_id or own.reveal().strip() or _asked("AppId", "--app-id", ask).strip()
         timestamp = timestamp or _asked("Timestamp", "--timestamp", ask).strip()
         requests = [Accepted(app_id, timestamp, sign or _asked("Sign", "--sign", ask).strip(), request)]
-    secret = Secret(os.environ.get(SECRET, ""))
     return run(_report(requests, secret if secret.reveal() else _asked("Secret", SECRET, ask_secret)))
 
 
