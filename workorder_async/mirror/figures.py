@@ -277,19 +277,31 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
         book.close()
     else:
         with _text(path, head) as file:
-            try:
-                first = file.readline()
-                if first.startswith("{"):
-                    for number, line in enumerate(chain([first], file), 1):
-                        yield _of_json(json.loads(line), f"line {number} of {str(path)!r}")
-                elif first:
-                    csv.field_size_limit(_LONGEST_CELL)
-                    reader = csv.DictReader(chain([first], file))
-                    if "id" not in (reader.fieldnames or ()):
-                        raise _no_tickets(path)
-                    yield from reader
-            except (ValueError, TypeError, csv.Error):
-                raise _no_tickets(path) from None
+            yield from _of_lines(path, file)
+
+
+def _of_lines(path: Path, file: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
+    """Yield the rows of JSON Lines or CSV. After a line that was a ticket, what is none was cut short or damaged."""
+    number = 1
+    try:
+        first = file.readline()
+        if first.startswith("{"):
+            for number, line in enumerate(chain([first], file), 1):
+                yield _of_json(json.loads(line), f"line {number} of {str(path)!r}")
+        elif first:
+            csv.field_size_limit(_LONGEST_CELL)
+            reader = csv.DictReader(chain([first], file))
+            if "id" not in (reader.fieldnames or ()):
+                raise _no_tickets(path)
+            for row in reader:
+                number = reader.line_num
+                if None in row.values():
+                    raise ValueError("there are fewer cells than names")
+                yield row
+    except (ValueError, TypeError, csv.Error) as error:
+        if number > 1 and not isinstance(error, TypeError):
+            raise ValueError(f"line {number}: {error}") from None
+        raise _no_tickets(path) from None
 
 
 def _of_json(row: dict[str, Any], where: str) -> dict[str, Any]:

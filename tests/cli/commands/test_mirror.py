@@ -199,7 +199,7 @@ def test_an_empty_one(workorder: Workorder, tmp_path: Path) -> None:
     assert "There are no tickets." in (tmp_path / "p.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("suffix", slow_after(2, ["db", "csv.gz", "csv.zst", "parquet", "xlsx"]))
+@pytest.mark.parametrize("suffix", slow_after(2, ["db", "csv", "jsonl", "csv.gz", "csv.zst", "parquet", "xlsx"]))
 def test_a_file_that_is_cut_short(workorder: Workorder, database: Path, tmp_path: Path, suffix: str) -> None:
     """Half a file is said to be one, whatever reads its format."""
     file = tmp_path / f"t.{suffix}"
