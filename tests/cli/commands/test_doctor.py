@@ -7,7 +7,7 @@ import pytest
 from tests.support.cli_runs import SECRET, Workorder, elsewhere
 from tests.support.raw_server import envelope, http, serving
 from workorder_async.cli.commands import doctor as checks
-from workorder_async.sandbox import Sandbox
+from workorder_async.sandbox import Fault, Sandbox
 
 TICKETS = 5
 
@@ -185,6 +185,28 @@ def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], s
     assert checked["signature"][0] is False
     assert "no permission" in checked["signature"][1]
     assert said in checked["signature"][1]
+
+
+@pytest.mark.parametrize(
+    ("spared", "secret", "name", "said"),
+    [
+        (0, SECRET, "answer", "; wait, and run it again"),
+        (1, SECRET, "signature", "; run it again"),
+        (2, "wrong", "signature", "; what it comes from could not be found out: "),
+    ],
+)
+def test_a_platform_that_turns_requests_away(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, spared: int, secret: str, name: str, said: str
+) -> None:
+    """Too many requests are no sign of a wrong host, secret or scheme, and no further ones are sent to find out."""
+    monkeypatch.setenv("WORKORDER_APP_SECRET", secret)
+    faults = [Fault("429", after=spared, retry_after=60)]
+    with elsewhere(Sandbox(5, app_secret=SECRET, faults=faults)) as platform:
+        ok, told = examined(workorder, "--base-url", platform.url, "--timeout", 5)[name]
+        assert platform.requests.total() == spared + 1
+    assert (ok, said in told) == (False, True), told
+    assert "HTTP 429" in told
+    assert not any(wrong in told for wrong in ("scheme is wrong", "check the host", "the signature is right"))
 
 
 def test_a_base_url_with_an_endpoint(workorder: Workorder, sandbox: Sandbox) -> None:

@@ -30,7 +30,7 @@ from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Con
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.terminal import one_line, out, write_json
 from workorder_async.environment import CA_BUNDLE, VARIABLES, checked_url
-from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
+from workorder_async.errors import ApiError, ConfigError, RateLimitedError, ResponseError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme, SchemeSigner, SigningInput
 from workorder_async.wire.call import RetryPolicy
@@ -63,6 +63,7 @@ _CLOCK_TOLERANCE: Final = 60.0
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
 _QUOTES: Final = " \t\r\n\"'“”‘’"  # those of a chat or a word processor, too
 _DETECT: Final = "`workorder sign detect` with one accepted request"
+_WAIT: Final = "wait, and run it again"
 _PERMISSION: Final = (
     "ask who runs the platform for the AppId's permission, and whether this machine's address is allowed"
 )
@@ -98,7 +99,8 @@ async def examine(environ: Environment, options: "ClientOptions", *, as_json: bo
         _tell(name, verdict, as_json=as_json)
     going = verdicts[BASE_URL][0] is True
     url = str(environ[BASE_URL]).strip() if going else "http://localhost"
-    how: ClientOptions = {**options, "retry": RetryPolicy(attempts=1), "attempt_timeout": _PATIENCE}
+    once: ClientOptions = {"retry": RetryPolicy(attempts=1), "attempt_timeout": _PATIENCE}
+    how: ClientOptions = {"deadline": _PATIENCE, **options, **once}
     async with WorkorderClient(url, signer=_Unsigned(), **how) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer), ("clock", _clock)):
             verdicts[name] = await step(unsigned) if going else _SKIPPED
@@ -201,7 +203,8 @@ async def _answer(client: "WorkorderClient") -> Verdict:
         # A gateway's refusal has no errno.
         if isinstance(error, ApiError | ResponseError) and error.status in (401, 403):
             return True, f"HTTP {error.status} to a request without a signature", ""
-        return False, str(error), f"check the host, port and path in {BASE_URL}"
+        turned_away = isinstance(error, RateLimitedError)
+        return False, str(error), _WAIT if turned_away else f"check the host, port and path in {BASE_URL}"
     return True, "the platform answers, even to a request without a signature", ""
 
 
@@ -231,10 +234,12 @@ async def _signature(environ: Environment, options: "ClientOptions") -> Verdict:
 
 
 async def _ask(environ: Environment, options: "ClientOptions") -> "TicketPage | ApiError":
-    """Ask for a list with a signature, and return it, or how it is refused."""
+    """Ask for a list with a signature, and return it, or how it is refused; that it was turned away tells nothing."""
     async with make_client(environ, **options) as client:
         try:
             return await client.list_tickets(page_size=1)
+        except RateLimitedError:
+            raise
         except ApiError as error:
             return error
 
