@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
 from typing import Annotated, Literal
 
@@ -41,6 +42,9 @@ _COMMANDS = (
 # options are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$|-\Z)", re.DOTALL)
 
+# Without one a command whose module is loaded later has the version of cyclopts.
+_VERSION = partial(metadata.version, "workorder-async")
+
 # What has no name: stdout, on a disk that is full or broken, or at a limit; and the folder that we stand in.
 _NAMELESS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "stdout"),
@@ -53,18 +57,13 @@ def _default(value: object) -> str | None:
     return None if value is None or value is False or value in ((), "") else str(value)
 
 
-def _version() -> str:
-    return metadata.version("workorder-async")
-
-
 def make_app() -> App:
     """Return the application with all its commands."""
     app = App(
         name="workorder",
         help=_HELP,
         help_format="markdown",
-        # Without one a command whose module is loaded later has the version of cyclopts.
-        version=_version,
+        version=_VERSION,
         version_format="plaintext",
         console=out(),
         default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=_default),
@@ -76,11 +75,11 @@ def make_app() -> App:
         app.command(f"workorder_async.cli.commands.{module}:{function}", name=name)
     app.command(_completion, name="completion")
     app.command(_help, name="help")
-    sign = App(name="sign", version=_version, help="Find out how requests are signed.")
+    sign = App(name="sign", version=_VERSION, help="Find out how requests are signed.")
     sign.command("workorder_async.cli.commands.sign_detect:detect", name="detect")
     app.command(sign)
     journal = App(
-        name="journal", version=_version, help="What the journal of a batch says, and what is not known of it."
+        name="journal", version=_VERSION, help="What the journal of a batch says, and what is not known of it."
     )
     for name in ("show", "settle", "report"):
         journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)

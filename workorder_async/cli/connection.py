@@ -112,14 +112,10 @@ class Connection:
         options, url = self.options(environ), without_credentials(str(environ[BASE_URL])).strip().rstrip("/")
         return f"{source} ({url})", lambda: make_client(environ, **options)
 
-    def client(self) -> "WorkorderClient":
-        """Make a client. Raises likewise, also for a variable that cannot work."""
-        _, make = self.platform()
-        return make()
-
     def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
-        """Make a client, run `act` with it in an event loop, and close it. Raises likewise."""
-        return run_with(self.client(), act)
+        """Run `act` with a client in an event loop. Raises likewise, also for a variable that cannot work."""
+        _, make = self.platform()
+        return run_with(make(), act)
 
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""

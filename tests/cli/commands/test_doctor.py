@@ -206,7 +206,7 @@ def test_a_platform_that_turns_requests_away(
         assert platform.requests.total() == spared + 1
     assert (ok, said in told) == (False, True), told
     assert "HTTP 429" in told
-    assert not any(wrong in told for wrong in ("scheme is wrong", "check the host", "the signature is right"))
+    assert not any(wrong in told for wrong in ("scheme is wrong", "check host", "the signature is right"))
 
 
 def test_a_base_url_with_an_endpoint(workorder: Workorder, sandbox: Sandbox) -> None:

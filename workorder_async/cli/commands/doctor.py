@@ -63,7 +63,6 @@ _CLOCK_TOLERANCE: Final = 60.0
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
 _QUOTES: Final = " \t\r\n\"'“”‘’"  # those of a chat or a word processor, too
 _DETECT: Final = "`workorder sign detect` with one accepted request"
-_WAIT: Final = "wait, and run it again"
 _PERMISSION: Final = (
     "ask who runs the platform for the AppId's permission, and whether this machine's address is allowed"
 )
@@ -203,8 +202,8 @@ async def _answer(client: "WorkorderClient") -> Verdict:
         # A gateway's refusal has no errno.
         if isinstance(error, ApiError | ResponseError) and error.status in (401, 403):
             return True, f"HTTP {error.status} to a request without a signature", ""
-        turned_away = isinstance(error, RateLimitedError)
-        return False, str(error), _WAIT if turned_away else f"check the host, port and path in {BASE_URL}"
+        is_limit = isinstance(error, RateLimitedError)
+        return False, str(error), "wait, and run it again" if is_limit else f"check host, port and path in {BASE_URL}"
     return True, "the platform answers, even to a request without a signature", ""
 
 

@@ -100,8 +100,8 @@ def settle(
 
 def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
     """Make a client of a journal's platform. Raises `ConfigError` where another one is configured, or none."""
-    client, platform = connection.client(), records.identity.get("platform")
-    if platform != client.base_url:
+    (_, make), platform = connection.platform(), records.identity.get("platform")
+    if platform != (client := make()).base_url:
         raise ConfigError(f"this journal is for {platform}, not {client.base_url}", mend=f"add --base-url {platform}")
     return client
 
