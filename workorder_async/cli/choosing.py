@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
 from math import floor
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
-from zipfile import BadZipFile
 
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, types, validators
@@ -47,8 +46,8 @@ _SHOWN: Final = ("status", "type", "sub_type", "second_subtype")
 _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号", "编号")
 # What is no column's name: a number, or a time.
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
-# How exports begin that are read as a whole by other programs: gzip, Zstandard, Parquet, SQLite.
-_BINARY: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"SQLite format 3\0")
+# How files begin that other programs read as a whole: gzip, Zstandard, Parquet, SQLite, and Excel's of old or locked.
+_BINARY: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"SQLite format 3\0", b"\xd0\xcf\x11\xe0")
 # A float of Excel is exact below it.
 _EXACT: Final = 2**53
 _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
@@ -258,9 +257,13 @@ def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str
 
 def _in_workbook(name: str, content: bytes) -> _Found:
     """Yield the number of each row of each sheet, and where it stands."""
+    load = extra_module("openpyxl", "xlsx").load_workbook
     try:
-        book = extra_module("openpyxl", "xlsx").load_workbook(BytesIO(content), data_only=True)
-    except (OSError, ValueError, LookupError, TypeError, SyntaxError, BadZipFile) as error:
+        book = values = load(BytesIO(content))
+        # What a formula came to is in another reading; one that was never computed stays as it is written.
+        if any(cell.data_type == "f" for sheet in book.worksheets for cell in sheet._cells.values()):
+            values = load(BytesIO(content), data_only=True)
+    except Exception as error:  # noqa: BLE001 - openpyxl meets what is damaged with any of them
         raise ConfigError(f"{name} is no workbook that can be read: {error}", argument="--from:") from None
     for sheet in book.worksheets:
         hidden = [number for number, row in sheet.row_dimensions.items() if row.hidden]
@@ -272,7 +275,8 @@ def _in_workbook(name: str, content: bytes) -> _Found:
         # Not `iter_rows`, which makes each cell up to the last one: billions where that has a format and no value.
         for (row, column), cell in sheet._cells.items():
             if cell.value is not None:
-                rows.setdefault(row, {})[column] = cell.value
+                found = values[sheet.title]._cells[row, column].value
+                rows.setdefault(row, {})[column] = cell.value if found is None else found
         filled = ((row, [cells.get(at) for at in range(1, max(cells) + 1)]) for row, cells in sorted(rows.items()))
         yield from _in_column(name, ((f"row {row} of sheet {sheet.title!r}", cells) for row, cells in filled))
 

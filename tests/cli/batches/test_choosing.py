@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import orjson
 import pytest
@@ -293,7 +295,33 @@ def test_a_file_without_an_end() -> None:
 
 def test_what_is_no_workbook(stdin: Stdin) -> None:
     """Another archive, or half a workbook, is told in one sentence."""
-    for content in (b"PK\x03\x04", b"PK\x03\x04" + b"x" * 1000):
+    book, file = import_module("openpyxl").Workbook(), BytesIO()
+    book.save(file)
+    damaged = bytearray(file.getvalue())
+    sheet = ZipFile(file).getinfo("xl/worksheets/sheet1.xml")
+    start = sheet.header_offset + 30 + len(sheet.filename)
+    damaged[start : start + 20] = b"\xff" * 20
+    for content in (b"PK\x03\x04", b"PK\x03\x04" + b"x" * 1000, bytes(damaged)):
         stdin(content)
         with pytest.raises(ConfigError, match="stdin is no workbook that can be read"):
             numbers_from("-")
+    # An old workbook, or one with a password.
+    stdin(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500))
+    with pytest.raises(ConfigError, match=r"give an export as \.csv, \.jsonl or \.xlsx"):
+        numbers_from("-")
+
+
+def test_a_formula_is_what_it_came_to(tmp_path: Path) -> None:
+    """A formula that no program has computed is named: a row of it alone must not be taken for an empty one."""
+    book = import_module("openpyxl").Workbook()
+    for cells in (["id"], [7], ["=3+5"]):
+        book.active.append(cells)
+    book.save(tmp_path / "book.xlsx")
+    with pytest.raises(ConfigError, match=r"^--from: row 3 of sheet 'Sheet' of .* is '=3\+5'"):
+        numbers_from(str(tmp_path / "book.xlsx"))
+    with ZipFile(tmp_path / "book.xlsx") as source, ZipFile(tmp_path / "computed.xlsx", "w") as computed:
+        for name in source.namelist():
+            computed.writestr(
+                name, re.sub(rb"(<f>3\+5</f>)<v ?/>|(<f>3\+5</f>)<v></v>", rb"\1\2<v>8</v>", source.read(name))
+            )
+    assert numbers_from(str(tmp_path / "computed.xlsx")) == [7, 8]
