@@ -81,6 +81,16 @@ def test_what_is_no_ticket(tmp_path: Path) -> None:
         figures_of(path)
 
 
+@pytest.mark.parametrize("name", ["type", "title", "closed_time"])
+def test_a_column_that_was_left_out(tmp_path: Path, name: str) -> None:
+    """An export of which somebody kept some columns is told which one it lacks: it is not damaged."""
+    row = {"id": 7, "status": 1, "created_time": 1_700_000_000, "type": 1, "title": "x", "closed_time": 0}
+    del row[name]
+    (tmp_path / "t.csv").write_text(f"{','.join(row)}\n{','.join(map(str, row.values()))}\n")
+    with pytest.raises(ConfigError, match=rf"t\.csv' has no column {name}"):
+        figures_of(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
 def test_a_long_text(tmp_path: Path, suffix: str) -> None:
     """A ticket's text may be longer than the cells that the csv module takes by itself."""

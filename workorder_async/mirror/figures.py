@@ -233,6 +233,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         names = [name for name in _COLUMNS if not found or name in found[0]]
         if not _NEEDED.issubset(names):
             raise _no_tickets(path)
+        if lacking := [name for name in ("type", "title", "closed_time") if name not in names]:
+            raise ConfigError(f"{str(path)!r} has no column {', '.join(lacking)}", mend="name a whole export")
         kinds = [_NUMBER.format(name) if name in _NUMBERS else f"{name} TEXT" for name in names]
         database.execute(f"CREATE TABLE tickets ({', '.join(kinds)})")
         cells = ([None if row.get(name) == "" else row.get(name) for name in names] for row in chain(found, rows))
