@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,31 @@ class TestGoingOn:
             assert await fetch(served, folder, served.detail(again)) == AttachmentCounts(fetched=1, bytes=SIZE)
             assert served.ranges()[-1] == "bytes=1000-"
         assert files(folder) == {"a": CONTENT}
+
+    @pytest.mark.parametrize("name", ["ETag", "Last_Modified"])
+    @pytest.mark.parametrize("size", [SIZE, 0])
+    async def test_another_content(self, size: int, name: str, folder: Path) -> None:
+        """A file that the server replaced meanwhile is asked for anew, by the same run or the next: none is of two."""
+        one, two, three = (CONTENT[turn:] + CONTENT[:turn] for turn in range(3))
+        busy = http("", "503 Busy")
+
+        def of(number: int, answer: bytes) -> bytes:
+            said = f"{name.replace('_', '-')}: Sat, 0{number} Aug 2026 00:00:00 GMT\r\n\r\n"
+            return answer.replace(b"\r\n\r\n", b"\r\n" + said.encode(), 1)
+
+        async with storage() as served:
+            steps: list[Answer] = [broken_off(of(1, http(one)), 1000), of(2, rest(two, 1000))]
+            steps += [broken_off(of(2, http(two)), 2000)]
+            file = served.attachment("a", CONTENT, *steps, size=size)
+            assert (await fetch(served, folder, served.detail(file))).failed == 1
+            served.files["/f0"] = [busy, of(3, rest(three, 2000)), broken_off(of(3, http(three)), 3000)]
+            assert (await fetch(served, folder, served.detail(file))).failed == 1
+            served.files["/f0"] = [of(3, rest(three, 3000))]
+            assert await fetch(served, folder, served.detail(file)) == AttachmentCounts(fetched=1, bytes=SIZE)
+            begun = [int(text[6:-1] or 0) for text in served.ranges()]
+            assert begun == [0, 1000, 0, 2000, 2000, 2000, 0, 3000, 3000]
+        assert files(folder) == {"a": three}
+        assert time.time() - (folder / str(TICKET) / "a").stat().st_mtime < 600
 
     async def test_part_of_another_file(self, folder: Path) -> None:
         """A part that another file left under the same name is not gone on with, and is removed in the end."""

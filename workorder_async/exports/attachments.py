@@ -1,8 +1,8 @@
 """The attachments of tickets as files in a folder: `FOLDER/<ticket id>/<safe file name>`.
 
 A file has its name only when it is whole. Until then its bytes are in a part beside it, which the next attempt, or the
-next process, goes on with if the server allows it. A file that is there with the right size is not fetched again. So
-a folder is for one platform, which `FOLDER/.platform` names.
+next process, goes on with if the server allows it, and has the same version of the file. A file that is there with the
+right size is not fetched again. So a folder is for one platform, which `FOLDER/.platform` names.
 
 The requests for files carry nothing of ours: no signature, no header, no cookie. Whoever writes a ticket chooses their
 URLs, so the address of each connection is looked at, that of each redirect too: a name may lead anywhere.
@@ -22,6 +22,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Final, Self
+from zlib import crc32
 
 import aiohttp
 from yarl import URL
@@ -83,8 +84,8 @@ class StaleError(Exception):
 class _File:
     """An attachment that is to be a file. Until it is whole, its bytes are in a part beside it.
 
-    The part's name has a digest of the attachment, so that a part of another file is never gone on with. One thread
-    uses it at a time.
+    The part's name has a digest of the attachment, so that a part of another file is never gone on with. Its time says
+    of which version its bytes are, if the server tells, for the next process. One thread uses it at a time.
     """
 
     def __init__(self, attachment: Attachment, path: Path) -> None:
@@ -123,8 +124,19 @@ class _File:
         if self.size and self._part.size > self.size:
             self._part.cut(0)
 
+    def has(self, version: int) -> bool:
+        """Tell whether the part's bytes are of this version; 0: the server says none."""
+        return version in (0, int(self._part_path.stat().st_mtime))
+
+    def append(self, content: bytes, version: int) -> None:
+        """Add bytes of this version to the part."""
+        self.part.append(content)
+        if version:
+            os.utime(self._part_path, (version, version))
+
     def finish(self) -> None:
         """Give the part its name, in place of any file that has it."""
+        os.utime(self._part_path)
         self.part.close()
         self._part = None
         rename_whole(self._part_path, self.path)
@@ -212,6 +224,12 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[in
     if not size and whole is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower():
         raise NotFetchedError("neither the ticket nor the server says how many bytes it has")
     return (0 if span is None else asked), whole
+
+
+def _version(response: aiohttp.ClientResponse) -> int:
+    """Return a number for the content that the server has now, 31 bits of what it says of it; 0 if it says nothing."""
+    said = [response.headers.get(name, "") for name in ("ETag", "Last-Modified")]
+    return crc32("".join(said).encode(errors="surrogateescape")) >> 1
 
 
 def _refused(address: str, *, private: bool) -> str:
@@ -455,11 +473,13 @@ class AttachmentFolder:
         try:
             while True:
                 async with self._answer(file.url, part.size) as response:
-                    extent = _extent(response, part.size, file.size)
+                    extent, version = _extent(response, part.size, file.size), _version(response)
+                    if extent is not None and extent[0] and not await on_disk(file.path, partial(file.has, version)):
+                        extent = None  # the rest of another content
                     if extent is None or extent[0] < part.size:
                         await on_disk(file.path, partial(part.cut, 0))
                     if extent is not None:
-                        return await self._take_body(file, response, file.size or extent[1])
+                        return await self._take_body(file, response, file.size or extent[1], version)
         except (aiohttp.InvalidURL, UnicodeError):
             failure = NotFetchedError("its URL is none of http or https that can be asked")
         except TimeoutError:
@@ -512,7 +532,7 @@ class AttachmentFolder:
             )
         return self._http[private]
 
-    async def _take_body(self, file: _File, response: aiohttp.ClientResponse, size: int | None) -> None:
+    async def _take_body(self, file: _File, response: aiohttp.ClientResponse, size: int | None, version: int) -> None:
         """Put a body at the end of a part; bytes that came before a failure are kept."""
         part, held = file.part, bytearray()
         try:
@@ -525,10 +545,10 @@ class AttachmentFolder:
                 if len(held) >= FLUSH_AT:
                     # What is being written, even amid a cancellation, is not written again below.
                     content, held = bytes(held), bytearray()
-                    await on_disk(file.path, partial(part.append, content))
+                    await on_disk(file.path, partial(file.append, content, version))
         finally:
             if held:
-                await on_disk(file.path, partial(part.append, bytes(held)))
+                await on_disk(file.path, partial(file.append, bytes(held), version))
         if size is not None and part.size < size:
             raise BrokenError(f"the server ended after {part.size:,} of {size:,} bytes")
 
