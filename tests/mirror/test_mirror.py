@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,7 +21,7 @@ from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
 from workorder_async.exports import TICKET_COLUMNS
-from workorder_async.mirror import MirrorProgress, MirrorReport, mirror_tickets
+from workorder_async.mirror import Changed, MirrorProgress, MirrorReport, mirror_tickets, watch
 from workorder_async.sandbox import Drift, Fault
 from workorder_async.sandbox.store import Store
 
@@ -580,6 +580,45 @@ async def test_details_and_files(tmp_path: Path) -> None:
         ((old, new),) = asked(path, "SELECT old, new FROM changes WHERE ticket = ? AND field = 'assigns'", opened)
         assert "已联系客户" in new
         assert "已联系客户" not in old
+
+
+_EARLIER = """
+DROP VIEW tickets_present; DROP VIEW status_periods; DROP VIEW tickets_as_of;
+ALTER TABLE tickets DROP COLUMN priority; ALTER TABLE tickets DROP COLUMN priority_name;
+ALTER TABLE tickets DROP COLUMN customer_user_id; ALTER TABLE details DROP COLUMN title;
+ALTER TABLE ticket_assigns DROP COLUMN status; DROP TABLE ticket_tags;
+UPDATE detail_facts SET facts = json_remove(facts, '$.feedback', '$.form_define');
+UPDATE tickets SET detail_at = NULL;
+"""
+_HELD = (
+    f"SELECT {', '.join(TICKET_COLUMNS.names)} FROM tickets ORDER BY id",
+    "SELECT id, title, detail FROM details ORDER BY id",
+    "SELECT ticket_id, position, status, user_name FROM ticket_assigns ORDER BY 1, 2",
+    "SELECT ticket_id, position, name FROM ticket_tags ORDER BY 1, 2",
+)
+
+
+@virtual_time
+async def test_a_database_of_an_earlier_version(tmp_path: Path) -> None:
+    """What that did not know is read from now on, in lists and full records; that it is there now is no change."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(40, latency=0.01) as (sandbox, client):
+        await mirrored(client, path, detail=True)
+        before = [asked(path, question) for question in _HELD]
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.executescript(_EARLIER)
+        (closed,) = (await sandbox.change(close=1)).closed
+        async with watch(client, bookmark=path, detail=True) as events:
+            while not isinstance(event := await anext(events), Changed):
+                pass
+        assert (event.ticket_id, event.field, event.ticket.customer_user_id != "") == (closed, "status", True)
+        report = await mirrored(client, path, full=True)
+        assert report.changed == 0
+        assert {id for (id,) in asked(path, "SELECT ticket FROM changes WHERE kind = 'changed'")} == {closed}
+        for question, rows in zip(_HELD, before, strict=True):
+            assert [row for row in asked(path, question) if row[0] != closed] == [
+                row for row in rows if row[0] != closed
+            ]
 
 
 @virtual_time

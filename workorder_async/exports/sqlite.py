@@ -101,15 +101,15 @@ class ModelTable:
             yield from child.all()
 
     def create(self) -> str:
-        """Return the statement that makes it."""
+        """Return the statement that makes it, if it is missing."""
         columns = [f'"{column.name}" {column.sqlite}' for column in self.columns.columns]
         if not self.keys:
             columns[0] += " PRIMARY KEY"
-            return f"CREATE TABLE {self.name} ({', '.join(columns)})"
+            return f"CREATE TABLE IF NOT EXISTS {self.name} ({', '.join(columns)})"
         keys = [f"{key} INTEGER NOT NULL" for key in self.keys]
         keys[0] += " REFERENCES tickets (id) ON DELETE CASCADE"
         parts = [*keys, *columns, f"PRIMARY KEY ({', '.join(self.keys)})"]
-        return f"CREATE TABLE {self.name} ({', '.join(parts)}) WITHOUT ROWID"
+        return f"CREATE TABLE IF NOT EXISTS {self.name} ({', '.join(parts)}) WITHOUT ROWID"
 
     def records(self, found: Sequence[tuple[tuple[int, ...], Any]]) -> "Iterator[tuple[ModelTable, Sequence[Cells]]]":
         """Yield the records of models, each with its key, then those of the parts in their lists, with their tables."""
@@ -125,8 +125,9 @@ class ModelTable:
 
     def add(self, database: sqlite3.Connection, records: Sequence[Cells]) -> None:
         """Add records that SQLite can have."""
+        names = ", ".join(f'"{name}"' for name in (*self.keys, *self.columns.names))
         places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
-        database.executemany(f"INSERT OR REPLACE INTO {self.name} VALUES ({places})", records)  # noqa: S608
+        database.executemany(f"INSERT OR REPLACE INTO {self.name} ({names}) VALUES ({places})", records)  # noqa: S608
 
 
 def table_of(name: str, model: type, keys: tuple[str, ...] = ()) -> ModelTable:

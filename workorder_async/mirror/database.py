@@ -106,6 +106,10 @@ END;
 """
 _DETAILS: Final = table_of("details", TicketDetail)
 _DETAIL_LISTS: Final = tuple(table.name for table in _DETAILS.all() if table.keys)
+_KINDS: Final = {
+    "tickets": _COLUMNS,
+    **{table.name: {column.name: column.sqlite for column in table.columns.columns} for table in _DETAILS.all()},
+}
 # Durations grow, and the URLs of attachments are others with each read.
 _FACTS: Final = tuple(
     name for name in fields_of(TicketDetail) if name not in fields_of(TicketSummary) and not name.endswith("_duration")
@@ -113,9 +117,9 @@ _FACTS: Final = tuple(
 _URLS: Final = ("attachment", "handle_attachment")
 _DETAIL_TABLES: Final = (
     *(table.create() for table in _DETAILS.all()),
-    "CREATE TABLE detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
-    "CREATE TABLE files (ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, PRIMARY KEY (ticket_id, path)) "
-    "WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS files (ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, "
+    "PRIMARY KEY (ticket_id, path)) WITHOUT ROWID",
 )
 # A ticket is pending from its creation on; another first status is known from the first read on.
 _VIEWS: Final = """
@@ -298,18 +302,21 @@ class MirrorDatabase:
 
     def _make(self) -> None:
         columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-        for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n"), *_DETAIL_TABLES):
+        for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n")):
             self._database.execute(statement)
         self._database.execute(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
         self._database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _renew(self) -> None:
-        """Add the columns that another version of the library did not read, and make the views as this one has them."""
-        there = {row[1] for row in self._database.execute("PRAGMA table_info (tickets)")}
-        for name, kind in _COLUMNS.items():
-            if name not in there:
-                self._database.execute(f"ALTER TABLE tickets ADD COLUMN {name} {kind}")
+        """Add what another version of the library did not read, and make the views as this one has them."""
+        for statement in _DETAIL_TABLES:
+            self._database.execute(statement)
+        for table, columns in _KINDS.items():
+            there = {row[1] for row in self._database.execute(f"PRAGMA table_info ({table})")}
+            for name, kind in columns.items():
+                if name not in there:
+                    self._database.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" {kind}')
         fields = [f"{_then(field, after='c.run > runs.id')} AS {field}" for field in _VALUES]
         for statement in _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields)).split(";\n"):
             self._database.execute(statement)
@@ -464,9 +471,9 @@ class MirrorDatabase:
                 ((before,),) = ask("SELECT coalesce((SELECT facts FROM detail_facts WHERE id = ?), ?)", (id, text))
                 known, facts = json.loads(before), json.loads(text)
                 self._note(
-                    (self.run, id, "changed", name, _plain(known.get(name)), _plain(facts.get(name)), at)
+                    (self.run, id, "changed", name, _plain(known[name]), _plain(facts[name]), at)
                     for name in _FACTS
-                    if known.get(name) != facts.get(name)
+                    if known.get(name, facts[name]) != facts[name]
                 )
                 ask("INSERT OR REPLACE INTO detail_facts VALUES (?, ?)", (id, text))
                 files_at = at if has_all else None
@@ -604,12 +611,12 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
     if found is None:
         return [("new", None, None, None)]
     what, *before = found
-    # As `_VALUES` has them: the first of a field's cells that has something.
+    # As `_VALUES` has them: the first of a field's cells that has something. A field that had none was not read then.
     there = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
     differs: list[tuple[Value, ...]] = [
         ("changed", field, old, there.get(field))
         for field, old in zip(_VALUES, before, strict=True)
-        if old != there.get(field)
+        if old not in (None, there.get(field))
     ]
     return differs if what is None else [("back", None, what, None), *differs]
 

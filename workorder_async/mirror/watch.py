@@ -86,7 +86,7 @@ def event_of(change: Sequence[Any], values: Mapping[str, Any]) -> Event:
     number, at, kind, name, old, new = change
     if kind == "gap":
         return Gap(number=number, at=at, since=old)
-    ticket = TicketSummary(**{name: _value(name, value) for name, value in values.items()})
+    ticket = TicketSummary(**{name: _value(name, value) for name, value in values.items() if value is not None})
     if kind == "changed":
         old, new = _value(name, old), _value(name, new)
         return Changed(number=number, at=at, ticket_id=ticket.id, ticket=ticket, field=name, old=old, new=new)
