@@ -2,11 +2,14 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from workorder_async import ConfigError
 from workorder_async.document.codec import Row
 from workorder_async.mirror.asking import changes_since, search_tickets
 from workorder_async.mirror.database import MirrorDatabase
@@ -57,3 +60,24 @@ def test_where_nothing_can_be_written(path: Path) -> None:
         assert sorted(os.listdir(path.parent)) == ["tickets.db", "tickets.db.lock"]
     finally:
         path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("ask", [partial(search_tickets, text="网关"), partial(changes_since, since=0), figures_of])
+def test_a_mirror_that_is_damaged(path: Path, ask: Callable[[Path], object]) -> None:
+    """It is not called something else."""
+    content = path.read_bytes()
+    path.write_bytes(content[:4096].ljust(len(content), b"\xff"))
+    with pytest.raises(ConfigError, match=r"tickets.db' cannot be read: SQLite: database disk image is malformed"):
+        ask(path)
+
+
+@pytest.mark.slow
+def test_a_mirror_that_is_locked(path: Path) -> None:
+    """Neither is one that another program keeps to itself, nor is it to be written anew."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("UPDATE tickets SET run = run")
+        with pytest.raises(
+            ConfigError, match=r"tickets.db' cannot be read: SQLite: database is locked; if it is locked"
+        ):
+            changes_since(path, 0)

@@ -250,11 +250,20 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for reading; in a folder where nothing can be written, SQLite must be told that nobody does."""
+    """Open a database for reading; in a folder where nothing can be written, SQLite must be told that nobody does.
+
+    Raises `ConfigError` where it is locked or damaged, `sqlite3.DatabaseError` where it does not hold what is asked.
+    """
     is_still = not os.access(path.absolute().parent, os.W_OK) and not os.path.exists(f"{path}-wal")
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' * is_still}"
     with closing(sqlite3.connect(uri, uri=True)) as database:
-        yield database
+        try:
+            yield database
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+                raise
+            mend = "if it is locked, end the program that has it; else it may be cut short or damaged: write it anew"
+            raise ConfigError(f"{str(path)!r} cannot be read: SQLite: {error}", mend=mend) from None
 
 
 def _no_tickets(path: Path) -> ConfigError:

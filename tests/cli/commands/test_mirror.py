@@ -209,7 +209,7 @@ def test_a_file_that_is_cut_short(workorder: Workorder, database: Path, tmp_path
     ran = workorder("report", file)
     assert (ran.code, ran.out) == (2, ""), ran
     assert ran.err.startswith(f"workorder: '{file}' cannot be read: ")
-    assert ran.err.endswith("; it may be cut short or damaged: write it anew\n")
+    assert ran.err.endswith(" it may be cut short or damaged: write it anew\n")
 
 
 @pytest.mark.parametrize(("suffix", "damaged"), [("csv.gz", slice(-8, -4)), ("parquet", slice(4, 204))])
