@@ -16,6 +16,7 @@ import pytest
 from tests.support.clients import NOW, make_client
 from tests.support.mirrors import asked, held, ids_of, open_pages, truth, update, vanish
 from tests.support.raw_server import http, serving
+from tests.support.sandbox_wire import Clock
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
@@ -727,8 +728,9 @@ class Listed:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.more: dict[str, Any] = {}
-        #: The errmsg of every second read of a full record.
+        #: The errmsg of every second read of a full record, or of each read of these tickets.
         self.refusal = ""
+        self.refused: set[int] = set()
         self._details = 0
 
     def answer(self, request: bytes) -> bytes:
@@ -739,9 +741,14 @@ class Listed:
         data: dict[str, Any]
         if b"/detail" in head.split(b"\r\n")[0]:
             self._details += 1
-            if self.refusal and self._details % 2 == 0:
+            id = int(head.partition(b"id=")[2].split()[0].split(b"&")[0])
+            if (id in self.refused) if self.refused else (self.refusal and self._details % 2 == 0):
                 return http(json.dumps({"errno": 5, "errmsg": self.refusal, "request_id": "r1"}))
-            data = {**self.rows[0], "created_time": "2023-11-14 06:13:20", **self.more}
+            data = {
+                **next(row for row in self.rows if row["id"] == id),
+                "created_time": "2023-11-14 06:13:20",
+                **self.more,
+            }
         else:
             asked = json.loads(body)
             start, end = asked.get("created_start", 0), asked.get("created_end", 2**62)
@@ -758,15 +765,15 @@ class Listed:
 
 
 @asynccontextmanager
-async def listing() -> AsyncIterator[tuple[Listed, WorkorderClient, str]]:
-    """Serve such a platform; give a client of it, and its URL."""
+async def listing(**options: Any) -> AsyncIterator[tuple[Listed, WorkorderClient, str]]:
+    """Serve such a platform; give a client of it that has these options, and its URL."""
     listed = Listed()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(listed.answer(wire.requests[-1]))
         await writer.drain()
 
-    async with serving(answer) as wire, make_client(wire.url) as client:
+    async with serving(answer) as wire, make_client(wire.url, **options) as client:
         yield listed, client, wire.url
 
 
@@ -780,6 +787,23 @@ async def test_half_an_emoji_in_a_full_record(tmp_path: Path) -> None:
             assert (await mirrored(client, path, detail=True)).details == 1
     ((old, new),) = asked(path, "SELECT old, new FROM changes WHERE field = 'assigns'")
     assert ("收到\ufffd" in old, "好的" in new) == (True, True)
+
+
+async def test_refused_records_among_those_that_are_read_again(tmp_path: Path) -> None:
+    """They hide no others, however often they are refused: each of those has its turn, and so have they."""
+    path, clock = tmp_path / "tickets.db", Clock(float(NOW))
+    async with listing(now=clock) as (platform, client, _):
+        platform.rows = [{"id": id, "status": 1, "created_time": int(NOW) - 9000 * id} for id in range(1, 7)]
+        await mirrored(client, path, detail=True)
+        platform.refused, platform.more = {1, 2}, {"feedback": "已联系客户"}
+        for _ in range(3):
+            clock.now += 60
+            await mirrored(client, path, recheck=2)
+        question = "SELECT id FROM details WHERE feedback != '' ORDER BY id"
+        assert asked(path, question) == [(3,), (4,), (5,), (6,)]
+        platform.refused = set()
+        assert (await mirrored(client, path, detail=True)).details == 2
+        assert len(asked(path, question)) == 6
 
 
 async def test_half_an_emoji_in_a_reason(tmp_path: Path) -> None:

@@ -451,11 +451,19 @@ class MirrorDatabase:
         )
         return (found[0][:6], dict(zip(_VALUES, found[0][6:], strict=True))) if found else None
 
-    def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], at: int, /) -> None:
-        """Write full records, with their files and whether all of these are there, and note what differs."""
+    def write_details(
+        self, ids: Sequence[int], found: Sequence[tuple[TicketDetail, list[Path], bool] | None], at: int, /
+    ) -> int:
+        """Write full records, with their files and whether all of these are there, note what differs, and count them.
+
+        One that could not be read (None) is due: it would be the oldest for ever, and be read again before the others.
+        """
         with self.transaction() as ask:
-            for detail, files, has_all in found:
-                id = detail.id
+            for id, record in zip(ids, found, strict=True):
+                if record is None:
+                    ask("UPDATE tickets SET detail_at = NULL WHERE id = ?", (id,))
+                    continue
+                detail, files, has_all = record
                 for name in _DETAIL_LISTS:
                     ask(f"DELETE FROM {name} WHERE ticket_id = ?", (id,))  # noqa: S608
                 for table, records in _DETAILS.records([((), detail)]):
@@ -478,6 +486,7 @@ class MirrorDatabase:
                 ask("INSERT OR REPLACE INTO detail_facts VALUES (?, ?)", (id, text))
                 files_at = at if has_all else None
                 ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (at, files_at, id))
+        return len(found) - found.count(None)
 
     def details_due(self, recheck: int, folder: "str | os.PathLike[str] | None", /) -> list[int]:
         """Return the listed tickets whose full record is due, and so many open ones whose record is the oldest.

@@ -350,10 +350,9 @@ class Run:
         read = partial(self._detail, lane=Lane(self._at_once))
         for place in range(0, len(due), _DETAILS_AT_ONCE):
             at = self.now()
-            found = await for_each(due[place : place + _DETAILS_AT_ONCE], read, at_once=self._at_once)
-            rows = [row for row in found if row is not None]
-            await self._do(MirrorDatabase.write_details, rows, at)
-            self._report.details += len(rows)
+            ids = due[place : place + _DETAILS_AT_ONCE]
+            found = await for_each(ids, read, at_once=self._at_once)
+            self._report.details += await self._do(MirrorDatabase.write_details, ids, found, at)
             self._rows += len(found)
             self._tell()
 
