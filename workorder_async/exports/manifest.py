@@ -5,9 +5,10 @@
     {"query":0,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
-`rest` is the rest of the query behind a part: everything before it has been given out, and will not come again. The
-same call goes on from there, and needs to know no ids. Times in the head are absolute, so that a call of tomorrow asks
-the same query. The last member of a line is a checksum of it and of all lines before it.
+`rest` is the rest of the query that is to be read: everything before it has been given out, and will not come again. Of
+what it shows `ids` have come, about a page. The same call goes on from there, and needs to know no other ids. Times in
+the head are absolute, so that a call of tomorrow asks the same query. The last member of a line is a checksum of it and
+of all lines before it.
 
 A line is added when its part is on disk, and is itself on disk before the next part is. A torn last line, as a crash
 leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again. A head

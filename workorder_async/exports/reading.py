@@ -1,7 +1,9 @@
 """Reads the queries of an export, each in one walk, and has their parts on disk while the walk goes on.
 
-Each page of a walk says which rest of the list comes after it. There the rows so far can become a part: a call that
-goes on from that part walks the rest. A page that cannot say its rest, as in a crowd, makes the part longer.
+Each page of a walk says which rest of the list comes after it. There the rows so far can become a part. A call that
+goes on from that part walks the rest that began with the newest page, not the one behind it, and knows the tickets of
+that page: what lies between two pages shows only in a walk of both. A page that cannot say its rest, as in a crowd,
+makes the part longer.
 """
 
 from collections.abc import Sequence
@@ -132,6 +134,8 @@ class Reading:
         self._rows = self._expected_rows = self.resumed_rows
         # The tickets that may come again: several queries may match one, or it has no created time.
         self._seen = {id for part in done for id in part.ids}
+        # The tickets that came since the rest began that a part would have.
+        self._since = list[int]()
         self._begin_part(Part(query=0))
 
     async def read(self) -> None:
@@ -161,13 +165,16 @@ class Reading:
     async def _read(self, number: int, before: Part | None) -> None:
         """Read a query; `before` is the newest part that an earlier call has of it."""
         query, rows_before = self._queries[number], self._rows
-        start, end = (before and before.rest) or (None, None)
+        if before is not None and len(self._queries) == 1:
+            rows_before -= len(before.ids)  # the rest counts them, too
+        begun = (before and before.rest) or (None, None)
         # The doubts about its tickets that the walk does not know of.
         self._doubts = [] if before is None or before.exact else [before.reason]
         # Whether a call would go on from an earlier part of this query, not begin anew.
         is_founded = before is not None
         self._part.query = number
-        async with self._client.walk(Window(query, start, end), **self._walks) as walk:
+        rest, self._since = Window(query, *begun), []
+        async with self._client.walk(rest, **self._walks) as walk:
             if self._options["raw"] or self._options["detail"]:
                 walk.raw()
             # What parts have told of the walk: they tell what came since.
@@ -181,9 +188,13 @@ class Reading:
                         raise UnfoundedError
                     is_founded = False
                     await self._end_part(None)
-                elif (rest := page.rest) and self._is_due():
-                    is_founded = True
-                    await self._end_part(rest)
+                elif page.rest:
+                    # A call that went on from a part that ends where it began would come no further.
+                    if self._is_due() and (before is None or (rest.start, rest.end) != begun):
+                        is_founded = True
+                        self._part.ids += self._since
+                        await self._end_part(rest)
+                    rest, self._since = page.rest, []
         if before is not None and (doubt := await undated_in(self._count, query)):
             self._doubts.append(f"{doubt}; only an export that is begun anew, and not cut short, looks for the others")
         await self._end_part(None, ended=True)
@@ -195,10 +206,11 @@ class Reading:
             fresh = [place for place, id in enumerate(ids) if id not in self._seen]
             page.rows, page.ids = rows, ids = [rows[place] for place in fresh], [ids[place] for place in fresh]
         if len(self._queries) > 1:
-            part.ids += ids
             self._seen.update(ids)
-        elif page.is_undated:
+        if len(self._queries) > 1 or page.is_undated:
             part.ids += ids
+        else:
+            self._since += ids
         if self._details is None:
             await self._write(rows)
         self.tell("reading")

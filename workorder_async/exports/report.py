@@ -110,7 +110,7 @@ NO_ATTACHMENTS: Final = AttachmentCounts()
 
 @define(kw_only=True)
 class Part:
-    """Rows of a query: those between the part before and `rest`. It grows while they are read.
+    """Rows of a query, which come after those of the part before. It grows while they are read.
 
     Once they are on disk, the manifest remembers it, with all these fields.
     """
@@ -120,8 +120,8 @@ class Part:
     rows: int = 0
     """Its rows."""
     rest: tuple[int | None, int | None] | None = None
-    """The rest of the query behind it, from a first second to the one after the last; None: there is no rest that a
-    call could go on with."""
+    """The rest of the query, with the tickets of about a page that came, from a first second to the one after the last;
+    None: there is no rest that a call could go on with."""
     ended: bool = False
     """Whether it is the last one of its query."""
     exact: bool = True
@@ -140,8 +140,8 @@ class Part:
     gone_tickets: int = 0
     attachments: AttachmentCounts = NO_ATTACHMENTS
     ids: list[int] = field(factory=list)
-    """The ids of its tickets that may come again: all of them if there are several queries, else those without a
-    created time."""
+    """The ids of its tickets that may come again: all of them if there are several queries, else those that the rest
+    shows, too, and those without a created time."""
     changes: TextChanges = UNCHANGED
     """The changes in its texts."""
     end: int = 0
