@@ -95,6 +95,8 @@ class _File:
         self.size = max(attachment.file_size, 0)
         #: Its bytes that count towards the limit so far.
         self.counted = 0
+        #: Of which version the bytes of its part are.
+        self.version = 0
         #: Why its URL is good no longer; "" if it is.
         self.stale = ""
         # The storage key, before the token of the temporary URL, stays the same when the URL is asked for again.
@@ -121,16 +123,14 @@ class _File:
     def open(self) -> None:
         """Open and lock the part; the bytes that it received before are still there, if they are not too many."""
         self._part = LockedFile(self._part_path, is_ours=True)
+        self.version = int(self._part_path.stat().st_mtime)
         if self.size and self._part.size > self.size:
             self._part.cut(0)
 
-    def has(self, version: int) -> bool:
-        """Tell whether the part's bytes are of this version; 0: the server says none."""
-        return version in (0, int(self._part_path.stat().st_mtime))
-
     def append(self, content: bytes, version: int) -> None:
-        """Add bytes of this version to the part."""
+        """Add bytes to the part; 0: the server says no version."""
         self.part.append(content)
+        self.version = version
         if version:
             os.utime(self._part_path, (version, version))
 
@@ -474,7 +474,7 @@ class AttachmentFolder:
             while True:
                 async with self._answer(file.url, part.size) as response:
                     extent, version = _extent(response, part.size, file.size), _version(response)
-                    if extent is not None and extent[0] and not await on_disk(file.path, partial(file.has, version)):
+                    if extent is not None and extent[0] and version not in (0, file.version):
                         extent = None  # the rest of another content
                     if extent is None or extent[0] < part.size:
                         await on_disk(file.path, partial(part.cut, 0))

@@ -136,7 +136,7 @@ class Reading:
         self._seen = {id for part in done for id in part.ids}
         # The tickets that came since the rest began that a part would have.
         self._since = list[int]()
-        self._begin_part(Part(query=0))
+        self._begin_part(0)
 
     async def read(self) -> None:
         """Read all that is left; it is durable then. Raises `UnfoundedError`."""
@@ -225,9 +225,8 @@ class Reading:
         if work is not None:
             await self._disk.submit(work)
 
-    def _begin_part(self, part: Part) -> None:
-        part.read_from = int(self._client.now())
-        self._part = part
+    def _begin_part(self, query: int) -> None:
+        self._part = Part(query=query, read_from=int(self._client.now()))
         self._part_began = monotonic()
 
     def _is_due(self) -> bool:
@@ -248,7 +247,7 @@ class Reading:
         part.skipped = [*report.skipped[len(told.skipped) :], *part.skipped][:SKIPPED_ROWS_NAMED]
         part.skipped_rows += report.skipped_rows - told.skipped_rows
         self._told = report
-        self._begin_part(Part(query=part.query))
+        self._begin_part(part.query)
         await self._disk.submit(self._parts.end_part(part))
 
     async def _count(self, query: TicketQuery) -> int:

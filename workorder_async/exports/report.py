@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, Unpack
 
-from attrs import define, field, frozen
+from attrs import define, field, fields_dict, frozen
 
 from workorder_async.arguments import Option, flag, function, must_be, path, with_defaults
 from workorder_async.document.fields import CHINA_STANDARD_TIME
@@ -96,13 +96,8 @@ class AttachmentCounts:
     """The place of each of them, and why it is missing; the first 1000 of them."""
 
     def __add__(self, other: "AttachmentCounts") -> "AttachmentCounts":
-        return AttachmentCounts(
-            fetched=self.fetched + other.fetched,
-            bytes=self.bytes + other.bytes,
-            kept=self.kept + other.kept,
-            failed=self.failed + other.failed,
-            failures=(*self.failures, *other.failures)[:SKIPPED_ROWS_NAMED],
-        )
+        sums = {name: getattr(self, name) + getattr(other, name) for name in fields_dict(AttachmentCounts)}
+        return AttachmentCounts(**{**sums, "failures": sums["failures"][:SKIPPED_ROWS_NAMED]})
 
 
 NO_ATTACHMENTS: Final = AttachmentCounts()

@@ -125,9 +125,9 @@ class ModelTable:
 
     def add(self, database: sqlite3.Connection, records: Sequence[Cells]) -> None:
         """Add records that SQLite can have."""
-        names = ", ".join(f'"{name}"' for name in (*self.keys, *self.columns.names))
-        places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
-        database.executemany(f"INSERT OR REPLACE INTO {self.name} ({names}) VALUES ({places})", records)  # noqa: S608
+        names = [f'"{name}"' for name in (*self.keys, *self.columns.names)]
+        into, places = f"{self.name} ({', '.join(names)})", ", ".join("?" * len(names))
+        database.executemany(f"INSERT OR REPLACE INTO {into} VALUES ({places})", records)  # noqa: S608
 
 
 def table_of(name: str, model: type, keys: tuple[str, ...] = ()) -> ModelTable:
