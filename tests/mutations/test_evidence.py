@@ -1,6 +1,7 @@
 """settling.py, in virtual time against the sandbox: what proves that a mutation happened, and what that it did not."""
 
 import asyncio
+import html
 import pickle
 import unicodedata
 from collections.abc import Callable
@@ -707,16 +708,25 @@ async def test_a_mark_that_was_cut_off_where_the_date_is_ahead(kind: str, offset
     [
         (lambda text: "<p>" + text.replace("\n", "</p><p>") + "</p>", True),
         (lambda text: text.replace("\n", "<br/>") + "<br/>", True),
+        (lambda text: "<p>" + text.replace("\n", "</p><p>").replace("-", "&#45;") + "</p>", True),
+        (lambda text: f"<p>{text[:3]}...</p>", None),
+        (lambda text: html.escape(f"<div class='c'>{text[:-1]}</div>"), None),
+        (lambda text: f"<p>{text.upper()}</p>", None),
+        (lambda text: text.replace("-", "<wbr>-"), None),
         (lambda text: text + "\n(来自开放平台)", None),
         (lambda text: text.replace("\n", "") + "来自开放平台", None),
         (lambda text: text + ". 来自开放平台", None),
         (lambda text: "", None),
     ],
-    ids=["paragraphs", "line breaks", "a footer", "all on one line", "a sentence behind it", "nothing"],
+    ids=[
+        *("paragraphs", "line breaks", "escaped in a paragraph", "cut in a paragraph", "cut in an escaped paragraph"),
+        *("capitals in a paragraph", "a place to break it"),
+        *("a footer", "all on one line", "a sentence behind it", "nothing"),
+    ],
 )
 @virtual_time
 async def test_a_mark_that_is_shown_otherwise(shown: Callable[[str], str], happened: bool | None) -> None:
-    """It is found at the end of a line of HTML; where more stands behind it, or nothing is shown, it is not known."""
+    """It is found at the end of a line of HTML. Cut off, spelt otherwise, or not at the end, it leaves it unknown."""
     async with virtual_sandbox(40) as (sandbox, client):
         comment = await mutation_of(client, "comment")
         sandbox._store._stored = shown
@@ -724,6 +734,18 @@ async def test_a_mark_that_is_shown_otherwise(shown: Callable[[str], str], happe
         error = await lost(client, comment, mark="ref-1")
         await asyncio.sleep(LATER)
         assert await error.verify(client) is happened
+
+
+@virtual_time
+async def test_a_text_with_brackets_that_is_cut_off_in_a_paragraph() -> None:
+    """What people write between < and > is no tag, also where the platform puts tags around it."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = evolve(await mutation_of(client, "comment"), detail="若 a<b 且 c>d, 请重启")
+        sandbox._store._stored = lambda text: f"<p>{text[:6]}</p>"
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-1")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
 
 
 @virtual_time

@@ -494,31 +494,37 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
     if marked:
         is_ours = any(map(known.span.may_have, marked))
         return True if is_ours and not any(one.mark == sending.mark for one in known.rivals or ()) else None
-    whole = _skeleton(text) + _skeleton(sending.mark)
+    whole = _skeletons(f"{text}\n{sending.mark}")
     # Whatever stands before and behind it, also without a blank.
     anywhere = re.compile(rf"(?<![A-Za-z0-9]){re.escape(sending.mark)}(?![A-Za-z0-9])")
 
     def may_be_ours(said: str, time: int) -> bool:
-        part = _skeleton(said)
-        if not part:
+        if not (parts := _skeletons(said) - {""}):
             return known.span.may_have(time, off=APART)
-        return whole.startswith(part) or anywhere.search(said) is not None
+        begins = any(one.startswith(part) for one in whole for part in parts)
+        return begins or any(map(anywhere.search, _readings(said)))
 
     return False if known.is_late and not any(may_be_ours(*one) for one in shown) else None
 
 
 def _has_mark(text: str, mark: str) -> bool:
     """Tell whether a text ends with a mark, on a line of its own or after whatever stands for the end of a line."""
-    return re.search(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}\W*$", _TAG.sub("\n", text)) is not None
+    at_end = re.compile(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}\W*$")
+    return any(map(at_end.search, _readings(text)))
 
 
 def _may_be(text: str, shown: str) -> bool:
     """Tell whether a platform that cuts, escapes or normalises texts, or adds to them, may show this text so."""
-    sent, stored = _skeleton(text), _skeleton(shown)
-    return sent.startswith(stored) or sent in stored
+    return any(sent.startswith(one) or sent in one for sent in _skeletons(text) for one in _skeletons(shown))
 
 
-def _skeleton(text: str) -> str:
+def _readings(text: str) -> tuple[str, str]:
+    """Return a text as it is without escapes, and as HTML shows it. People write < and > themselves, too."""
     for _ in range(2):  # what was escaped twice
         text = html.unescape(_NO_CHARACTER.sub("", text))
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
+    return text, _TAG.sub("\n", text)
+
+
+def _skeletons(text: str) -> set[str]:
+    """Return what every platform keeps of each reading of a text."""
+    return {"".join(filter(str.isalnum, unicodedata.normalize("NFKC", one).casefold())) for one in _readings(text)}
