@@ -28,7 +28,7 @@ from workorder_async import (
     TicketStatus,
     WorkorderClient,
 )
-from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
+from workorder_async.sandbox import ClientOptions, Drift, Fault, Kind, Sandbox
 from workorder_async.signing.clock import Ahead
 
 CONVERGENT = ("close", "reject")
@@ -771,6 +771,22 @@ async def test_a_title_that_the_platform_cuts_off() -> None:
         await asyncio.sleep(LATER)
         assert await error.verify(client) is True
         assert sandbox.applied[0].request["title"] == ticket.title
+
+
+@pytest.mark.parametrize("drift", [Drift(delete=1, pick="newest"), Drift(delete=1, create=1, every=1, pick="newest")])
+@virtual_time
+async def test_a_marked_ticket_that_moves_from_a_page_to_the_one_before(drift: Drift) -> None:
+    """A ticket that goes away between two pages of the list puts it where the list was read already."""
+    async with virtual_sandbox(5) as (sandbox, client):
+        sandbox.faults = [Fault("reset_after", operation="create_ticket")]
+        error = await lost(client, creation(), mark="ref-1")
+        sandbox.faults = []
+        for number in range(100):
+            await client.create_ticket(creation(f"另一个 {number}"))
+        await asyncio.sleep(LATER)
+        sandbox.drift = [drift]
+        assert await error.verify(client) is True
+        assert sandbox.drifted[0].after == 1
 
 
 @virtual_time

@@ -515,7 +515,7 @@ async def test_more_equal_ones_than_a_total_says(total: int) -> None:
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.change(creation(), on_unknown="verify", patient=False)
         assert caught.value.ticket_id == 0
-        assert len(wire.requests) <= 6
+        assert len(wire.requests) <= 7
 
 
 async def test_pages_that_are_shorter_than_was_asked_for() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
 from attrs import evolve, frozen
@@ -29,6 +30,7 @@ from workorder_async.wire.session import SignedSession
 
 # No honest server has more pages than these of one creator's tickets since a mutation began.
 _PAGES_OF_CREATED = 100
+_READINGS = 5
 T = TypeVar("T", bound=Ticket)
 D = TypeVar("D")
 
@@ -59,16 +61,32 @@ class Reads:
         return await self._get(endpoints.GET_TICKET_DETAIL, TicketDetail, id)
 
     async def created(self, creator_id: int, since: int) -> list[TicketSummary]:
-        """Read the tickets of a creator since a moment by the server's clock, in seconds."""
-        query, rows = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary]()
+        """Read the tickets of a creator since a moment by the server's clock, in seconds.
+
+        A list of several pages may move while it is read: it is read again until nothing comes that was there before.
+        """
+        query, rows, newest = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary](), inf
+        for _ in range(_READINGS):
+            before = set(rows)
+            pages = await self._read_through(query, rows)
+            if pages == 1 or all(row.created_time > newest for row in rows.values() if row.id not in before):
+                return list(rows.values())
+            newest = max(row.created_time for row in rows.values())
+        raise ResponseError("the list of what was created since moves faster than it is read")
+
+    async def _read_through(self, query: TicketQuery, rows: dict[int, TicketSummary]) -> int:
+        """Read all pages of a list, add their rows, and return how many pages that took."""
+        ids = set[int]()
         for number in range(1, _PAGES_OF_CREATED + 1):
             page = await self.page(PageRequest(query, number, 100))
-            known = len(rows)
-            rows.update((row.id, row) for row in page.tickets)
+            shown = {row.id: row for row in page.tickets}
+            repeats = ids.issuperset(shown)
+            rows.update(shown)
+            ids.update(shown)
             # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
             full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
-            if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
-                return list(rows.values())
+            if repeats or (len(page.tickets) < full and len(ids) >= page.pagination.total):
+                return number
         raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
     async def learn_time(self) -> None:
