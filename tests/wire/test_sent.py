@@ -3,8 +3,9 @@
 import asyncio
 import gzip
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from tests.support.virtual_loop import EPOCH, running_loop, taking, virtual_time
 from workorder_async import (
     ApiError,
     AuthenticationError,
+    CloseTicket,
     CommentTicket,
     ConfigError,
     DeadlineExceededError,
     JournalError,
+    Mutation,
     NotSentError,
     OutcomeUnknownError,
     RateLimitedError,
@@ -479,6 +482,33 @@ async def test_a_clock_that_fails(works: int) -> None:
         else:
             assert isinstance(failure, OutcomeUnknownError if wire.requests else NotSentError)
         assert client.stats().in_flight == 0
+
+
+@each("works", range(12))
+@each("change", [COMMENT, CloseTicket(id=1, closer_id=2, closer_name="姜程", solved_time=3)])
+async def test_a_clock_that_fails_while_it_is_looked_for(works: int, change: Mutation) -> None:
+    """Nor does it hide what is not known of one whose answer was lost."""
+    times = iter([1_700_000_000.0] * works)
+    looked = http('{"errno":10000,"data":{"id":1}}', Date="Tue, 14 Nov 2023 22:13:20 GMT")
+    async with serving(drop, looked) as wire, make_client(wire.url, now=times.__next__, retry=ONCE) as client:
+        failure = await failure_of(client.change(change, on_unknown="verify", patient=False))
+        assert isinstance(failure, OutcomeUnknownError if wire.requests else NotSentError)
+
+
+@each("told", [None, True, "1", float("nan"), float("inf"), Decimal(1)])
+async def test_a_clock_that_tells_no_time(told: Any) -> None:
+    """It is named, before anything is sent, and by what sends nothing."""
+    async with serving(DONE) as wire, make_client(wire.url, now=lambda: told) as client:
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: client.comment_ticket(COMMENT),
+            lambda: client.get_ticket(1),
+            lambda: client.settle(COMMENT, 5.0),
+            client.plan_windows,
+        ]
+        for call in calls:
+            with pytest.raises(ConfigError, match=r"now returned .*; it must return seconds since the epoch"):
+                await call()
+        assert wire.requests == []
 
 
 async def test_a_trace_that_fails_before_the_first_byte() -> None:

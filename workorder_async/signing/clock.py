@@ -12,8 +12,12 @@ from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import isfinite
 
 from attrs import frozen
+
+from workorder_async.arguments import is_number, shown
+from workorder_async.errors import ConfigError
 
 #: Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
 #: signatures refused.
@@ -54,8 +58,7 @@ class ServerClock:
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
-        #: Returns our own time, in seconds since the epoch.
-        self.local: Callable[[], float] = now
+        self._now = now
         self._low = float("-inf")
         self._high = float("inf")
         self._doubts = 0  # answers that must still agree
@@ -63,6 +66,13 @@ class ServerClock:
         self._apart = 0.0  # our clock less the steady one, when the latest answer came
         self.offset: float = 0.0
         self.signing_offset: float = 0.0
+
+    def local(self) -> float:
+        """Return our own time, in seconds since the epoch. Raises `ConfigError` for what is no time."""
+        now = self._now()
+        if not is_number(now) or not isfinite(now):
+            raise ConfigError(f"returned {shown(now)}", argument="now", mend="it must return seconds since the epoch")
+        return now
 
     @property
     def is_known(self) -> bool:

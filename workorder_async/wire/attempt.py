@@ -256,6 +256,8 @@ class Reply:
     status: int
     content: bytes | None
     """The body, unpacked; None where it is larger than is read."""
+    received: float
+    """When, by our own clock."""
     date: str | None
     retry_after: str | None
     location: str
@@ -398,7 +400,7 @@ class Wire:
 
     async def _exchange(self, call: Call) -> Reply:
         """Make an attempt over one connection."""
-        limit, body, local = AttemptLimit(self._attempt_timeout, call.deadline), call.body, self._clock.local
+        limit, body = AttemptLimit(self._attempt_timeout, call.deadline), call.body
         payload: _Payload | None = None
         try:
             with limit:
@@ -410,7 +412,7 @@ class Wire:
                     if body is not None:
                         payload = _Payload(call, limit, body.content, len(body.content))
                     signed = self._signed(call)
-                sent_at = local()
+                sent_at = self._clock.local()
                 if body is None:
                     # Nobody is told when it is written, so assume that it is sent.
                     call.sent, call.began = True, call.began or sent_at
@@ -426,7 +428,7 @@ class Wire:
                 else:
                     call.status = reply.status
                     steady = asyncio.get_running_loop().time
-                    call.seen = self._clock.observe(reply.date, sent_at, local(), steady)
+                    call.seen = self._clock.observe(reply.date, sent_at, reply.received, steady)
                     return reply
                 # Outside the `except`: else the caught error would be its context.
                 try:
@@ -492,7 +494,9 @@ class Wire:
         content = await self._read(response, limit)
         headers = response.headers
         location = without_credentials(headers["Location"]) if "Location" in headers else ""
-        return Reply(response.status, content, headers.get("Date"), headers.get("Retry-After"), location)
+        # A clock that fails by now fails like the network: the request was sent.
+        received = self._clock.local()
+        return Reply(response.status, content, received, headers.get("Date"), headers.get("Retry-After"), location)
 
     async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
         """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None if it is larger."""

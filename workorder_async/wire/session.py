@@ -239,7 +239,7 @@ class SignedSession:
                 status, content, self.errnos, *parsed, location=location, operation=operation, attempts=call.attempts
             )
         except WorkorderError as error:
-            said = retry_after(reply.retry_after, reply.date, self.clock.local())
+            said = retry_after(reply.retry_after, reply.date, reply.received)
             error.retry_after = None if said is None else min(said, self.options["longest_pause"])
             if isinstance(error, RateLimitedError):
                 self.limiter.throttled(started, error.retry_after)
