@@ -285,10 +285,11 @@ async def test_what_takes_the_other_client_refuses_this_one(
         lambda: Once(other, tmp_path / "journal").__aenter__(),
         lambda: export_tickets(other, TicketQuery(), tmp_path / "tickets.csv"),
         lambda: mirror_tickets(other, tmp_path / "tickets.db"),
+        lambda: OutcomeUnknownError("lost", mutation=CommentTicket(id=1001, detail="催一下"), began=1.0).verify(other),
     ]
     before = sum(sandbox.requests.values())
     for call in calls:
-        with pytest.raises(ConfigError, match=r"within a blocking one that is client.run\(lambda client: ...\)"):
+        with pytest.raises(ConfigError, match=r"blocking one .* client.run\((lambda client: ...|error.verify)\)"):
             await call()
     assert sum(sandbox.requests.values()) == before
     assert not os.listdir(tmp_path)

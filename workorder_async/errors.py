@@ -22,6 +22,7 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 """
 
 from collections.abc import Mapping
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Protocol, TypedDict, Unpack
 
 from attrs import field, frozen
@@ -171,8 +172,11 @@ class OutcomeUnknownError(NoAnswerError):
 
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
         `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown, and so does a mutation of
-        which nobody knows when it `began`.
+        which nobody knows when it `began`. Raises `ConfigError` for a client without coroutines.
         """
+        if not iscoroutinefunction(getattr(client, "settle", None)):
+            mend = "it must be a WorkorderClient with coroutines; a blocking one does client.run(error.verify)"
+            raise ConfigError(f"is a {type(client).__name__}", argument="client", mend=mend)
         if self.mutation is None or not self.began:
             return None
         settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead, run=self.run)
