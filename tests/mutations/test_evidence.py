@@ -789,6 +789,23 @@ async def test_a_marked_ticket_that_moves_from_a_page_to_the_one_before(drift: D
         assert sandbox.drifted[0].after == 1
 
 
+@pytest.mark.parametrize("seconds", [0, 1000])
+@virtual_time
+async def test_a_mark_that_another_ticket_has(seconds: float) -> None:
+    """Its ticket is the one of its time; where nobody knows which of two it is, no number is made up."""
+    async with virtual_sandbox(5) as (sandbox, client), sandbox.client(now=client.now) as other:
+        await other.create_ticket(creation(), mark="ref-1")
+        await asyncio.sleep(seconds)
+        sandbox.faults = [Fault("reset_after", operation="create_ticket")]
+        creating = client.create_ticket(creation(), mark="ref-1", on_unknown="verify")
+        if seconds:
+            assert await creating == sandbox.applied[-1].ticket_id
+        else:
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await creating
+            assert (await caught.value.verify(client), caught.value.ticket_id) == (True, 0)
+
+
 @virtual_time
 async def test_a_mark_that_is_given_twice() -> None:
     """It does not tell which of the two happened."""

@@ -92,8 +92,8 @@ class MutationSender:
                 self._sendings.ended(sending, self._longest)
                 look = settles and await self._look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)
-                if found.happened:
-                    return Changed(found.ticket_id or kind.ticket_id(mutation), error.request_id, made)
+                if found.happened and (id := found.ticket_id or kind.ticket_id(mutation)):  # else nobody knows which
+                    return Changed(id, error.request_id, made)
                 if found.happened is False and error is not lost and _agrees(error, found):
                     raise
                 repeats = found.happened is False and error is lost and kind.converges and rests < until.until

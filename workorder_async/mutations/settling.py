@@ -413,15 +413,16 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     if sending.mark:
         like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
         happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
-        ours = [row for row in like if _has_mark(row.detail, sending.mark)]
+        in_time = [row for row in like if known.span.may_have(row.created_time)]
+        ours = [row for row in in_time if _has_mark(row.detail, sending.mark)]
     else:
         ours = [row for row in free if trace_of_ticket(row) == sending.trace]
         others = [row for row in rows if row not in ours and (not row.created_time or row.created_time >= since)]
         unknown = None if known.rivals is None else [one for one in known.rivals if not one.ticket_id]
         # If two look alike, or a rival's ticket is not known, the ticket may be somebody else's.
-        in_time = len(ours) == 1 and known.span.has(ours[0].created_time)
+        is_one = len(ours) == 1 and known.span.has(ours[0].created_time)
         shown = Counter(map(trace_of_ticket, others))
-        happened = True if in_time and unknown is not None and not _missing(unknown, shown) else None
+        happened = True if is_one and unknown is not None and not _missing(unknown, shown) else None
     return Settlement(happened, ours[0].id if happened and len(ours) == 1 else 0)
 
 
