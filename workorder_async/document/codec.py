@@ -18,7 +18,6 @@ from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import JSON, as_orjson_keeps, dumps
 from workorder_async.document.model import Model
 from workorder_async.document.requests import Request
-from workorder_async.errors import DecodeError
 from workorder_async.walk_report import SkippedRow
 
 T = TypeVar("T")
@@ -76,7 +75,7 @@ def decode(model: type[T], answer: Answer) -> T:
     try:
         return cast("T", decoder.hooks((answer.data,))[0])
     except Exception as error:  # noqa: BLE001 - whatever it was, what and where is found out now
-        raise _of_answer(answer, decoder.explained(error, answer.data, "$.data")) from None
+        raise answer.told_in(decoder.explained(error, answer.data, "$.data")) from None
 
 
 def decode_page(answer: Answer, page: int = 1) -> TicketPage:
@@ -100,7 +99,7 @@ def read_rows(
         rows = _rows_in(data)
         pagination = cast("Pagination", decoder_of(TicketPage).readers["pagination"](data.get("pagination")))
     except Exception as error:  # noqa: BLE001 - as in decode
-        raise _of_answer(answer, decoder_of(TicketPage).explained(error, answer.data, "$.data")) from None
+        raise answer.told_in(decoder_of(TicketPage).explained(error, answer.data, "$.data")) from None
     ids = _plain_ids(rows)
     if ids is not None:
         return pagination, rows, ids
@@ -176,16 +175,10 @@ def _skip(
 ) -> None:
     """Note a row that does not fit; without a list for that, raise its error."""
     name = f"page {page}: " if ticket is None else f"ticket {ticket} on page {page}: "
-    failure = _of_answer(answer, decode_error(*place, name=name))
+    failure = answer.told_in(decode_error(*place, name=name))
     if skipped is None:
         raise failure from None
     skipped.append(SkippedRow(ticket, failure.path, failure.expected, failure.got))
-
-
-def _of_answer(answer: Answer, error: DecodeError) -> DecodeError:
-    """Let an error tell which answer it is about."""
-    error.operation, error.request_id, error.attempts = answer.operation, answer.request_id, answer.attempts
-    return error
 
 
 def decode_uploaded(answer: Answer) -> Attachment:
@@ -193,7 +186,7 @@ def decode_uploaded(answer: Answer) -> Attachment:
     uploaded = decode(Attachment, answer)
     for name in ("file_name", "file_path", "file_size", "file_type"):
         if isinstance(answer.data, dict) and is_absent(answer.data.get(name)):
-            raise _of_answer(answer, decode_error(f"$.data.{name}", MisfitError("a value", "missing, null or empty")))
+            raise answer.told_in(decode_error(f"$.data.{name}", MisfitError("a value", "missing, null or empty")))
     return uploaded
 
 
@@ -206,7 +199,7 @@ def decode_created(answer: Answer) -> int:
             "the ticket was created, but $.data.id is no whole number, so its id is not known; do not create it again"
         )
         what = MisfitError("a whole number", error.args[1])
-        raise _of_answer(answer, decode_error("$.data.id", what, said)) from None
+        raise answer.told_in(decode_error("$.data.id", what, said)) from None
 
 
 def decode_mutation(kind: str, value: JSON) -> Mutation:

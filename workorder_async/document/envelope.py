@@ -11,16 +11,18 @@ envelope is one as well, but for 401 and 403 (`AuthenticationError`) and 429 (`R
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TypeVar
 
 from attrs import define, field
 
 from workorder_async import errors
 from workorder_async.document.decoding import MisfitError, whole_number
 from workorder_async.document.json_text import JSON, loads, parse_slowly, write
-from workorder_async.errors import ApiError, DecodeError, ResponseError
+from workorder_async.errors import ApiError, DecodeError, ResponseError, WorkorderError
 from workorder_async.secret import without_credentials
 
 SUCCESS = 10000
+E = TypeVar("E", bound=WorkorderError)
 
 _BODY_START = 200
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -53,6 +55,11 @@ class Answer:
     operation: str = ""
     attempts: int = 1
     large: bool = False
+
+    def told_in(self, error: E) -> E:
+        """Let an error tell that it is about this answer, and return it."""
+        error.operation, error.request_id, error.attempts = self.operation, self.request_id, self.attempts
+        return error
 
 
 def open_envelope(

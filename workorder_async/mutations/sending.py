@@ -182,9 +182,7 @@ class MutationSender:
             try:
                 id = decode_created(answer)
             except DecodeError as error:
-                unknown = OutcomeUnknownError(error.message, operation=answer.operation, attempts=answer.attempts)
-                unknown.request_id = answer.request_id
-                raise unknown from error
+                raise answer.told_in(OutcomeUnknownError(error.message)) from error
         self._note_happened(prepared.mutation, sending, id)
         return Changed(id, answer.request_id, answer.attempts)
 

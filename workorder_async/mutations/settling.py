@@ -202,7 +202,6 @@ class Sendings:
         self.steady = steady
         self._kept: dict[Sending, None] = {}  # the oldest first
         self._at: dict[str, dict[Sending, None]] = {}
-        self._owners: dict[int, Sending] = {}
         self._forgotten = -inf  # a forgotten mutation cannot have happened later
 
     def enter(self, sending: Sending) -> None:
@@ -253,7 +252,6 @@ class Sendings:
         sending.happened = True
         if ticket_id:
             sending.ticket_id = ticket_id
-            self._owners[ticket_id] = sending
 
     def ended(self, sending: Sending, after: float = 0.0) -> None:
         """Note that it cannot happen any more, so many seconds from now."""
@@ -267,8 +265,6 @@ class Sendings:
             del there[sending]
             if not there:
                 del self._at[sending.place]
-            if self._owners.get(sending.ticket_id) is sending:
-                del self._owners[sending.ticket_id]
 
     def turned_away(self, sending: Sending) -> None:
         """Forget a request that certainly left nothing. If none before it was lost, the next one begins it anew."""
@@ -287,9 +283,9 @@ class Sendings:
         # Times by clocks that may have been wrong are not compared.
         return [one for one in others if one.end + _BLUR >= sending.start or not (one.is_timed and sending.is_timed)]
 
-    def is_anothers(self, ticket_id: int, sending: Sending) -> bool:
-        """Tell whether another mutation is known to have created this ticket."""
-        return self._owners.get(ticket_id, sending) is not sending
+    def of_others(self, sending: Sending) -> set[int]:
+        """Return the tickets that other mutations are known to have created."""
+        return {one.ticket_id for one in self._kept if one is not sending}
 
     def span(self, sending: Sending) -> Span:
         """Return when it can have happened, by the server's clock.
@@ -409,12 +405,12 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     listed, known = await sendings.read(sending, reads.created(ticket.creator_id, begin))
     # A mark decides alone: the platform may know its creator under another name.
     rows = [row for row in listed if sending.mark or row.creator_name in ("", ticket.creator_name)]
-    free = [row for row in rows if not sendings.is_anothers(row.id, sending)]
+    taken = sendings.of_others(sending)
+    free = [row for row in rows if row.id not in taken]
     if sending.mark:
         like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
         happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
-        in_time = [row for row in like if known.span.may_have(row.created_time)]
-        ours = [row for row in in_time if _has_mark(row.detail, sending.mark)]
+        ours = [row for row in like if known.span.may_have(row.created_time) and _has_mark(row.detail, sending.mark)]
     else:
         ours = [row for row in free if trace_of_ticket(row) == sending.trace]
         others = [row for row in rows if row not in ours and (not row.created_time or row.created_time >= since)]

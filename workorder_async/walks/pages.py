@@ -131,13 +131,8 @@ class PageReader:
 
     def _refuse(self, name: str, value: object, id: int, answer: Answer) -> None:
         asked = "created_start or created_end" if name == "created_time" else name
-        raise ResponseError(
-            f"the server does not keep to the filter {asked}: ticket {id}, with {name} {value!r}, was not asked for",
-            status=200,
-            operation=answer.operation,
-            attempts=answer.attempts,
-            request_id=answer.request_id,
-        )
+        said = f"the server does not keep to the filter {asked}: ticket {id}, with {name} {value!r}, was not asked for"
+        raise answer.told_in(ResponseError(said, status=200))
 
 
 def _plain_seconds(rows: list[Row]) -> list[int] | None:

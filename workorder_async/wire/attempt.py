@@ -372,9 +372,7 @@ class Wire:
         self._clock = clock
         self._pool = pool
         self._proxy = None if options["proxy"] is None else Secret(options["proxy"])
-        # A file has become an SSLContext by the check of the options.
-        self._ssl = cast("ssl.SSLContext | bool", options["ssl"])
-        self._max_body = options["max_body"]
+        self._options = options
         self._attempt_timeout = options["attempt_timeout"]
         self._may_know_proxy = self._proxy is not None or options["trust_env"] or not pool.is_own
         # The time of an attempt is kept here, so that errors can say where it went. In a pool of our own there is a
@@ -477,7 +475,7 @@ class Wire:
             headers={**_HEADERS, **of_body, **signed},
             allow_redirects=False,
             proxy=None if self._proxy is None else self._proxy.reveal(),
-            ssl=self._ssl,
+            ssl=cast("ssl.SSLContext | bool", self._options["ssl"]),  # a file has become a context by its check
             timeout=self._timeout_without_body if payload is None else self._timeout,
             raise_for_status=False,
             auto_decompress=True,
@@ -502,7 +500,7 @@ class Wire:
         """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None if it is larger."""
         content, pieces, size = None, list[bytes](), response.content_length or 0
         try:
-            while size <= self._max_body:
+            while size <= self._options["max_body"]:
                 if response.content.at_eof():
                     content = b"".join(pieces)
                     if (response.charset or "").lower() in _GBK and len(content) <= LARGE:

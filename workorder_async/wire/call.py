@@ -14,6 +14,7 @@ the errno is about the mutation, and says nothing of what happened.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
@@ -246,10 +247,8 @@ class Call:
     def interrupted(self, error: Exception) -> WorkorderError:
         """Return the error for an attempt that foreign code ended, with its error as the cause."""
         why = without_credentials(f"{type(error).__name__}: {error}")
-        if self.sent:
-            wrapped: WorkorderError = NoAnswerError(f"it ended amid the request: {why}")
-        else:
-            wrapped = NotSentError(f"nothing was sent: {why}")
+        kind, said = (NoAnswerError, "it ended amid the request") if self.sent else (NotSentError, "nothing was sent")
+        wrapped: WorkorderError = kind(f"{said}: {why}")
         wrapped.__cause__ = error
         return wrapped
 
@@ -258,13 +257,9 @@ class Call:
         error.operation, error.attempts = self.endpoint.operation, self.attempts
         if not self._is_open(error):
             return error
-        unknown = OutcomeUnknownError(
-            f"sent, but no answer of the platform came back, so it may or may not have happened: {error.message}",
-            began=self.began,
-            operation=error.operation,
-            attempts=error.attempts,
-            request_id=error.request_id,
-        )
+        what = "no answer of the platform came back, so it may or may not have happened"
+        unknown = OutcomeUnknownError(f"sent, but {what}: {error.message}", began=self.began)
+        unknown.operation, unknown.attempts, unknown.request_id = error.operation, error.attempts, error.request_id
         unknown.__cause__, unknown.retry_after = error, error.retry_after
         return unknown
 
@@ -300,13 +295,7 @@ class Call:
             said += f"the server asks for a pause of {pause:,.0f} s more, and {deadline}"
         else:
             said += f"the server turned it away until its deadline of {self.deadline.seconds:g} s"
-        last = answer or RateLimitedError("", status=429)
-        error = RateLimitedError(
-            f"{said} ({last.message})" if last.message else said,
-            errno=last.errno,
-            errmsg=last.errmsg,
-            status=last.status,
-            request_id=last.request_id,
-        )
+        error = copy(answer or RateLimitedError("", status=429))
+        error.args = (f"{said} ({error.message})" if error.message else said,)
         error.retry_after = pause or None
         return error

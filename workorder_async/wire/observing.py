@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import asdict, frozen
 
@@ -207,7 +207,7 @@ class Watch:
         call, seconds = self._call, Seconds(**self._call.spent_by_now())
         self._tell(CallEnded(attempts=call.attempts, sent=self._sent, **self._facts(outcome, seconds)))
 
-    def _facts(self, outcome: Answer | BaseException, seconds: Seconds) -> "_Facts":
+    def _facts(self, outcome: Answer | BaseException, seconds: Seconds) -> dict[str, Any]:
         """Return the facts that both of these tell of an answer or an error."""
         failed = isinstance(outcome, BaseException)
         return {
@@ -219,13 +219,3 @@ class Watch:
             "seconds": seconds,
             "error": type(outcome).__name__ if failed else None,
         }
-
-
-class _Facts(TypedDict):
-    call_id: int
-    operation: str
-    status: int | None
-    errno: int | None
-    request_id: str
-    seconds: Seconds
-    error: str | None

@@ -33,11 +33,8 @@ if TYPE_CHECKING:
 def _http_proxy(name: str, value: str | Secret) -> Secret:
     proxy = Secret(value)
     if not _is_http_url(proxy.reveal()):
-        raise ConfigError(
-            "must be an http:// or https:// URL, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password",
-            argument=name,
-            mend="for SOCKS bring a session= with such a connector",
-        )
+        problem = "must be an http:// or https:// URL, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password"
+        raise ConfigError(problem, argument=name, mend="for SOCKS bring a session= with such a connector")
     return proxy
 
 

@@ -67,26 +67,25 @@ class Reads:
         """
         query, rows, newest = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary](), inf
         for _ in range(_READINGS):
-            before = set(rows)
-            pages = await self._read_through(query, rows)
-            if pages == 1 or all(row.created_time > newest for row in rows.values() if row.id not in before):
+            found, pages = await self._read_through(query)
+            new = found.keys() - rows.keys()
+            rows |= found
+            if pages == 1 or all(rows[id].created_time > newest for id in new):
                 return list(rows.values())
             newest = max(row.created_time for row in rows.values())
         raise ResponseError("the list of what was created since moves faster than it is read")
 
-    async def _read_through(self, query: TicketQuery, rows: dict[int, TicketSummary]) -> int:
-        """Read all pages of a list, add their rows, and return how many pages that took."""
-        ids = set[int]()
+    async def _read_through(self, query: TicketQuery) -> tuple[dict[int, TicketSummary], int]:
+        """Read all pages of a list; return its rows, and how many pages that took."""
+        rows = dict[int, TicketSummary]()
         for number in range(1, _PAGES_OF_CREATED + 1):
             page = await self.page(PageRequest(query, number, 100))
-            shown = {row.id: row for row in page.tickets}
-            repeats = ids.issuperset(shown)
-            rows.update(shown)
-            ids.update(shown)
+            known = len(rows)
+            rows.update((row.id, row) for row in page.tickets)
             # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
             full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
-            if repeats or (len(page.tickets) < full and len(ids) >= page.pagination.total):
-                return number
+            if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
+                return rows, number
         raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
     async def learn_time(self) -> None:
@@ -99,13 +98,8 @@ class Reads:
         answer = await self.session.call(endpoint, query=(("id", number),), until=self.until, lane=self.lane)
         ticket = await _decoded(partial(codec.decode, model), answer)
         if ticket.id != id:
-            raise ResponseError(
-                f"asked for ticket {id}, and answered with ticket {ticket.id}: a cache or gateway mixes answers up",
-                status=200,
-                operation=answer.operation,
-                attempts=answer.attempts,
-                request_id=answer.request_id,
-            )
+            what = f"asked for ticket {id}, and answered with ticket {ticket.id}"
+            raise answer.told_in(ResponseError(f"{what}: a cache or gateway mixes answers up", status=200))
         return ticket
 
 
