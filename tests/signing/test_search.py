@@ -245,10 +245,13 @@ def test_a_search_that_is_interrupted_shows_no_secret(monkeypatch: pytest.Monkey
     assert SECRET not in repr([frame.f_locals for frame in frames])
 
 
-@each("timestamp", ["", "now", "17000000", "170000000000000", "1700000000.5", "-170000000", "1700000000\n"])
+BAD = ["", "now", "17000000", "170000000000000", "1700000000.5", "-170000000", "1700000000\n"]
+
+
+@each("timestamp", [*BAD, "20240131120000", "202401311200", "17000000000", "999999999"])
 def test_detect_bad_timestamp(timestamp: str) -> None:
-    """A Timestamp that is not whole seconds or milliseconds is refused by name."""
-    with pytest.raises(ConfigError, match=r"Timestamp .* is not whole seconds or milliseconds"):
+    """A Timestamp that is not whole seconds or milliseconds is refused by name, and so is a date in digits."""
+    with pytest.raises(ConfigError, match=r"Timestamp .* is not whole seconds or milliseconds.*; .* a signer of your"):
         detect(app_id="demo", timestamp=timestamp, sign="00", secret=SECRET)
 
 

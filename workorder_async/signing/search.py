@@ -150,9 +150,10 @@ class Detected:
 def _check(one: Accepted, secret: Secret) -> None:
     """Raise `ConfigError` for what no host can have accepted."""
     SchemeSigner(one.app_id, secret, "md5:{secret}")
-    if not re.fullmatch(r"[0-9]{9,14}", one.timestamp):
+    # The digits of a date, such as 20240131120000, would be taken for milliseconds, which the host does not accept.
+    if not re.fullmatch("[0-9]{10}|[0-9]{13}", one.timestamp):
         problem = f"{one.timestamp!r} is not whole seconds or milliseconds since the epoch"
-        raise ConfigError(problem, argument="Timestamp")
+        raise ConfigError(problem, argument="Timestamp", mend="for a date or another unit write a signer of your own")
     readings(one.sign)
     if one.request is not None:
         for text in (one.request.method, one.request.path, *chain.from_iterable(one.request.query)):
