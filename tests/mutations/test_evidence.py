@@ -711,6 +711,8 @@ async def test_a_mark_that_was_cut_off_where_the_date_is_ahead(kind: str, offset
         (lambda text: "<p>" + text.replace("\n", "</p><p>").replace("-", "&#45;") + "</p>", True),
         (lambda text: f"<p>{text[:3]}...</p>", None),
         (lambda text: html.escape(f"<div class='c'>{text[:-1]}</div>"), None),
+        (lambda text: f"<p>{text[:5]}</p>"[:11], None),
+        (lambda text: text.encode("ascii", "xmlcharrefreplace").decode()[:13], None),
         (lambda text: f"<p>{text.upper()}</p>", None),
         (lambda text: text.replace("-", "<wbr>-"), None),
         (lambda text: text + "\n(来自开放平台)", None),
@@ -720,7 +722,7 @@ async def test_a_mark_that_was_cut_off_where_the_date_is_ahead(kind: str, offset
     ],
     ids=[
         *("paragraphs", "line breaks", "escaped in a paragraph", "cut in a paragraph", "cut in an escaped paragraph"),
-        *("capitals in a paragraph", "a place to break it"),
+        *("cut in a tag", "cut in a number", "capitals in a paragraph", "a place to break it"),
         *("a footer", "all on one line", "a sentence behind it", "nothing"),
     ],
 )
@@ -736,12 +738,15 @@ async def test_a_mark_that_is_shown_otherwise(shown: Callable[[str], str], happe
         assert await error.verify(client) is happened
 
 
+@pytest.mark.parametrize(
+    "shown", [lambda text: f"<p>{text[:6]}</p>", lambda text: f"<p>{html.escape(text)[:5]}...</p>"]
+)
 @virtual_time
-async def test_a_text_with_brackets_that_is_cut_off_in_a_paragraph() -> None:
-    """What people write between < and > is no tag, also where the platform puts tags around it."""
+async def test_a_text_with_brackets_that_is_cut_off_in_a_paragraph(shown: Callable[[str], str]) -> None:
+    """What people write between < and > is no tag, also where the platform puts tags around it, or cuts an escape."""
     async with virtual_sandbox(40) as (sandbox, client):
         comment = evolve(await mutation_of(client, "comment"), detail="若 a<b 且 c>d, 请重启")
-        sandbox._store._stored = lambda text: f"<p>{text[:6]}</p>"
+        sandbox._store._stored = shown
         sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
         error = await lost(client, comment, mark="ref-1")
         await asyncio.sleep(LATER)

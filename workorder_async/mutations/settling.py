@@ -61,6 +61,8 @@ _DAY = 86400
 # Platforms show texts as HTML. A number of so many digits is no character, and Python refuses to read very long ones.
 _TAG = re.compile(r"<[^<>]*>")
 _NO_CHARACTER = re.compile(r"&#(?=\d{8})")
+# What may be left of a tag or an escape where a platform cuts a text off.
+_CUT = re.compile("[<&][^<>&;]*$")
 
 
 def folded(text: str | None) -> str:
@@ -523,5 +525,7 @@ def _readings(text: str) -> tuple[str, str]:
 
 
 def _skeletons(text: str) -> set[str]:
-    """Return what every platform keeps of each reading of a text."""
-    return {"".join(filter(str.isalnum, unicodedata.normalize("NFKC", one).casefold())) for one in _readings(text)}
+    """Return what every platform keeps of each reading of a text, also where it was cut in a tag or an escape."""
+    readings = (*_readings(text), *_readings(_CUT.sub("", text)))
+    every = {*readings, *(_CUT.sub("", one) for one in readings)}
+    return {"".join(filter(str.isalnum, unicodedata.normalize("NFKC", one).casefold())) for one in every}

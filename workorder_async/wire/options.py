@@ -53,9 +53,8 @@ def _meanings(name: str, value: object) -> object:
         known = isinstance(kind, type) and issubclass(kind, ApiError)
         if not is_whole(errno) or not known:
             what = kind.__name__ if isinstance(kind, type) else shown(kind)
-            raise ConfigError(
-                f"has {shown(errno)}: {what}", argument=name, mend="it must lead from numbers to classes of ApiError"
-            )
+            problem, mend = f"has {shown(errno)}: {what}", "it must lead from numbers to classes of ApiError"
+            raise ConfigError(problem, argument=name, mend=mend)
     return value
 
 

@@ -60,10 +60,7 @@ class SignedSession:
         self.retry: RetryPolicy = options["retry"] or RetryPolicy()
         self.errnos: Mapping[int, type[ApiError]] = {**DOCUMENTED_ERRNOS, **(options["errnos"] or {})}
         self.limiter: Limiter = Limiter(
-            options["max_in_flight"],
-            options["rate"],
-            longest_pause=options["longest_pause"],
-            limits=options["limits"],
+            options["max_in_flight"], options["rate"], longest_pause=options["longest_pause"], limits=options["limits"]
         )
         self._further = _MOST_FURTHER
         self._random = Random()  # noqa: S311 - jitter, no secret
