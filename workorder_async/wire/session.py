@@ -74,7 +74,9 @@ class SignedSession:
 
         Raises `ConfigError` unless it is a number above 0.
         """
-        return Deadline.after(self.options["deadline"] if seconds is None else seconds)
+        if seconds is None:
+            return Deadline(self.options["deadline"], asyncio.get_running_loop().time() + self.options["deadline"])
+        return Deadline.after(seconds)
 
     async def call(
         self,
