@@ -193,11 +193,11 @@ async def test_clients_with_bounds_of_their_own(valkey: Valkey, redis: "Redis") 
 
 async def test_a_burst(valkey: Valkey) -> None:
     """After a rest so many start at once, and no more."""
-    async with RedisLimits(valkey.url, rate=10, burst=5) as limits:
+    async with RedisLimits(valkey.url, rate=2, burst=5) as limits:
         began = time.monotonic()
-        assert await took(limits, 5) < 0.2
+        assert await took(limits, 5) < 1.5  # one after the other they would take two seconds
         await took(limits, 2)
-        assert 0.2 <= time.monotonic() - began <= 0.6
+        assert time.monotonic() - began >= 1
 
 
 async def test_a_server_that_forgot_the_script(valkey: Valkey, redis: "Redis") -> None:
@@ -205,7 +205,7 @@ async def test_a_server_that_forgot_the_script(valkey: Valkey, redis: "Redis") -
     async with RedisLimits(valkey.url, rate=RATE) as limits:
         await limits.acquire(soon())
         await redis.script_flush()
-        assert await took(limits) < 0.5
+        await limits.acquire(soon())
 
 
 async def test_keys_do_not_stay(valkey: Valkey, redis: "Redis") -> None:
@@ -227,8 +227,8 @@ async def test_a_turn_beyond_the_deadline(valkey: Valkey) -> None:
             with pytest.raises(TurnTimeoutError) as caught:
                 await limits.acquire(soon(0.4))
             assert caught.value.pause == 0
-        assert time.monotonic() - began < 0.4
-        assert await took(limits) <= 1.5
+        assert time.monotonic() - began < 3 * 0.4
+        assert await took(limits) < 3
 
 
 async def test_a_pause_is_for_all(valkey: Valkey) -> None:
@@ -244,7 +244,7 @@ async def test_a_pause_is_for_all(valkey: Valkey) -> None:
             await other.acquire(soon(0.2))
         assert caught.value.pause == pytest.approx(0.6, abs=0.2)
         await asyncio.gather(took(other), took(told))
-        assert 0.59 <= time.monotonic() - began <= 1.2
+        assert time.monotonic() - began >= 0.59
 
 
 async def test_a_pause_while_one_sleeps(valkey: Valkey) -> None:
@@ -430,7 +430,7 @@ async def test_a_server_that_says_nothing() -> None:
         while not asking.done():
             await asyncio.sleep(0.01)
             turns += 1
-        assert 0.9 <= time.monotonic() - began <= 2
+        assert time.monotonic() - began >= 0.9
         assert turns >= 30
         with pytest.raises(NotSentError, match="TimeoutError: no answer within 1 s"):
             await asking
@@ -475,8 +475,8 @@ async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture, hasty:
     async with RedisLimits(valkey.url, rate=RATE, fallback=0.25) as limits:
         await took(limits)
         await valkey.stop()
-        assert 0.15 <= await took(limits) <= 2
-        assert 0.98 * 20 * apart <= await took(limits, 20) <= 2 * 20 * apart
+        assert await took(limits) >= 0.15
+        assert await took(limits, 20) >= 0.98 * 20 * apart
         limits.pause(0.3)
         assert await took(limits) >= 0.29
         await asyncio.gather(*limits._telling)
@@ -485,7 +485,9 @@ async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture, hasty:
         await valkey.start()
         assert limits._looking is not None
         await asyncio.wait_for(limits._looking, 10)
-        assert await took(limits, 21) <= 10 * apart
+        asked = await scripts_run(limits._redis)
+        await took(limits)
+        assert await scripts_run(limits._redis) > asked
     said = [record.message for record in caplog.records if "limits at" in record.message]
     assert len(said) == 2
     assert "cannot be asked, so a share of the rate is used: ConnectionError" in said[0]
