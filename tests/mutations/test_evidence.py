@@ -342,6 +342,21 @@ async def test_own_comments_do_not_hide_that_a_close_did_not_happen() -> None:
         assert await error.verify(client) is None
 
 
+@pytest.mark.parametrize("seconds", [10, 30, 60])
+@virtual_time
+async def test_own_comments_of_shortly_before_a_close_that_did_not_happen(seconds: float) -> None:
+    """They are accounted for as well; but not where another equal step may be theirs, as the tickets' clock is off."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close, comment = await mutation_of(client, "close"), await mutation_of(client, "comment")
+        sandbox.faults = [Fault("reset", operation="close_ticket")]
+        for known in (False, None):
+            await client.change(comment)
+            await asyncio.sleep(seconds)
+            error = await lost(client, close)
+            await asyncio.sleep(LATER)
+            assert await error.verify(client) is known
+
+
 @pytest.mark.parametrize("happens", [False, True])
 @pytest.mark.parametrize("kind", CONVERGENT)
 @virtual_time

@@ -114,7 +114,7 @@ class Span:
         """Tell whether a time may lie in it, by a clock that is so many seconds off: one that is absent may."""
         return not time or self.since - off <= time <= self.until + off
 
-    def follows(self, time: int) -> bool:
+    def follows(self, time: float) -> bool:
         """Tell whether a time on a ticket is certainly before it, also by a clock that is somewhat behind."""
         return 0 < time < self.first - APART
 
@@ -474,10 +474,11 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
         return Settlement(None, holds=holds)
     # Nobody knows since when it is so.
     undated = holds and not any(map(span.follows, times))
-    steps = Counter(
-        trace_of_text(detail.id, step.detail) for step in _steps(detail) if not span.follows(step.created_time)
-    )
-    done = Counter(one.trace for one in known.rivals if one.happened and sendings.span(one).until >= span.since)
+    said = [(trace_of_text(detail.id, step.detail), span.follows(step.created_time)) for step in _steps(detail)]
+    steps = Counter(trace for trace, is_before in said if not is_before)
+    ends = [(one.trace, sendings.span(one).until) for one in known.rivals if one.happened]
+    # Of what ended shortly before, the step may be one of those that are left out.
+    done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
     closed, *updated = [bool(time) and not span.follows(time) for time in times]
     changed = closed or bool(steps - done) or (any(updated) and not steps)
     return Settlement(None if undated or changed else False, holds=holds)
