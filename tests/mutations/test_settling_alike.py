@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from tests.support.clients import NOW, make_client
-from tests.support.mutations import creation, mutation_of
+from tests.support.mutations import close_of, creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import virtual_time
@@ -469,6 +469,32 @@ async def test_what_another_line_says_is_shown_in_every_share(ids: tuple[int, in
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.comment_ticket(evolve(COMMENT, productGroupId=3))
         assert await caught.value.verify(client) is known
+
+
+@pytest.mark.parametrize(("other", "known"), [(["请稍候"], True), ([], None)])
+async def test_what_another_line_says_where_its_share_shows_nothing(other: list[str], known: bool | None) -> None:
+    """An equal comment of a line whose share shows no history may be the one that the other share shows."""
+    shown = dated(shares(("已联系客户",), tuple(other)))
+    async with serving(dated(data(None)), drop, shown) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(evolve(COMMENT, productGroupId=4))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(evolve(COMMENT, productGroupId=3))
+        assert await caught.value.verify(client) is known
+
+
+@pytest.mark.parametrize(("assigns", "known"), [([3], False), ([3, 4], None)])
+async def test_a_change_that_a_share_may_hide(assigns: list[int], known: bool | None) -> None:
+    """A comment of ours that is shown does not explain the time of a ticket's last change, if a share shows nothing."""
+    step = {"id": 7, "action": 3, "created_time": int(NOW), "detail": COMMENT.detail}
+    shown = [{"product_group_id": line, "status": 1, "history": [step] if line == 3 else []} for line in assigns]
+    detail = dated(data({"id": 1, "status": 2, "updated_time": int(NOW), "assigns": shown}))
+    script: list[Handler | bytes] = [dated(data(None)), drop, detail]
+    async with serving(*script) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
+        await client.comment_ticket(COMMENT)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.change(close_of(1, "田金秀"), patient=False)
+        found = await client.settle(close_of(1, "田金秀"), caught.value.began, patient=True, deadline=2)
+        assert found.happened is known
 
 
 async def test_an_id_of_another_that_looks_the_same_by_now() -> None:

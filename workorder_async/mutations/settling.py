@@ -437,9 +437,9 @@ def _is_said(detail: TicketDetail, sending: Sending, known: Known, sendings: Sen
     """
     if known.rivals is None:
         return False
-    lines = {assign.product_group_id for assign in detail.assigns}
+    lines = {assign.product_group_id for assign in detail.assigns if assign.history}
     ids = [step.id for step in _steps(detail) if step.id]
-    # What another line says stands in its own share, where it has one; but not where shares show the steps of others.
+    # What another line says stands in its own share, if that shows any; but not where shares show the steps of others.
     apart = lines - {sending.line} if sending.line in lines and len(ids) == len({*ids}) else set[int]()
     rivals = [one for one in known.rivals if one.line not in apart]
     since = min([known.span.since, *(sendings.span(one).since for one in rivals)])
@@ -480,7 +480,9 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
     # Of what ended shortly before, the step may be one of those that are left out.
     done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
     closed, *updated = [bool(time) and not span.follows(time) for time in times]
-    changed = closed or bool(steps - done) or (any(updated) and not steps)
+    # A share that shows no history may hide what changed the ticket.
+    is_told = steps and all(assign.history for assign in detail.assigns)
+    changed = closed or bool(steps - done) or (any(updated) and not is_told)
     return Settlement(None if undated or changed else False, holds=holds)
 
 
