@@ -497,6 +497,21 @@ async def test_a_change_that_a_share_may_hide(assigns: list[int], known: bool | 
         assert found.happened is known
 
 
+@pytest.mark.parametrize(("later", "known"), [(1, False), (9, None)])
+async def test_a_change_that_no_step_shows(later: int, known: bool | None) -> None:
+    """A comment of ours explains no later change, as where a platform notes no step for a close that was undone."""
+    step = {"id": 7, "action": 3, "created_time": int(NOW), "detail": COMMENT.detail}
+    assigns = [{"product_group_id": 3, "status": 1, "history": [step]}]
+    detail = dated(data({"id": 1, "status": 2, "updated_time": int(NOW) + later, "assigns": assigns}))
+    script: list[Handler | bytes] = [dated(data(None)), drop, detail]
+    async with serving(*script) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
+        await client.comment_ticket(COMMENT)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.change(close_of(1, "田金秀"), patient=False)
+        found = await client.settle(close_of(1, "田金秀"), caught.value.began, patient=True, deadline=2)
+        assert found.happened is known
+
+
 async def test_an_id_of_another_that_looks_the_same_by_now() -> None:
     """An id that was given to any other creation is no sign, though that one was sent with other words."""
     async with serving(dated(data({"id": 7})), drop, listed(7)) as wire, make_client(wire.url) as client:

@@ -479,10 +479,10 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
     ends = [(one.trace, sendings.span(one).until) for one in known.rivals if one.happened]
     # Of what ended shortly before, the step may be one of those that are left out.
     done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
-    closed, *updated = [bool(time) and not span.follows(time) for time in times]
-    # A share that shows no history may hide what changed the ticket.
-    is_told = steps and all(assign.history for assign in detail.assigns)
-    changed = closed or bool(steps - done) or (any(updated) and not is_told)
+    closed, *updated = [0 if span.follows(time) else time for time in times]
+    # A share that shows no history may hide what changed the ticket, as does a platform that notes no step for it.
+    shown = [step.created_time for step in _steps(detail)] if all(assign.history for assign in detail.assigns) else []
+    changed = closed or steps - done or max(updated) > max(shown, default=0) + _TOLERANCE
     return Settlement(None if undated or changed else False, holds=holds)
 
 
