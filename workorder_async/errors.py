@@ -172,7 +172,8 @@ class OutcomeUnknownError(NoAnswerError):
 
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
         `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown, and so does a mutation of
-        which nobody knows when it `began`. Raises `ConfigError` for a client without coroutines.
+        which nobody knows when it `began`, and one that looks like another in its batch's journal. Raises `ConfigError`
+        for a client without coroutines.
         """
         if not iscoroutinefunction(getattr(client, "settle", None)):
             mend = "it must be a WorkorderClient with coroutines; a blocking one does client.run(error.verify)"

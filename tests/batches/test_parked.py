@@ -436,6 +436,23 @@ async def test_two_alike_of_which_a_killed_run_sent_one(tmp_path: Path, fault: K
     assert len(sandbox.applied) == 1
 
 
+@pytest.mark.parametrize("verify", [False, True])
+@virtual_time
+async def test_the_error_of_one_of_two_alike(tmp_path: Path, *, verify: bool) -> None:
+    """Nor does `verify` of an error, which does not know the journal, take the one for the other in a later run."""
+    comments = [CommentTicket(id=1001, detail="已联系客户"), CommentTicket(id=1001, detail="已联系客户 ")]
+    async with virtual_sandbox(60, client=MINUTE, latency=0.01) as (sandbox, client):
+        options: ClientOptions = {**MINUTE, "now": client.now}
+        kinds: tuple[Kind, Kind] = ("reset", "reset_after")
+        sandbox.faults = [Fault(kind, operation="comment_ticket", after=at, times=1) for at, kind in enumerate(kinds)]
+        await ran(client, iter(comments), journal=tmp_path / "j", verify=False, concurrency=1)
+        async with sandbox.client(**options) as another:
+            for outcome in await ran(another, iter(comments), journal=tmp_path / "j", verify=verify, concurrency=1):
+                assert isinstance(outcome.error, OutcomeUnknownError)
+                assert await outcome.error.verify(another) is None
+        assert len(sandbox.applied) == 1
+
+
 @pytest.mark.slow
 @virtual_time
 async def test_one_of_this_run_that_the_client_has_forgotten(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ class Carrier:
             outcome = await self._send(entry, prepared, until)
         mark = "" if outcome.state is State.NOT_SENT else prepared.mark
         outcome = evolve(outcome, elapsed=perf_counter() - started, mark=mark)
-        if outcome.state is not State.UNKNOWN or not (self._verify or prepared.kind.converges):
+        if outcome.state is not State.UNKNOWN:
             return self._record(key, outcome)
         if isinstance(outcome.error, OutcomeUnknownError):
             found = outcome.error.ahead
@@ -150,6 +150,8 @@ class Carrier:
             outcome = evolve(outcome, state=State.DONE, error=None, ticket_id=found.ticket_id or outcome.ticket_id)
         elif found.happened is False:
             outcome = Outcome(outcome.mutation, State.NOT_SENT)
+        elif isinstance(outcome.error, OutcomeUnknownError) and await self._has_twin(sent, parked.until):
+            outcome.error.began = 0.0  # its `verify` does not know the journal
         outcome = evolve(outcome, elapsed=perf_counter() - parked.started)
         # Of what nobody hands over again the journal says that already, however often it is looked for.
         is_told = outcome.state is State.UNKNOWN and parked.prepared is None
@@ -168,13 +170,8 @@ class Carrier:
 
         The client knows the mutations that it sent itself. The journal knows those of `earlier` runs, too.
         """
-        kind, has_twin = kind_of(mutation), False
-        if not sent.mark:
-            try:
-                has_twin = await self._journal.has_twin(sent, until.until)
-            except JournalError:
-                has_twin = True
-        if has_twin and not kind.converges:
+        has_twin = await self._has_twin(sent, until)
+        if has_twin and not kind_of(mutation).converges:
             return Settlement(None)
         ended = self._journal.opened if earlier else inf  # earlier runs had its lock
         run = evolve(sent.run, ended=ended)
@@ -184,6 +181,12 @@ class Carrier:
             )
         )
         return evolve(found, happened=None) if has_twin and found.happened else found
+
+    async def _has_twin(self, sent: Entry, until: Deadline) -> bool:
+        try:
+            return not sent.mark and await self._journal.has_twin(sent, until.until)
+        except JournalError:
+            return True
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
         key, mutation = entry.key, prepared.mutation
