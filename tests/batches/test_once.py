@@ -602,6 +602,27 @@ async def test_settle_after_deliveries(file: Path) -> None:
 
 
 @virtual_time
+async def test_settle_before_a_delivery(file: Path) -> None:
+    """What is freed by a look, and done by a delivery while others are looked for, did not stay undone."""
+    async with virtual_sandbox(40, client=SHORT, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 2)
+        sandbox.faults = [Fault("hang", operation="close_ticket")]
+        async with Once(client, file, patience=0) as once:
+            calls = [asyncio.create_task(once(str(number), close)) for number, close in enumerate(batch)]
+            await asyncio.sleep(1)
+        await asyncio.gather(*calls)
+        await asyncio.sleep(60)
+        sandbox.faults = [Fault("hang", operation="get_ticket_detail", after=1, times=1)]
+        async with Once(client, file) as once:
+            settling = asyncio.create_task(once.settle())
+            await asyncio.sleep(1)
+            assert (await once("0", batch[0])).state is State.DONE
+            found = await settling
+            assert [found[key].state for key in ("0", "1")] == [State.DONE, State.NOT_SENT]
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
 async def test_two_events_close_one_ticket(file: Path) -> None:
     """What the first of them did in a run that was killed is no sign of the second, which never arrived."""
     async with virtual_sandbox(40, client=SHORT, latency=0.05) as (sandbox, client):

@@ -225,7 +225,9 @@ class Once:
         unknown = [(event, *json.loads(event.name)) for event in self._events.values() if event.parked]
         events = {key: event for event, scope, key in unknown if scope == self._scope}
         outcomes = await for_each(events.values(), lambda event: self._settled(event, until), at_once=_SIDE_BY_SIDE)
-        return dict(zip(events, outcomes, strict=True))
+        # What was freed by a look may have been delivered and done before the last look ended.
+        newest = (self._events.get(event.name, event).outcome for event in events.values())
+        return dict(zip(events, (new or found for new, found in zip(newest, outcomes, strict=True)), strict=True))
 
     async def _settled(self, event: _Event, until: Deadline) -> Outcome:
         """Look once for what is unknown."""
