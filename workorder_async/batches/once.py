@@ -208,9 +208,7 @@ class Once:
         self._at_work(begins=True)
         name, until = self._named(key), self._client.deadline(deadline)
         event = self._events.get(name)
-        if event is not None and event.running is not None:
-            return await self._joined(event, event.running, until)
-        if event is not None and event.parked is not None:
+        if event is not None and (event.running or event.parked):
             return await self._settled(event, until)
         return event.outcome if event else None
 

@@ -121,10 +121,8 @@ class Workers:
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
         while (pulled := await self._pull()) is not None:
-            if isinstance(pulled, Entry):
-                await self._end(self._carrier.park(pulled))
-            else:
-                await self._end(await self._carried_out(*pulled))
+            end = self._carrier.park(pulled) if isinstance(pulled, Entry) else await self._carried_out(*pulled)
+            await self._end(end)
 
     async def _end(self, end: Outcome | Parked) -> None:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
@@ -137,19 +135,14 @@ class Workers:
 
     async def _look(self, end: Outcome | Parked) -> None:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
-        left = _TRIES
+        left, stopping = _TRIES, self._carrier.stopping
         while isinstance(end, Parked):
             parked = end
             try:
                 end = await self._carrier.look(parked)
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
                 end = self._cut_short(parked.outcome, error)
-            if (
-                parked.prepared is not None
-                and end.state is State.NOT_SENT
-                and not self._carrier.stopping.is_set()
-                and left
-            ):
+            if left and parked.prepared is not None and end.state is State.NOT_SENT and not stopping.is_set():
                 end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
         await self._hand_over(end)
 
