@@ -34,12 +34,12 @@ async def mirrored(client: WorkorderClient, path: Path, **options: Any) -> Mirro
     return report
 
 
-async def cut_short(client: WorkorderClient, path: Path, **options: Any) -> None:
-    """Cancel a run once it has read 1,000 rows."""
+async def cut_short(client: WorkorderClient, path: Path, rows: int = 1000, **options: Any) -> None:
+    """Cancel a run once it has read so many rows."""
     enough = asyncio.Event()
 
     def going(progress: MirrorProgress) -> None:
-        if progress.rows >= 1000:
+        if progress.rows >= rows:
             enough.set()
 
     run = asyncio.create_task(mirror_tickets(client, path, on_progress=going, **options))
@@ -327,6 +327,19 @@ async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
         sandbox.faults = []
         report = await mirror_tickets(client, path)
         assert (report.missing, report.changed, report.tickets) == ([], 0, 2000)
+
+
+@virtual_time
+async def test_a_full_run_of_pages_that_are_turned(tmp_path: Path) -> None:
+    """What lies between two pages is not missing where a run was cut short between them: each comes oldest first."""
+    path = tmp_path / "tickets.db"
+    page = "ORDER BY created_time DESC, id DESC LIMIT ? OFFSET ?"
+    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        reword(sandbox, {"SELECT ": "SELECT * FROM (SELECT ", page: f"{page}) ORDER BY created_time, id"})
+        await cut_short(client, path, 1, full=True, page_size=20, concurrency=1)
+        report = await mirrored(client, path, page_size=20)
+        assert (report.missing, report.changed, report.tickets) == ([], 0, 1500)
 
 
 @pytest.mark.parametrize("dated_ahead", slow_after(1, [True, False]))
