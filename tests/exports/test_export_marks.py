@@ -440,6 +440,20 @@ async def test_undated_while_others_come(tmp_path: Path, monkeypatch: pytest.Mon
     assert not report.exact
 
 
+async def test_undated_while_others_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that goes on tells of a ticket that no range shows also where others leave between its questions."""
+    server, target = ListServer(Random(3), evenly(Random(3), 400)), tmp_path / "t.jsonl"
+    server._undated = {220}
+    server.drift = lambda server: server.leave(1)
+    async with served(server, monkeypatch) as client:
+        Dying(monkeypatch, times=3)
+        report, resumed = await chain(client, EVERYTHING, target, raw=True, page_size=20, concurrency=2)
+    assert resumed[-1]
+    assert 220 in {id for _, id in server.rows} - {*ids_in(target)}
+    assert not report.exact
+    assert "by their created times" in report.reason
+
+
 @pytest.mark.parametrize("counts", [True, False])
 async def test_tickets_that_left(counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer rows than the list counted at first are no doubt where the others left meanwhile, and it can tell that.

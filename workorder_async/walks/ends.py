@@ -24,8 +24,8 @@ DATED: Final = (1, 7_258_118_400)
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
 _LOOKED_FOR: Final = "; the others were looked for by page numbers"
-# How often they are asked while the list moves.
-_ROUNDS: Final = 3
+#: How often they are asked while the list moves.
+ROUNDS: Final = 3
 
 
 @define(eq=False)
@@ -136,7 +136,7 @@ class Witness(Job):
         or a replica that is behind every second time, adds as much to both. If they differ, all four are asked again.
         """
         state, whole, ranged = self.state, list[int](), list[int]()
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             whole, ranged = [], []
             for ask in (_WHOLE, _RANGED, _RANGED, _WHOLE):
                 (page,) = yield [ask]
