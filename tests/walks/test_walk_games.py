@@ -406,6 +406,19 @@ def test_stamped_late_where_a_section_begins(place: int, seconds: int) -> None:
     assert not game.missed
 
 
+@pytest.mark.parametrize("size", [20, 100])
+def test_stamped_late_in_a_crowd(size: int) -> None:
+    """Of a list that is sorted by id, a late ticket is seen where very many others share the second at a page's end."""
+    for seed in range(30):
+        rows = evenly(Random(seed), 5 * size, 4.0 / size)
+        place = Random(seed).randrange(3 * size)
+        rows[place] = (rows[place][0] + 700, rows[place][1])
+        game = Game(ListServer(Random(seed), sorted(rows), Habits(order="id")), seed % 8 + 1, size)
+        report = game.play()
+        assert report.exact, (seed, report)
+        assert not game.missed, (seed, report)
+
+
 def test_stamped_late_and_gone() -> None:
     """Where such a ticket has left, no page shows the disorder, and the tickets in front of it are given as well."""
     rows = evenly(Random(5), 5000)

@@ -45,12 +45,12 @@ def _sections(state: ListState, requests: int, most: int, left: int) -> tuple[li
     behind_hint = (requests - 1) * max(1.0, state.full - state.repeats_at_edges) - _spare(state, requests)
     end = behind_hint
     while end < left and len(hints) < most and end < state.deepest - state.full:
-        hints.append(hint_at(state, end))
+        hints.append(_hint_at(state, end))
         end = prod(hints[-1]) + behind_hint
     return hints, end
 
 
-def hint_at(state: ListState, place: float) -> Hint:
+def _hint_at(state: ListState, place: float) -> Hint:
     """Return the hint that reaches furthest, and has no more rows than this in front of it."""
     largest = _largest_hint(state)
     pages = max(1, int(place // largest))

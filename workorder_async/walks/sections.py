@@ -19,7 +19,7 @@ No total, no clock and no page number has to be believed of a list that is sorte
 enter or slide in between change nothing.
 """
 
-from math import inf
+from math import ceil, inf
 from typing import Final
 
 from attrs import define, evolve, field
@@ -27,7 +27,7 @@ from attrs import define, evolve, field
 from workorder_async.walks.crowds import Crowd
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import RestartError
-from workorder_async.walks.lots import hint_at, next_lot
+from workorder_async.walks.lots import next_lot
 from workorder_async.walks.pages import Ask, Page
 
 # From where in a page an edge is read again that was not bridged: 1 is the page's first row.
@@ -219,7 +219,7 @@ class Section(Job):
         """Look behind a page for tickets that it counts and does not show, and that the answer after it does not count.
 
         Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
-        in no order.
+        in no order; so does a page that, asked for again, still lacks what another answer has shown there.
         """
         state = self.state
         if state.flaws:
@@ -230,11 +230,21 @@ class Section(Job):
         if page.total - above <= after.total or state.looks >= _LOOKS + state.requests // _REQUESTS_OF_A_LOOK:
             return
         state.looks += 1
-        (more,) = yield [state.ask(min(keys) - 1, high, *hint_at(state, max(0, above - state.full // 4)))]
-        if more is not None:
-            whole, hidden = (self.between(more, self.reach(page), inf, other) for other in (None, page))
-            if page is self._first and len(hidden) >= _FEW_ROWS and len(hidden) * 4 > len(whole):
-                raise RestartError("ranges")
+        reach = self.reach(page)
+        before = page.position - len([key for key in keys if key < reach]) - state.full // 4
+        pages = ceil(before / state.full)
+        hint = (pages + 1, before // pages) if before * 2 > state.full else ()
+        # What stands below this page's last second is not asked for: thousands may share that second.
+        (more,) = yield [state.ask(reach, high, *hint)]
+        if more is None:
+            return
+        whole, hidden = (self.between(more, reach, inf, other) for other in (None, page))
+        if page is self._first and len(hidden) >= _FEW_ROWS and len(hidden) * 4 > len(whole):
+            raise RestartError("ranges")
+        if hidden and page.ask.page == 1:
+            (again,) = yield [page.ask]
+            if again is not None and {*hidden}.intersection(self.between(more, self.reach(again), inf, again)):
+                raise RestartError("ranges")  # they did not enter just now
 
     def _counted(self, page: Page, edge: float) -> Steps[Page | None]:
         """Look for the tickets that a page counts and does not show; return a page to go on with."""
