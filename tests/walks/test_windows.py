@@ -147,6 +147,21 @@ def test_a_ticket_that_is_dated_ahead(order: str) -> None:
     assert [window.owns(END + 120) for window in planned(server, 500)].count(True) == 1
 
 
+@pytest.mark.parametrize(
+    ("second", "id", "habits"),
+    [
+        (END + 120, 9001, {"order": "oldest", "factor": 0}),
+        (END + 120, 9001, {"order": "oldest", "cap": 100}),
+        (END + 120, 5, {"order": "id"}),
+        (END + 2, 9001, {"order": "oldest", "filter": "exclusive"}),
+    ],
+)
+def test_a_ticket_ahead_that_no_first_page_shows(second: int, id: int, habits: dict[str, Any]) -> None:
+    """Neither a total, nor a page that looks sorted, nor the way in which ranges are read hides such a ticket."""
+    server = ListServer(Random(1), [*evenly(Random(1), 3000), (second, id)], Habits(**habits))
+    assert [window.owns(second) for window in planned(server, 500)].count(True) == 1
+
+
 @pytest.mark.parametrize("order", ["newest", "oldest", "none"])
 def test_a_ticket_that_is_dated_never(order: str) -> None:
     """A time that no query may end at is no end: the last window has none, and owns what is dated so."""

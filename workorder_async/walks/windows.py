@@ -112,11 +112,11 @@ async def plan_windows(
     start, last = whole.span
     first = await read(Ask(*whole.asked, 1, _FIRST_PAGE))
     latest = max([start or 0, int(now) + 1, *first.seconds]) if last is None else last
-    newest = max(first.seconds, default=latest)
     ends_now = last is None and latest <= SECONDS_MAX
     frozen = evolve(whole, query=evolve(whole.query, created_end=latest)) if ends_now else whole
-    if last is None and first.total > first.count and not first.seconds[:1] == [newest] != first.seconds[-1:]:
-        frozen = whole if (await read(Ask(latest + 1, None, 1, 1))).count else frozen
+    if last is None and _may_have_more(first):
+        late = await read(Ask(latest, None, 1, _FIRST_PAGE))
+        frozen = whole if max(late.seconds, default=latest) > latest or _may_have_more(late) else frozen
     begin, total, final = start or 0, first.total, list[_Stretch]()
     for times in _LOOKS_BACK if start is None and first.total > max_tickets and first.seconds else ():
         # Years without a ticket are no place to cut: what lies before the first tickets is a window of its own.
@@ -129,7 +129,7 @@ async def plan_windows(
             total = max(0, total - page.total)
             break
     # Nor is there one behind the newest ticket.
-    latest = min(latest, newest) if first.seconds[:1] == [newest] else latest
+    latest = min(latest, first.seconds[0]) if first.seconds[:1] == [max(first.seconds, default=0)] else latest
     to_cut = [_Stretch(begin if final else start or 0, max(latest, begin) + 1, total)]
     while to_cut:
         final += [one for one in to_cut if one.total <= most or one.end - one.start <= 1]
@@ -144,6 +144,11 @@ async def plan_windows(
             for part in (_Stretch(one.start, cut, page.total), _Stretch(cut, one.end, max(0, one.total - page.total)))
         ]
     return _windows(frozen, sorted(final, key=lambda one: one.start), max_tickets)
+
+
+def _may_have_more(page: Page) -> bool:
+    """Tell whether the list may have more than a first page shows, whatever it counts."""
+    return page.total > page.count or page.count in (_FIRST_PAGE, page.size)
 
 
 def _likely_begin(first: Page, times: int) -> int:
