@@ -147,6 +147,22 @@ def test_a_ticket_that_is_dated_ahead(order: str) -> None:
     assert [window.owns(END + 120) for window in planned(server, 500)].count(True) == 1
 
 
+@pytest.mark.parametrize(("size", "seconds"), [(20, 0.3), (100, 0.3)])
+def test_stamped_late_at_the_end_of_a_window(size: int, seconds: float) -> None:
+    """Of a list by id a late ticket is the last row of its window: it is seen where the page before ends there, too."""
+    span = int(2 * size * seconds) + 2
+    for seed in range(40):
+        random = Random(seed)
+        rows = evenly(random, 8 * size, seconds)
+        place = random.randrange(4 * size)
+        second, id = rows[place] = (rows[place][0] + random.randrange(span // 2, 2 * span), rows[place][1])
+        start = BEGAN + (second - BEGAN) // span * span
+        window = Window(TicketQuery(), start, start + span)
+        game = Game(ListServer(random, sorted(rows), Habits(order="id")), (1, 3, 8)[seed % 3], size, window=window)
+        assert game.play().exact
+        assert game.came.count(id) == 1, (seed, game)
+
+
 @pytest.mark.parametrize(
     ("second", "id", "habits"),
     [

@@ -5,7 +5,7 @@ of created time, or counts tickets that no such range shows, it is read by its p
 """
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 from typing import Final
 
 from attrs import define, evolve, field
@@ -150,9 +150,22 @@ class Witness(Job):
         return self._lacks(min(whole), _LOOKED_FOR)
 
     def _count(self) -> Steps[str]:
-        """Compare what came with the total of the seconds of a window."""
-        (page,) = yield [Ask(*self.state.span, 1, 1, for_rows=False)]
-        return "" if page is None else self._lacks(page.total)
+        """Compare what came with the total of the seconds of a window.
+
+        If that is more, the end of the window is looked at, without and with the seconds beside it: a ticket that
+        stands behind all others may be later.
+        """
+        state, asks = self.state, list[Ask]()
+        (page,) = yield [Ask(*state.span, 1, 1, for_rows=False)]
+        if page is None:
+            return ""
+        if page.total > state.tickets and not state.ranges:
+            for range, total in ((state.span, page.total), (state.asked, max(1, state.last_total))):
+                last = ceil(total / max(1, state.full))
+                asks.append(Ask(*range, last, ceil(total / last), for_rows=False))
+        for end in filter(None, (yield asks) if asks else ()):
+            state.keys(end)
+        return self._lacks(page.total)
 
     def _lacks(self, total: int, remark: str = "") -> str:
         """Say that more tickets are counted than came, and more than a page: fewer may have entered or left."""
