@@ -198,7 +198,7 @@ async def test_another_export(suffix: str, tmp_path: Path, monkeypatch: pytest.M
         async with other.client() as stranger:
             await refused(stranger, "is of another export: .*platform was")
         content = manifest.read_bytes()
-        manifest.write_bytes(content.replace(b'"version":4', b'"version":9', 1))
+        manifest.write_bytes(content.replace(b'"version":5', b'"version":9', 1))
         await refused(client, "another version")
         manifest.write_bytes(content)
         assert sandbox.requests.total() + other.requests.total() == before

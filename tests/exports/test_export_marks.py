@@ -248,6 +248,27 @@ async def test_orders_that_no_single_page_shows(
         assert len(resumed) > 1
 
 
+async def test_the_newest_page_alone_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many parts there are: those of this call, and those of calls before, know no other tickets."""
+    target, known = tmp_path / "t.jsonl", list[int]()
+    begun = reading.Reading.read
+
+    async def read(this: reading.Reading) -> None:
+        known.append(len(this._seen))
+        await begun(this)
+
+    monkeypatch.setattr(reading.Reading, "read", read)
+    async with served(ListServer(Random(1), evenly(Random(1), 1000, 5.0), Habits()), monkeypatch) as client:
+        with monkeypatch.context() as patched:
+            dying = Dying(patched, times=5)
+            report, _ = await chain(client, EVERYTHING, target, raw=True, page_size=20)
+    assert report.rows == 1000
+    assert known[0] == 0
+    assert all(0 < count <= 40 for count in known[1:])
+    assert len(dying.parts) >= 20
+    assert sum(len(part.again) for part in dying.parts[-15:]) <= 40
+
+
 async def test_crowd_that_cannot_be_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where pages of one second never agree, no ticket comes twice, and the result is not exact, whoever ended it."""
     server = ListServer(Random("ties"), evenly(Random(0.2), 900, 0.01), HABITS["ties"])

@@ -83,7 +83,7 @@ async def export_tickets(
 
     Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` if the disk does not
     do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except
-    for their ids if several queries are given, or a call goes on with full records.
+    for their ids if several queries are given.
     """
     with_coroutines("client", client)
     checked = checked_options(options)

@@ -6,9 +6,9 @@
     {"named":[inode, size],...}                                    written just before the file gets its name
 
 `rest` is the rest of the query that is to be read: everything before it has been given out, and will not come again. Of
-what it shows `ids` have come, about a page. The same call goes on from there, and needs to know no other ids. Times in
-the head are absolute, so that a call of tomorrow asks the same query. The last member of a line is a checksum of it and
-of all lines before it.
+what it shows about a page has come, by the ids in `again`. The same call goes on from there, and needs to know no other
+ids. Times in the head are absolute, so that a call of tomorrow asks the same query. The last member of a line is a
+checksum of it and of all lines before it.
 
 A line is added when its part is on disk, and is itself on disk before the next part is. A torn last line, as a crash
 leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again. A head
@@ -36,7 +36,7 @@ from workorder_async.exports.report import Part
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 
 #: Of this layout, and of the bytes that each format is written in: raised when either changes.
-VERSION: Final = 4
+VERSION: Final = 5
 _BEGINS: Final = b'{"manifest":"workorder_async",'
 _SUM: Final = b',"sum":"%08x"}\n'
 _CONVERTER: Final = Converter()

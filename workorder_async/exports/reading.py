@@ -132,8 +132,10 @@ class Reading:
         self._details = Details(self._client, self._folder, self._walks) if options["detail"] else None
         self.resumed_rows: int = sum(part.rows for part in done)
         self._rows = self._expected_rows = self.resumed_rows
-        # The tickets that may come again: several queries may match one, or it has no created time.
-        self._seen = {id for part in done for id in part.ids}
+        for part in done[:-1]:
+            part.again = []
+        # The tickets that may come again: of the newest page, those that several queries match, and undated ones.
+        self._seen = {id for part in done for id in (*part.ids, *part.again)}
         # The tickets that came since the rest began that a part would have.
         self._since = list[int]()
         self._begin_part(0)
@@ -165,8 +167,8 @@ class Reading:
     async def _read(self, number: int, before: Part | None) -> None:
         """Read a query; `before` is the newest part that an earlier call has of it."""
         query, rows_before = self._queries[number], self._rows
-        if before is not None and len(self._queries) == 1:
-            rows_before -= len(before.ids)  # the rest counts them, too
+        if before is not None:
+            rows_before -= len(before.again)  # the rest counts them, too
         begun = (before and before.rest) or (None, None)
         # The doubts about its tickets that the walk does not know of.
         self._doubts = [] if before is None or before.exact else [before.reason]
@@ -174,6 +176,8 @@ class Reading:
         is_founded = before is not None
         self._part.query = number
         rest, self._since = Window(query, *begun), []
+        # Those of an earlier call that this one was not shown yet.
+        left = {*before.again} if before else set[int]()
         async with self._client.walk(rest, **self._walks) as walk:
             if self._options["raw"] or self._options["detail"]:
                 walk.raw()
@@ -192,8 +196,9 @@ class Reading:
                     # A call that went on from a part that ends where it began would come no further.
                     if self._is_due() and (before is None or (rest.start, rest.end) != begun):
                         is_founded = True
-                        self._part.ids += self._since
+                        self._part.again = [*left.union(self._since)]
                         await self._end_part(rest)
+                    left.difference_update(self._since)
                     rest, self._since = page.rest, []
         if before is not None and (doubt := await undated_in(self._count, query)):
             self._doubts.append(f"{doubt}; only an export that is begun anew, and not cut short, looks for the others")
@@ -202,6 +207,8 @@ class Reading:
     async def _take(self, page: WalkedPage) -> None:
         """Take in a page of the list."""
         part, rows, ids = self._part, page.rows, page.ids
+        if not page.is_undated:
+            self._since += ids
         if self._seen:
             fresh = [place for place, id in enumerate(ids) if id not in self._seen]
             page.rows, page.ids = rows, ids = [rows[place] for place in fresh], [ids[place] for place in fresh]
@@ -209,8 +216,6 @@ class Reading:
             self._seen.update(ids)
         if len(self._queries) > 1 or page.is_undated:
             part.ids += ids
-        else:
-            self._since += ids
         if self._details is None:
             await self._write(rows)
         self.tell("reading")
@@ -236,6 +241,8 @@ class Reading:
 
     async def _end_part(self, rest: Window | None, *, ended: bool = False) -> None:
         """Begin to have the part on disk, and begin the next one."""
+        for done in self._parts.done[-2:-1]:
+            done.again = []  # a newer one is on disk
         part, report, told = self._part, self._walk.report, self._told
         doubts = [*self._doubts, *self._walk.flaws]
         part.rest = None if rest is None else (rest.start, rest.end)

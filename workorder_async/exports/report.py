@@ -135,8 +135,10 @@ class Part:
     gone_tickets: int = 0
     attachments: AttachmentCounts = NO_ATTACHMENTS
     ids: list[int] = field(factory=list)
-    """The ids of its tickets that may come again: all of them if there are several queries, else those that the rest
-    shows, too, and those without a created time."""
+    """The ids of its tickets that may come again in any call: all of them if there are several queries, else those
+    without a created time."""
+    again: list[int] = field(factory=list)
+    """The ids of its other tickets that the rest shows, too: of the newest part alone, once there is another."""
     changes: TextChanges = UNCHANGED
     """The changes in its texts."""
     end: int = 0

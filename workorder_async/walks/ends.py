@@ -159,7 +159,7 @@ class Witness(Job):
         (page,) = yield [Ask(*state.span, 1, 1, for_rows=False)]
         if page is None:
             return ""
-        if page.total > state.tickets and not state.ranges:
+        if state.tickets < page.total <= state.deepest and not state.ranges:
             for range, total in ((state.span, page.total), (state.asked, max(1, state.last_total))):
                 last = ceil(total / max(1, state.full))
                 asks.append(Ask(*range, last, ceil(total / last), for_rows=False))
