@@ -264,9 +264,10 @@ async def test_the_newest_page_alone_is_remembered(tmp_path: Path, monkeypatch: 
             report, _ = await chain(client, EVERYTHING, target, raw=True, page_size=20)
     assert report.rows == 1000
     assert known[0] == 0
-    assert all(0 < count <= 40 for count in known[1:])
+    assert all(0 < count <= 60 for count in known[1:])
     assert len(dying.parts) >= 20
-    assert sum(len(part.again) for part in dying.parts[-15:]) <= 40
+    # A part may be under way while the next one ends.
+    assert sum(len(part.again) for part in dying.parts[-15:]) <= 80
 
 
 async def test_crowd_that_cannot_be_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
