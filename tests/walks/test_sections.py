@@ -155,7 +155,9 @@ def test_rows_of_a_second_come_when_it_is_settled() -> None:
     assert page is not None
     # Rows 60 to 41: second 13 may have more rows than 41.
     assert page.ids == [*range(60, 41, -1)]
-    assert page.rest == Window(TicketQuery(), None, BEGAN + 14)
+    assert page.frontier == BEGAN + 14
+    assert page.rest == Window(TicketQuery())
+    assert page.again == page.ids
 
 
 ORDERS = ["newest", "oldest", "nearly", "none"]
@@ -222,7 +224,7 @@ def test_whatever_moves(
 )
 @settings(max_examples=150, deadline=None)
 def test_what_is_left_after_each_page(made: tuple[str, list[Row]], size: int, slots: int, stop: int, seed: int) -> None:
-    """A walk that is left at any page, and gone on with by what that page says is left, gives each ticket once."""
+    """A walk that is left at any page, and gone on with as that page says, shows that page again, all others once."""
     order, rows = made
     server = ListServer(Random(seed), rows, Habits(order=order, skew=2))  # type: ignore[arg-type]
     rules = WalkRules(Window(TicketQuery()), walk_options(page_size=size, concurrency=slots))
@@ -235,7 +237,7 @@ def test_what_is_left_after_each_page(made: tuple[str, list[Row]], size: int, sl
             pages += 1
             came += page.ids
             if page.rest is not None:
-                kept, rest = [*came], page.rest
+                kept, rest = [id for id in came if id not in page.again], page.rest
         if (read := rules.next_read()) is not None:
             rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
     if rules.finished or rules.is_restarted:

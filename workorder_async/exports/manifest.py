@@ -1,14 +1,14 @@
 """The memory of an export: a head that says which export it is, then a line for each part that is on disk.
 
-    {"manifest":"workorder_async","version":4,"platform":...,"app_id":...,"queries":[...],"format":...}
+    {"manifest":"workorder_async","version":5,"platform":...,"app_id":...,"queries":[...],"format":...}
     {"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
     {"query":0,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
-`rest` is the rest of the query that is to be read: everything before it has been given out, and will not come again. Of
-what it shows about a page has come, by the ids in `again`. The same call goes on from there, and needs to know no other
-ids. Times in the head are absolute, so that a call of tomorrow asks the same query. The last member of a line is a
-checksum of it and of all lines before it.
+`rest` is the rest of the query that is to be read: everything before it has been given out, and will not come again.
+About one page of it has come; `again` has the ids. The same call goes on from there, and needs to know no other ids.
+Times in the head are absolute, so that a call of tomorrow asks the same query. The last member of a line is a checksum
+of it and of all lines before it.
 
 A line is added when its part is on disk, and is itself on disk before the next part is. A torn last line, as a crash
 leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again. A head

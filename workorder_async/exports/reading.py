@@ -1,9 +1,7 @@
 """Reads the queries of an export, each in one walk, and has their parts on disk while the walk goes on.
 
-Each page of a walk says which rest of the list comes after it. There the rows so far can become a part. A call that
-goes on from that part walks the rest that began with the newest page, not the one behind it, and knows the tickets of
-that page: what lies between two pages shows only in a walk of both. A page that cannot say its rest, as in a crowd,
-makes the part longer.
+Each page of a walk says which rest of the list a later walk would go on with, and which tickets that would show again.
+There the rows so far can become a part. A page that cannot say its rest, as in a crowd, makes the part longer.
 """
 
 from collections.abc import Sequence
@@ -136,8 +134,6 @@ class Reading:
             part.again = []
         # The tickets that may come again: of the newest page, those that several queries match, and undated ones.
         self._seen = {id for part in done for id in (*part.ids, *part.again)}
-        # The tickets that came since the rest began that a part would have.
-        self._since = list[int]()
         self._begin_part(0)
 
     async def read(self) -> None:
@@ -175,10 +171,9 @@ class Reading:
         # Whether a call would go on from an earlier part of this query, not begin anew.
         is_founded = before is not None
         self._part.query = number
-        rest, self._since = Window(query, *begun), []
         # Those of an earlier call that this one was not shown yet.
         left = {*before.again} if before else set[int]()
-        async with self._client.walk(rest, **self._walks) as walk:
+        async with self._client.walk(Window(query, *begun), **self._walks) as walk:
             if self._options["raw"] or self._options["detail"]:
                 walk.raw()
             # What parts have told of the walk: they tell what came since.
@@ -192,14 +187,13 @@ class Reading:
                         raise UnfoundedError
                     is_founded = False
                     await self._end_part(None)
-                elif page.rest:
+                elif (rest := page.rest) is not None:
                     # A call that went on from a part that ends where it began would come no further.
                     if self._is_due() and (before is None or (rest.start, rest.end) != begun):
                         is_founded = True
-                        self._part.again = [*left.union(self._since)]
+                        self._part.again = [*left.union(page.again)]
                         await self._end_part(rest)
-                    left.difference_update(self._since)
-                    rest, self._since = page.rest, []
+                    left.difference_update(page.again)
         if before is not None and (doubt := await undated_in(self._count, query)):
             self._doubts.append(f"{doubt}; only an export that is begun anew, and not cut short, looks for the others")
         await self._end_part(None, ended=True)
@@ -207,8 +201,6 @@ class Reading:
     async def _take(self, page: WalkedPage) -> None:
         """Take in a page of the list."""
         part, rows, ids = self._part, page.rows, page.ids
-        if not page.is_undated:
-            self._since += ids
         if self._seen:
             fresh = [place for place, id in enumerate(ids) if id not in self._seen]
             page.rows, page.ids = rows, ids = [rows[place] for place in fresh], [ids[place] for place in fresh]

@@ -158,20 +158,16 @@ class Run:
     # Reading
 
     async def _read_all(self, known: Mark | None) -> None:
-        """Read every ticket, or the rest of what an earlier run has begun to read.
-
-        The mark is the rest that began with the newest page: what lies between two pages shows only in a walk of both.
-        """
+        """Read every ticket, or the rest of what an earlier run has begun to read."""
         self._phase = "all"
         mark = Mark(since=self._report.run, is_first=known is None) if known is None or known.ended else known
-        rest, at = mark.rest, self.now()
-        resumed = rest != (None, None)
-        async with self._client.walk(Window(self._query, *rest), **self._walks) as walk:
-            async for rows, behind in self._pages(walk):
+        at, resumed = self.now(), mark.rest != (None, None)
+        async with self._client.walk(Window(self._query, *mark.rest), **self._walks) as walk:
+            async for rows, rest in self._pages(walk):
                 if walk.is_restarted:
                     mark = evolve(mark, rest=(None, None))  # what came so far does not end at a second
-                elif behind is not None:
-                    mark, rest = evolve(mark, rest=rest), (behind.start, behind.end)
+                elif rest is not None:
+                    mark = evolve(mark, rest=(rest.start, rest.end))
                 is_exact = mark.exact and not walk.flaws and not walk.report.skipped_rows
                 mark = evolve(mark, exact=is_exact)
                 await self._write(rows, at, mark)
@@ -220,7 +216,7 @@ class Run:
             await self._note_absent(self._report.run, range)
 
     async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
-        """Yield the rows of each page as they came, and the rest of the list behind it."""
+        """Yield the rows of each page as they came, and the rest of the list that a later run goes on with."""
         walk.raw()
         while page := await walk.next_page():
             self._total_rows = page.total

@@ -31,6 +31,10 @@ class WalkedPage:
     """The key down to which everything was given out with this page (see `list_state.py`)."""
     is_undated: bool = False
     """Whether these are rows without a created time."""
+    begun: float = inf
+    """The frontier of the newest page before it that has one; infinity where there is none."""
+    again: list[int] = field(factory=list, repr=False)
+    """The ids that came since then, with those of this page: `rest` shows them once more."""
 
     @property
     def total(self) -> int:
@@ -39,8 +43,12 @@ class WalkedPage:
 
     @property
     def rest(self) -> Window | None:
-        """The rest of the list once this page was taken, as far as that is a range of created time."""
-        return self._state.rest(self.frontier)
+        """The part of the list that a later walk goes on with once this page was taken; None where that is no range.
+
+        It begins with this page, not behind it: what lies between two pages shows only in a walk of both.
+        """
+        state = self._state
+        return None if state.rest(self.frontier) is None else state.rest(self.begun) or state.window
 
 
 @define(eq=False)

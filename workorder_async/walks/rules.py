@@ -14,6 +14,7 @@ pass looks for them, too.
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from attrs import evolve
@@ -53,6 +54,8 @@ class WalkRules:
         self._restarts = 0
         self._mode: Mode = "sections"
         self._tells_restart = False
+        # Of the newest page that has a frontier, that; and the ids that came since.
+        self._begun, self._since = inf, list[int]()
 
     @property
     def finished(self) -> bool:
@@ -172,6 +175,10 @@ class WalkRules:
                 page = job.next_page(self._page_size)
                 page.rows, page.ids = self.state.only_new(page.rows, page.ids)
                 if page.ids:
+                    self._since += () if page.is_undated else page.ids
+                    page.begun, page.again = self._begun, self._since
+                    if -inf < page.frontier < inf:
+                        self._begun, self._since = page.frontier, []
                     return page
             if not job.is_done:
                 return None
