@@ -163,6 +163,15 @@ def test_stamped_late_at_the_end_of_a_window(size: int, seconds: float) -> None:
         assert game.came.count(id) == 1, (seed, game)
 
 
+def test_the_end_of_a_window_that_counts_too_much() -> None:
+    """Where a total is above what pages can show, nothing is looked for at that depth."""
+    server = ListServer(Random(1), evenly(Random(1), 300), Habits(factor=40))
+    game = Game(server, window=Window(TicketQuery(), BEGAN, END))
+    assert not game.play().exact
+    assert len(game.came) == 300
+    assert server.deepest < 12_000
+
+
 @pytest.mark.parametrize(
     ("second", "id", "habits"),
     [
