@@ -143,6 +143,16 @@ def test_a_filter_that_does_not_work_is_seen_at_the_first_edge() -> None:
     assert Counter(game.came) == Counter(range(1, 951))
 
 
+def test_a_look_that_is_refused() -> None:
+    """Where the answers count differently, and the page that would tell why is refused, the walk is not exact."""
+    rows = evenly(Random(1), 45)
+    rows[5] = (rows[-8][0] + 1, rows[5][1])
+    game = Game(ListServer(Random(1), sorted(rows), Habits(order="id", refuses=1)), 1, 21)
+    report = game.play()
+    assert (report.exact, len(game.came)) == (False, 44)
+    assert "refuses to show some of them" in report.reason
+
+
 def test_rows_of_a_second_come_when_it_is_settled() -> None:
     """Of a second that an answer may not show whole, no row is given before the next one shows it."""
     rows = [(BEGAN + id // 3, id) for id in range(1, 61)]

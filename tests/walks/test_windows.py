@@ -163,6 +163,19 @@ def test_stamped_late_at_the_end_of_a_window(size: int, seconds: float) -> None:
         assert game.came.count(id) == 1, (seed, game)
 
 
+@pytest.mark.parametrize("slots", [1, 8])
+def test_pages_that_are_turned_round_in_a_window(slots: int) -> None:
+    """Its first page may end behind the window, and is sorted: what it counts and does not show stands elsewhere."""
+    for seed in range(30):
+        random = Random(seed)
+        rows = evenly(random, 300)
+        start = rows[20 + seed][0]
+        window = Window(TicketQuery(), start, start + random.randrange(550, 900))
+        game = Game(ListServer(random, rows, Habits(order="turned")), slots, window=window)
+        assert game.play().exact
+        assert Counter(game.came) == Counter(id for second, id in rows if window.owns(second)), seed
+
+
 def test_the_end_of_a_window_that_counts_too_much() -> None:
     """Where a total is above what pages can show, nothing is looked for at that depth."""
     server = ListServer(Random(1), evenly(Random(1), 300), Habits(factor=40))

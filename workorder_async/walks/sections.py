@@ -96,14 +96,16 @@ class Section(Job):
                 break
             self._cut_the_rest(page)
             page = yield from self._across(self._page)
-            if page is not None and self._page is not None:
-                yield from self._look_behind(self._page, page)
+            yield from self._look_behind(page)
         yield from self._meet_next()
 
     def _meet_next(self) -> Steps[None]:
         """Share a row with the next section, as neighbouring answers do, and give the rows that it does not show."""
         after, page = self._next, self._page
-        if after is None or after._hint is None or page is None or after.top == self.top:
+        if page is not None and after is None and self.state.is_cut(page):
+            # It ends behind the window, and so should all stand that it does not show.
+            yield from self._look_behind((yield from self._read(self.frontier)))
+        if page is None or after is None or after._hint is None or after.top == self.top:
             return  # no second is its own where the next one begins at the same key
         low, hint = max(self.reach(after._hint), after.bound), after._hint
         hidden = self.between(page, low, after.top, hint)
@@ -215,14 +217,14 @@ class Section(Job):
         state.repeats_at_edges += (min(again, state.size / 4) - state.repeats_at_edges) / 8
         return after
 
-    def _look_behind(self, page: Page, after: Page) -> Steps[None]:
-        """Look behind a page for tickets that it counts and does not show, and that the answer after it does not count.
+    def _look_behind(self, after: Page | None) -> Steps[None]:
+        """Look for tickets that the newest page counts and does not show, and that the answer after it does not count.
 
         Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
         in no order; so does a page that, asked for again, still lacks what another answer has shown there.
         """
-        state = self.state
-        if state.flaws:
+        state, page = self.state, self._page
+        if page is None or after is None or state.flaws:
             return
         state.keys(after)  # tells whether the ends of a range count
         high, low, keys = state.high(page.ask), state.high(after.ask), state.keys(page)
@@ -237,10 +239,9 @@ class Section(Job):
         # What stands below this page's last second is not asked for: thousands may share that second.
         (more,) = yield [state.ask(reach, high, *hint)]
         if more is None:
+            state.flaw(f"the list counts {page.total} tickets in a range, and refuses to show some of them")
             return
-        whole, hidden = (self.between(more, reach, inf, other) for other in (None, page))
-        if page is self._first and len(hidden) >= _FEW_ROWS and len(hidden) * 4 > len(whole):
-            raise RestartError("ranges")
+        hidden = self.between(more, reach, inf, page)
         if hidden and page.ask.page == 1:
             (again,) = yield [page.ask]
             if again is not None and {*hidden}.intersection(self.between(more, self.reach(again), inf, again)):
