@@ -23,15 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Pagination", "Ticket", "TicketDetail", "TicketPage", "TicketSummary"]
 __all__ += ["Attachment", "CustomerInfo", "Tag", "TicketAssign", "TicketFlowHistory", "TicketFormField"]
 
-#: Fields of a detail that follow one of its base record; the others follow the one above them.
-_AFTER = {
-    "sub_type": "type",
-    "feedback": "priority",
-    "is_creator": "is_suspended_notice",
-    "customer_info": "customer_organization_name",
-    "product_group_name": "product_group_id",
-    "created_duration": "updated_progress_time",
-}
+#: The field of the base record that a field of a detail follows; without it, it follows the one above it.
+_AFTER = "after"
 
 
 def in_order(kind: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
@@ -39,7 +32,7 @@ def in_order(kind: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]
     placed, place = [one for one in fields if one.name not in kind.__annotations__], 0
     for one in fields[len(placed) :]:
         names = [base.name for base in placed]
-        place = names.index(_AFTER[one.name]) + 1 if one.name in _AFTER else place + 1
+        place = names.index(one.metadata[_AFTER]) + 1 if _AFTER in one.metadata else place + 1
         placed.insert(place, one)
     return placed
 
@@ -356,7 +349,7 @@ class TicketDetail(Ticket):
     On the wire its `reported_time` and `created_time` are date-time strings.
     """
 
-    sub_type: int = 0
+    sub_type: int = field(default=0, metadata={_AFTER: "type"})
     """Id of the sub-type (工单子类型ID)."""
     sub_type_name: str = ""
     """Name of the sub-type (工单子类型名称)."""
@@ -364,13 +357,13 @@ class TicketDetail(Ticket):
     """Id of the second-level sub-type (工单二级子类型)."""
     second_subtype_name: str = ""
     """Name of the second-level sub-type (工单二级子类型名称)."""
-    feedback: str = ""
+    feedback: str = field(default="", metadata={_AFTER: "priority"})
     """How the work was rated, a code of a dictionary that is not documented (工单质量评价)."""
-    is_creator: bool = False
+    is_creator: bool = field(default=False, metadata={_AFTER: "is_suspended_notice"})
     """Whether who asks is its creator (是否是创建人)."""
-    customer_info: list[CustomerInfo] = Factory(list)
+    customer_info: list[CustomerInfo] = field(factory=list, metadata={_AFTER: "customer_organization_name"})
     """The customer's accounts (客户信息)."""
-    product_group_name: str = ""
+    product_group_name: str = field(default="", metadata={_AFTER: "product_group_id"})
     """Name of the product line (产品线名称)."""
     relate_to_ticket_id: int = 0
     """The ticket it is tied to (关联工单ID); 0 for none."""
@@ -394,7 +387,7 @@ class TicketDetail(Ticket):
     """Fields of the additional form (表单字段定义)."""
     form_values: dict[str, JSON] = Factory(dict)
     """Values of the additional form, by field name (自定义表单值)."""
-    created_duration: int = 0
+    created_duration: int = field(default=0, metadata={_AFTER: "updated_progress_time"})
     """From the customer's call to creation, in seconds (提单时长)."""
     pending_duration: int = 0
     """Until work began, in seconds (接单时长)."""
