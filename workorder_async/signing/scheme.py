@@ -380,18 +380,16 @@ class Scheme:
         secret = Secret(secret)
         signed = Signed(request, app_id, timestamp, secret)
         pieces = self.template.render(signed)
-        if not self.keyed:
-            return self.written(_hashed(self.digest, pieces))
         # No variable holds the key: a traceback with locals would show it.
-        if isinstance(request.body, tuple):
+        if not self.keyed:
+            digest = _hashed(self.digest, pieces)
+        elif isinstance(request.body, tuple):
             # A body in memory is signed in one go, in half the time.
-            return self.written(hmac.digest(b"".join(self.key.render(signed)), b"".join(pieces), self.digest))
-        mac = hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
-        _feed(mac.update, pieces)
-        return self.written(mac.digest())
-
-    def written(self, digest: bytes) -> str:
-        """Return a digest as the `Sign` header writes it."""
+            digest = hmac.digest(b"".join(self.key.render(signed)), b"".join(pieces), self.digest)
+        else:
+            mac = hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
+            _feed(mac.update, pieces)
+            digest = mac.digest()
         text = ENCODINGS[self.encoding](digest)
         return self.prefix + (text if self.padded else text.rstrip("="))
 
