@@ -37,13 +37,6 @@ def in_order(kind: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]
     return placed
 
 
-_NO_STATUS = TicketStatus(0)
-_NO_TYPE = TicketType(0)
-_NO_PRIORITY = Priority(0)
-_NO_ASSIGN_STATUS = AssignStatus(0)
-_NO_FIELD_TYPE = FormFieldType(0)
-
-
 @define
 class Pagination(Model):
     """Where a page stands in the list (schema Pagination)."""
@@ -64,15 +57,15 @@ class TicketSummary(Model):
     """Title (工单标题)."""
     detail: str = ""
     """The ticket's text (工单详情)."""
-    status: TicketStatus = field(default=_NO_STATUS, metadata={WIRE: str})
+    status: TicketStatus = field(default=TicketStatus(0), metadata={WIRE: str})
     """Status (工单状态); a string on the wire, as a code or a name."""
-    type: TicketType = _NO_TYPE
+    type: TicketType = field(default=TicketType(0))
     """Type (工单类型)."""
     sub_type: int = 0
     """Id of the sub-type (工单子类型ID)."""
     second_subtype: int = 0
     """Id of the second-level sub-type (工单二级子分类ID)."""
-    priority: Priority = field(default=_NO_PRIORITY, metadata={WIRE: str})
+    priority: Priority = field(default=Priority(0), metadata={WIRE: str})
     """Priority (优先级); a string on the wire, as a code or a name."""
     product_group: str = ""
     """Name of the product line (产品线名称)."""
@@ -135,11 +128,11 @@ class Ticket(Model):
     """Title (工单标题)."""
     detail: str = ""
     """The ticket's text (工单详情)."""
-    status: TicketStatus = _NO_STATUS
+    status: TicketStatus = field(default=TicketStatus(0))
     """Status (工单状态)."""
-    type: TicketType = _NO_TYPE
+    type: TicketType = field(default=TicketType(0))
     """Type (工单类型)."""
-    priority: Priority = _NO_PRIORITY
+    priority: Priority = field(default=Priority(0))
     """Priority (优先级)."""
     need_process: bool = False
     """Whether it must be passed on (是否需要流转)."""
@@ -254,7 +247,7 @@ class TicketFormField(Model):
     """The field's id."""
     form_id: int = 0
     """The form it belongs to (自定义表单ID)."""
-    type: FormFieldType = _NO_FIELD_TYPE
+    type: FormFieldType = field(default=FormFieldType(0))
     """Kind of field (数据格式)."""
     display_name: str = ""
     """Its name on the screen, and its key in `TicketDetail.form_values` (字段展示名称)."""
@@ -309,7 +302,7 @@ class TicketAssign(Model):
     """The share's id."""
     ticket_id: int = 0
     """The ticket it belongs to (工单ID)."""
-    status: AssignStatus = _NO_ASSIGN_STATUS
+    status: AssignStatus = field(default=AssignStatus(0))
     """How far this product line is (产品线处理状态)."""
     product_group_id: int = 0
     """Id of the product line (产品线ID)."""
