@@ -199,6 +199,7 @@ WORLDS = {
     ),
     "in no order, totals are too high": World("never", 10.0, 10, tickets=3000, habits={"order": "none", "factor": 1.2}),
     "each page is turned round": World(times=4.0, habits={"order": "turned"}),
+    "each page is turned round, totals are 0": World(times=7.5, habits={"order": "turned", "factor": 0}),
     "each page is turned round, moving": moving(swap(1), times=4.0, habits={"order": "turned"}),
     "twenty of the newest come last": World(times=4.5, habits={"order": "open last"}),
     "sorted by id, two stamped late": World(times=3.6, rows=stamped_late, habits={"order": "id"}),

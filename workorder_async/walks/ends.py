@@ -53,7 +53,8 @@ class Opening(Job):
                 self._begin("numbers", page)
                 return
             if len(set(page.seconds)) > 1:
-                self._begin("sections" if state.see_order(page) else "ranges", page)
+                is_sorted = state.see_order(page) and (page.total > page.count or (yield from self._is_first(page)))
+                self._begin("sections" if is_sorted else "ranges", page)
                 return
             has_newer, has_older = yield from self._sides(page.seconds[0])
             if not (has_newer and has_older):
@@ -63,6 +64,12 @@ class Opening(Job):
                 return
             # Something has entered meanwhile. A second look may show it.
         self._begin("ranges", None)
+
+    def _is_first(self, page: Page) -> Steps[bool]:
+        """Tell whether no ticket lies above a page: where its total is no help, each page may be turned round."""
+        top = max(self.state.keys(page))
+        (beside,) = yield [self.state.ask(top, inf)]
+        return beside is None or max(self.state.keys(beside), default=top) <= top
 
     def _sides(self, second: int) -> Steps[tuple[bool, bool]]:
         """Find out whether the list has tickets that are newer, and tickets that are older, than a second."""
