@@ -420,19 +420,11 @@ def close_ticket(store: Store, fields: Fields, now: int) -> int:
         raise Refused(Errno.NOT_CLOSABLE, "工单状态不允许关闭")
     if fields["closer_name"] != ticket["creator_name"]:
         raise Refused(Errno.NOT_CREATOR, "仅工单的创建人可关闭工单")
-    _check_files(store, "handle_attachment", fields["handle_attachment"])
-    _, place = _assigns(ticket, ticket["product_group_id"])
-    store.add_step(id, place, step(Action.CLOSED, now, ticket["creator_id"], ticket["creator_name"], fields["detail"]))
-    changes: Record = {
-        "status": 3,
-        "is_solved": fields["is_solved"],
-        "is_suspended_notice": 0,
-        "solved_time": fields["solved_time"],
-        "closed_time": now,
-        "updated_time": now,
-        "handle_attachment": packed(fields["handle_attachment"]),
-    }
-    store.update(id, changes)
+    files = fields["handle_attachment"]
+    _check_files(store, "handle_attachment", files)
+    act(store, id, "close", now, fields["detail"])
+    said = {"is_solved": fields["is_solved"], "solved_time": fields["solved_time"], "handle_attachment": packed(files)}
+    store.update(id, said)
     return id
 
 
