@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from attrs import define
 from pyspark import TaskContext  # pyright: ignore[reportMissingImports]
 from pyspark.sql.datasource import (  # pyright: ignore[reportMissingImports]
     DataSource,
@@ -112,19 +113,17 @@ class WorkorderDataSource(DataSource):
         return _Writer(closing, self.connect)
 
 
+@define(eq=False, slots=False)
 class _Reader(DataSourceReader):
     """Plans the windows of tasks, and reads those of one."""
 
-    def __init__(self, read: SparkRead, connect: Connect) -> None:
-        self._read = read
-        self._connect = connect
+    _read: SparkRead
+    _connect: Connect
 
     def partitions(self) -> list[InputPartition]:
-        """Return the windows of each task."""
         return [InputPartition(group) for group in self._read.plan(self._connect)]
 
     def read(self, partition: InputPartition) -> "Iterator[pa.RecordBatch]":
-        """Read the windows of one task."""
         return batches_of(partition.value, self._connect, self._read)
 
 
@@ -132,7 +131,6 @@ class _NarrowingReader(_Reader):
     """Also lets Spark's filters narrow the query; Spark applies them to the rows all the same."""
 
     def pushFilters(self, filters: list[Any]) -> Iterable[Any]:  # noqa: N802 - Spark's name
-        """Take the useful filters, and leave all of them to Spark."""
         self._read = self._read.narrowed(*_bounds(filters))
         return filters
 
@@ -154,15 +152,14 @@ def _bounds(filters: Iterable[Any]) -> tuple[int | None, int | None, int | None]
     return max(starts, default=None), min(ends, default=None), statuses[0] if statuses else None
 
 
+@define(eq=False, slots=False)
 class _Writer(DataSourceWriter):
     """Closes the tickets of a task."""
 
-    def __init__(self, closing: SparkClosing, connect: Connect) -> None:
-        self._closing = closing
-        self._connect = connect
+    _closing: SparkClosing
+    _connect: Connect
 
     def write(self, iterator: "Iterator[Row]") -> WriterCommitMessage:
-        """Close the tickets of one task."""
         task = TaskContext.get()
         if task is None:
             raise ConfigError("this is for Spark to call, in a task")
