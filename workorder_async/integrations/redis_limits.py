@@ -12,7 +12,6 @@
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -24,14 +23,12 @@ from workorder_async.arguments import above_zero, whole
 from workorder_async.errors import ConfigError, NotSentError
 from workorder_async.extras import extra_module
 from workorder_async.secret import Secret, without_credentials, without_frames
-from workorder_async.wire.limits import TurnTimeoutError
+from workorder_async.wire.limits import TurnTimeoutError, warn
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 __all__ = ["RedisLimits"]
-
-logger: logging.Logger = logging.getLogger("workorder_async")
 
 # Requests reach the API less evenly than they are started: without these few in a hundred, a second would now and then
 # hold more than `rate`.
@@ -169,7 +166,7 @@ class RedisLimits:
                     raise
                 if self._looking is None:
                     why = _said_by(silent.__cause__)
-                    _warn("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
+                    warn("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
                     self._looking = asyncio.get_running_loop().create_task(self._look())
         return await self._own_turn(until)
 
@@ -278,7 +275,7 @@ class RedisLimits:
         try:
             await self._answer(lambda: self._redis.eval(_PAUSE, 1, self._keys[1], str(milliseconds)))
         except NotSentError as silent:
-            _warn("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
+            warn("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
 
     async def _look(self) -> None:
         """Return when Redis runs the script again."""
@@ -287,7 +284,7 @@ class RedisLimits:
             with suppress(NotSentError):
                 await self._answer(lambda: self._ask(-1))
                 self._looking = None
-        _warn("the limits at %s answer again", self._where)
+        warn("the limits at %s answer again", self._where)
 
     async def _own_turn(self, until: float) -> None:
         """Wait for a turn of this process's own share."""
@@ -336,9 +333,3 @@ def _checked(redis: "Redis") -> "Redis":
     """Return a client whose options redis-py takes: it looks at them when it makes a connection."""
     redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     return redis
-
-
-def _warn(what: str, *about: object) -> None:
-    """Write to the log, whose handlers are foreign code: nothing depends on them."""
-    with suppress(Exception):
-        logger.warning(what, *about)

@@ -331,8 +331,7 @@ class Limiter:
             try:
                 self._limits.pause(self.throttle.paused_until - now)
             except Exception as error:  # noqa: BLE001 - this client pauses all the same
-                with suppress(Exception):  # of the log
-                    logger.warning("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
+                warn("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
         for lane in self._all_lanes():
             for waiter in lane.waiting:
                 if waiter.until <= self.throttle.paused_until:
@@ -426,6 +425,12 @@ class Limiter:
             waiter.future.set_result(None)
             if lane is not self._interactive:
                 self._lanes.rotate(-1)
+
+
+def warn(what: str, *about: object) -> None:
+    """Write to the log, whose handlers are foreign code: nothing depends on them."""
+    with suppress(Exception):
+        logger.warning(what, *about)
 
 
 async def _acquired(limits: Limits, until: float) -> None:
