@@ -219,7 +219,8 @@ async def test_an_invented_file_belongs_to_its_ticket() -> None:
         pending, *_ = (one for one in detail.values() if one["status"] == 1)
         url = detail[having]["attachment"][0]["file_path"]
         asked = {"id": pending["id"], "closer_id": 1, "closer_name": pending["creator_name"], "solved_time": 1}
-        for name, errno in ((f"{lacking}-0", 90004), (f"{having}-7", 90004), ("9999-0", 90004), (f"{having}-0", 10000)):
+        none = [f"{lacking}-0", f"{having}-7", "9999-0", "9" * 20 + "-0", "1" * 5000 + "-0", f"{having}-" + "1" * 5000]
+        for name, errno in (*((name, 90004) for name in none), (f"{having}-0", 10000)):
             file = {"author": 1, "file_name": "x", "file_size": 1, "file_type": "text/plain"}
             file["file_path"] = f"workorder/40084/invented-{name}"
             assert (await wire.post("close_ticket", {**asked, "handle_attachment": [file]}))["errno"] == errno

@@ -143,6 +143,8 @@ async def test_a_body_must_be_a_json_object() -> None:
     rows = [
         (b"", "application/json", "JSON"),
         (b"{", "application/json", "JSON"),
+        (b"[" * 300 + b"]" * 300, "application/json", "64"),
+        (b'{"detail":' + b"[" * 300 + b"]" * 300 + b"}", "application/json", "64"),
         (b"[]", "application/json", "数组 []"),
         (b"\xff", "application/json", "JSON"),
         (b'{"id":1001,}', "application/json", "JSON"),

@@ -25,7 +25,7 @@ _INVENTED = (
     ("运行日志.log", "text/plain", "工单 {id} 的运行日志\n", "{line:02} 响应用时 {ms} 毫秒\n"),
     ("监控数据.csv", "text/csv", "工单,序号,毫秒\n", "{id},{line},{ms}\n"),
 )
-_INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]+)-([0-9]+)")
+_INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]{{1,18}})-([0-9]{{1,3}})")
 
 # A backslash is an ordinary character, as browsers write it. Only before a quote that another quote closes, it is
 # curl's way to write that quote.

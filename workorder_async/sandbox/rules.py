@@ -23,7 +23,7 @@ from multidict import MultiMapping
 
 from workorder_async.arguments import as_validator, whole_within
 from workorder_async.document import JSON, endpoints
-from workorder_async.document.json_text import dumps, loads
+from workorder_async.document.json_text import MAX_DEPTH, dumps, is_sound, loads
 from workorder_async.sandbox import shapes
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.faults import Fault
@@ -149,6 +149,8 @@ def decode_json(content_type: str, body: bytes) -> dict[str, Any]:
         value: JSON = loads(body)
     except ValueError as error:
         raise Refused(Errno.BODY, f"请求体不是 JSON: {error}") from None
+    if not is_sound(value):
+        raise Refused(Errno.BODY, f"请求体的 JSON 嵌套超过 {MAX_DEPTH} 层")
     if not isinstance(value, dict):
         raise Refused(Errno.BODY, f"请求体必须是 JSON 对象, 收到 {_kind(value)}")
     return value
