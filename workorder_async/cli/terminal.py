@@ -114,17 +114,26 @@ def texts(name: str, share: int = 1) -> Column:
 
 
 def print_table(
-    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, head: bool = True, console: Console | None = None
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    *,
+    head: bool = True,
+    title: str = "",
+    console: Console | None = None,
 ) -> None:
     """Print rows, below the names of their columns where they have a `head`; elsewhere than on a terminal with tabs.
 
-    Where a terminal is too narrow for the columns, the cells of a row stand below each other, each with its name.
+    A title stands above them; with tabs in place of the first name. Where a terminal is too narrow for the columns, the
+    cells of a row stand below each other, each with its name.
     """
     console, names = console or out(), [str(column.header) for column in columns]
     if not console.is_terminal:
-        console.file.writelines("\t".join(map(_cell, row)) + "\n" for row in ([names, *rows] if head else rows))
+        heads = [[title or names[0], *names[1:]]] if head or title else []
+        console.file.writelines("\t".join(map(_cell, row)) + "\n" for row in (*heads, *rows))
         console.file.flush()
         return
+    if title:
+        print_heading(title)
     expand, own = any(column.ratio for column in columns), (column.copy() for column in columns)
     table = Table(*own, box=None, expand=expand, show_header=head, padding=(0, 1, 0, 0))
     lines = [[one_line(cell) for cell in row] for row in rows]
@@ -168,9 +177,13 @@ def moment(at: datetime | float | None) -> str:
     return "" if at is None else at.isoformat(" ", "seconds")
 
 
-def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0, console: Console | None = None) -> None:
+def print_fields(
+    fields: Iterable[tuple[str, str]], heading: str = "", depth: int = 0, console: Console | None = None
+) -> None:
     """Print a name and a value on each line. An empty value is left out; one of several lines starts below its name."""
     console = console or out()
+    if heading:
+        print_heading(heading)
     for name, value in fields:
         if value:
             label, text = " " * depth + one_line(name), safe(value)

@@ -156,8 +156,7 @@ async def _demo(tickets: int, file: Path, place: str, *, closes: int, seed: int,
         if not hostile:
             await tour.read_moving()
         tour.conclude()
-    print_heading("what happened")
-    print_fields(tour.facts)
+    print_fields(tour.facts, "what happened")
     for complaint in tour.complaints:
         note(f"workorder: {complaint}")
     if not hostile:

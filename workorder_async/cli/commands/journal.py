@@ -25,19 +25,7 @@ from workorder_async.cli.carrying_out import counted, row as outcome_row
 from workorder_async.cli.choosing import Chosen, read_each
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
-from workorder_async.cli.terminal import (
-    Bar,
-    moment,
-    note,
-    one_line,
-    out,
-    print_heading,
-    print_table,
-    tell,
-    texts,
-    whole,
-    write_json,
-)
+from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ApiError, ConfigError, WorkorderError
@@ -234,8 +222,8 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
         print_table(_COLUMNS, rows)
         return
     for day, of_day in groupby(rows, itemgetter(0)):
-        print_heading(f"{day}: {_counted(told := list(of_day))}")
-        print_table(_COLUMNS[1:], [row[1:] for row in told])
+        title = f"{day}: {_counted(told := list(of_day))}"
+        print_table(_COLUMNS[1:], [row[1:] for row in told], title=title)
 
 
 def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

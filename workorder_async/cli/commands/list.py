@@ -18,7 +18,6 @@ from workorder_async.cli.terminal import (
     note,
     out,
     print_fields,
-    print_heading,
     print_table,
     tell,
     texts,
@@ -184,25 +183,22 @@ def show(
 
 def print_detail(ticket: TicketDetail) -> None:
     """Print a ticket; fields that are empty or 0 are left out."""
-    print_heading(f"#{ticket.id} {ticket.title}")
-    print_fields(_scalars(ticket, "id", "title"))
-    print_fields([("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))])
+    fields = [*_scalars(ticket, "id", "title"), ("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))]
     for name, value in ticket.form_values.items():
-        print_fields([(f"form: {name}", value if isinstance(value, str) else to_json(value).decode())])
+        fields.append((f"form: {name}", value if isinstance(value, str) else to_json(value).decode()))
+    print_fields(fields, f"#{ticket.id} {ticket.title}")
     for account in ticket.customer_info:
-        print_heading(f"customer account {account.user_id}")
-        print_fields(_scalars(account, "user_id"), _DEEPER)
+        print_fields(_scalars(account, "user_id"), f"customer account {account.user_id}", _DEEPER)
     for assign in ticket.assigns:
-        print_heading(f"product line {assign.product_group_name} ({assign.product_group_id})")
-        print_fields(_scalars(assign, "product_group_name", "product_group_id"), _DEEPER)
+        fields = [*_scalars(assign, "product_group_name", "product_group_id")]
         for step in assign.history:
             who = f"{step.creator_name} ({step.creator_id})" if step.creator_id else step.creator_name
             said = f"action {step.action} by {who}"
-            print_fields([(_time(step, "created_at"), f"{said}: {step.detail}" if step.detail else said)], _DEEPER)
+            fields.append((_time(step, "created_at"), f"{said}: {step.detail}" if step.detail else said))
+        print_fields(fields, f"product line {assign.product_group_name} ({assign.product_group_id})", _DEEPER)
     for title, files in (("attachment", ticket.attachment), ("handle_attachment", ticket.handle_attachment)):
         for file in files:
-            print_heading(f"{title} {file.file_name}")
-            print_fields(attachment_fields(file), _DEEPER)
+            print_fields(attachment_fields(file), f"{title} {file.file_name}", _DEEPER)
 
 
 def attachment_fields(file: Attachment) -> Iterator[tuple[str, str]]:

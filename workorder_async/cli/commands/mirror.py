@@ -12,20 +12,7 @@ from cyclopts.types import ExistingFile
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import Reading, TicketFilters
-from workorder_async.cli.terminal import (
-    Bar,
-    moment,
-    named,
-    note,
-    one_line,
-    out,
-    print_heading,
-    print_table,
-    tell,
-    texts,
-    whole,
-    write_json,
-)
+from workorder_async.cli.terminal import Bar, moment, named, note, one_line, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import TIME_HELP, File, Time, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
@@ -222,8 +209,5 @@ def _print(figures: "Figures", word: "Words") -> None:
     tables = ((word("Tickets"), ("", ""), totals), *measured_of(figures, word), oldest_of(figures, word))
     for title, heads, rows in tables:
         if rows:
-            names = heads if out().is_terminal else (title, *heads[1:])
-            if out().is_terminal:
-                print_heading(title)
-            columns = [texts(name) if name == word("title") else whole(name) for name in names]
-            print_table(columns, [tuple(map(str, cells)) for cells, _ in rows], head=any(names))
+            columns = [texts(name) if name == word("title") else whole(name) for name in heads]
+            print_table(columns, [tuple(map(str, cells)) for cells, _ in rows], head=any(heads), title=title)
