@@ -42,13 +42,7 @@ class Closing:
         return [evolve(one, handle_attachment=attachments) for one in closes]
 
 
-def close(
-    ids: TicketNumbers = (),
-    /,
-    *,
-    how: Closing,
-    batch: BatchOptions = BatchOptions(),
-) -> int:
+def close(ids: TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = BatchOptions()) -> int:
     """Close tickets: by number, those in a file, or those that match filters; each once.
 
     Tickets of a file or of filters are shown first, and closed when you confirm. A ticket that was closed before is no
@@ -85,11 +79,8 @@ def comment(
     refused or not sent, with 3 where an outcome is unknown.
     """
     text = batch.text(detail)
-
-    def change(one: Chosen) -> CommentTicket:
-        return CommentTicket(id=one.id, detail=text, productGroupId=as_product_group)
-
-    return carry_out(Task(change=change, mark=mark), ids, batch)
+    task = Task(change=lambda one: CommentTicket(id=one.id, detail=text, productGroupId=as_product_group), mark=mark)
+    return carry_out(task, ids, batch)
 
 
 def reject(
@@ -106,8 +97,5 @@ def reject(
     no failure. Exits with 1 where a rejection was refused or not sent, with 3 where an outcome is unknown.
     """
     text = None if detail is None else batch.text(detail)
-
-    def change(one: Chosen) -> RejectTicket:
-        return RejectTicket(id=one.id, detail=text, productGroupId=as_product_group)
-
-    return carry_out(Task(change=change), ids, batch)
+    task = Task(change=lambda one: RejectTicket(id=one.id, detail=text, productGroupId=as_product_group))
+    return carry_out(task, ids, batch)
