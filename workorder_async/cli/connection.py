@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from attrs import frozen
 from cyclopts import Group, Parameter
@@ -22,10 +23,10 @@ from workorder_async.cli.terminal import ask_secret, can_ask, note, safe, write_
 from workorder_async.environment import CA_BUNDLE, ERRNOS, VARIABLES, errnos_of, setting
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
+from workorder_async.wire.options import ClientOptions, client_options, trusting
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
-    from workorder_async.wire.options import ClientOptions
 
 _T = TypeVar("_T")
 
@@ -117,10 +118,8 @@ class Connection:
         _, make = self.platform()
         return run_with(make(), act)
 
-    def options(self, environ: Environment) -> "ClientOptions":
+    def options(self, environ: Environment) -> ClientOptions:
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
-        from workorder_async.wire.options import trusting
-
         options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
         source, bundle = (CA_BUNDLE, setting(CA_BUNDLE)) if self.cacert is None else ("--cacert", self.cacert)
         if bundle:
@@ -159,7 +158,7 @@ def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaita
     return run(act_and_close())
 
 
-def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "WorkorderClient":
+def make_client(environ: Environment, **options: Unpack[ClientOptions]) -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for a variable that is missing or cannot work.
 
     It knows the errnos that the environment says, unless the environment names another platform.
@@ -182,11 +181,6 @@ def _proxy_for(base_url: str, given: str | None) -> Secret | None:
     `given` is the value of --proxy: "" for no proxy, None to ask the environment, HTTPS_PROXY or HTTP_PROXY by the URL,
     in either case of letters. Hosts of NO_PROXY are reached without one, and so is this machine.
     """
-    # The client needs it too, so that this costs nothing more.
-    from urllib.request import getproxies_environment, proxy_bypass
-
-    from workorder_async.wire.options import client_options
-
     if given is not None:
         if "@" in given:
             problem = "holds a user or a password, which everyone on this machine could read"

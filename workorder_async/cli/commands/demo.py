@@ -29,13 +29,14 @@ from workorder_async.cli.values import File, Whole
 from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
+from workorder_async.exports import ExportReport
+from workorder_async.exports.formats import target_of
 from workorder_async.mutations.kinds import kind_of
+from workorder_async.walk_report import WalkReport
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
-    from workorder_async.exports import ExportReport
     from workorder_async.sandbox import Sandbox
-    from workorder_async.walk_report import WalkReport
 
 _LATENCY: Final = 0.05
 _FILE: Final = File("demo-tickets.jsonl", "--output")
@@ -86,8 +87,6 @@ def demo(
     lost, nothing happened twice, and nothing was said that is not so. With --hostile the sandbox loses answers, lies,
     hangs and changes its list meanwhile.
     """
-    from workorder_async.exports.formats import target_of
-
     if verbose:
         log_to_stderr()
     if hostile and latency:
@@ -353,7 +352,7 @@ class Tour:
             self.complaints.append(complaint)
 
 
-def _in_words(report: "WalkReport | ExportReport") -> str:
+def _in_words(report: WalkReport | ExportReport) -> str:
     return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
 
 

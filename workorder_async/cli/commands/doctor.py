@@ -29,16 +29,16 @@ from yarl import URL
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Connection, Environment, make_client, run
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.terminal import one_line, out, write_json
+from workorder_async.document import TicketPage
 from workorder_async.environment import CA_BUNDLE, VARIABLES, checked_url
 from workorder_async.errors import ApiError, ConfigError, RateLimitedError, ResponseError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme, SchemeSigner, SigningInput
 from workorder_async.wire.call import RetryPolicy
+from workorder_async.wire.options import ClientOptions
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
-    from workorder_async.document import TicketPage
-    from workorder_async.wire.options import ClientOptions
 
 Verdict: TypeAlias = tuple[bool | None, str, str]
 """Whether it is right, None where that cannot be known; what was found, and what to do."""
@@ -89,7 +89,7 @@ def doctor(
     return run(examine(environ, connection.options(environ), as_json=json))
 
 
-async def examine(environ: Environment, options: "ClientOptions", *, as_json: bool) -> int:
+async def examine(environ: Environment, options: ClientOptions, *, as_json: bool) -> int:
     """Make each check by clients with these options, and tell it; a check that needs a failed one is skipped."""
     from workorder_async.client import WorkorderClient
 
@@ -217,7 +217,7 @@ async def _clock(client: "WorkorderClient") -> Verdict:
     return False, f"{abs(offset):,.0f} s {'behind' if offset > 0 else 'ahead of'} the platform's", mend
 
 
-async def _signature(environ: Environment, options: "ClientOptions") -> Verdict:
+async def _signature(environ: Environment, options: ClientOptions) -> Verdict:
     """Ask for a list with a signature; where it is refused, find out why."""
     try:
         answer = await _ask(environ, options)
@@ -232,7 +232,7 @@ async def _signature(environ: Environment, options: "ClientOptions") -> Verdict:
         return False, str(answer), f"what it comes from could not be found out: {error}"
 
 
-async def _ask(environ: Environment, options: "ClientOptions") -> "TicketPage | ApiError":
+async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | ApiError:
     """Ask for a list with a signature, and return it, or how it is refused; that it was turned away tells nothing."""
     async with make_client(environ, **options) as client:
         try:
@@ -328,7 +328,7 @@ def _day(facts: _Facts, name: str) -> str:
 # Why a signature is refused
 
 
-async def _cause(environ: Environment, options: "ClientOptions", refused: ApiError) -> str:
+async def _cause(environ: Environment, options: ClientOptions, refused: ApiError) -> str:
     """Return the mend for a signed request that was refused, as far as asking again shows it."""
     for changed, mend in _slips(environ):
         if not isinstance(await _ask(changed, options), ApiError):

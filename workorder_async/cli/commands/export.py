@@ -14,12 +14,12 @@ from workorder_async.cli.failures import OK
 from workorder_async.cli.filters import Reading, TicketFilters
 from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import File, YesNo
+from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
+from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS, ExportOptions, ExportProgress, ExportReport
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
-    from workorder_async.document import TicketQuery
-    from workorder_async.exports import ExportOptions, ExportProgress, ExportReport
 
 _NAMED: Final = 20
 _OUTPUT: Final = Parameter(
@@ -57,7 +57,7 @@ class Writing(Reading):
     skip_bad_rows: bool = False
     """Leave out tickets that cannot be read, and name them at the end."""
 
-    def options(self) -> "ExportOptions":
+    def options(self) -> ExportOptions:
         """Return the options of `export_tickets`."""
         options = asdict(self)
         options["on_bad_row"] = "skip" if options.pop("skip_bad_rows") else "raise"
@@ -98,7 +98,7 @@ def export(
 
 
 async def _export(
-    client: "WorkorderClient", queries: "Sequence[TicketQuery]", place: str, options: "ExportOptions"
+    client: "WorkorderClient", queries: Sequence[TicketQuery], place: str, options: ExportOptions
 ) -> None:
     from workorder_async.exports import export_tickets
 
@@ -115,7 +115,7 @@ class Going:
     _bar: Bar
     _is_resumed_told: bool = False
 
-    def __call__(self, progress: "ExportProgress") -> None:
+    def __call__(self, progress: ExportProgress) -> None:
         """Show that it is so far."""
         if progress.resumed_rows and not self._is_resumed_told:
             self._is_resumed_told = True
@@ -127,7 +127,7 @@ class Going:
         self._bar(progress.rows, max(progress.rows, progress.total), remark)
 
 
-def summarise(report: "ExportReport") -> None:
+def summarise(report: ExportReport) -> None:
     """Print a summary on stderr: how much was exported, what was changed or left out, whether it is complete."""
     place = "" if str(report.target) == "-" else f" to {report.target}"
     rate = (report.rows - report.resumed_rows) / report.seconds
@@ -138,7 +138,7 @@ def summarise(report: "ExportReport") -> None:
     note(exact if report.exact else f"it may not be complete: {report.reason}")
 
 
-def _remarks(report: "ExportReport") -> Iterator[str]:
+def _remarks(report: ExportReport) -> Iterator[str]:
     """Yield a line for each change of a text, each missing ticket, and the attachments."""
     for name, what in _CHANGES:
         if count := getattr(report.changes, name):
@@ -172,8 +172,6 @@ def columns(
 
     They are the same in every format; nothing is asked of the platform.
     """
-    from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
-
     table = DETAIL_COLUMNS if detail else TICKET_COLUMNS
     if json:
         write_json(

@@ -29,6 +29,7 @@ from workorder_async.document import JSON, Attachment, OpenEnum, TicketDetail, T
 from workorder_async.document.codec import encode
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError, DecodeError
+from workorder_async.exports import TICKET_COLUMNS
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
@@ -144,8 +145,6 @@ def _usual() -> tuple[Sequence[Column], _Row]:
 
 def _chosen(fields: str) -> tuple[Sequence[Column], _Row]:
     """Return the columns of --fields, and its rows. Raises `ConfigError` that names the unknown field."""
-    from workorder_async.exports.columns import TICKET_COLUMNS
-
     known = {column.name: column for column in TICKET_COLUMNS.columns}
     chosen = names(fields)
     if wrong := unknown_name("the list has no field", chosen, known):

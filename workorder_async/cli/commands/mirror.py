@@ -14,11 +14,12 @@ from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import Reading, TicketFilters
 from workorder_async.cli.terminal import Bar, moment, named, note, one_line, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import TIME_HELP, File, Time, Whole
+from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
+from workorder_async.words import spoken
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
-    from workorder_async.document import TicketQuery
     from workorder_async.mirror import MirrorOptions, MirrorReport
     from workorder_async.mirror.figures import Figures
     from workorder_async.mirror.page import Words
@@ -78,7 +79,7 @@ def mirror(
 
 
 async def _mirror(
-    client: "WorkorderClient", database: str, query: "TicketQuery", options: "MirrorOptions"
+    client: "WorkorderClient", database: str, query: TicketQuery, options: "MirrorOptions"
 ) -> "MirrorReport":
     from workorder_async.mirror import mirror_tickets
 
@@ -180,7 +181,6 @@ def report(
     """
     from workorder_async.mirror.figures import figures_of
     from workorder_async.mirror.page import page_of, words_of
-    from workorder_async.words import spoken
 
     if not file.is_file():  # it is read more than once
         raise ConfigError(f"{str(file)!r} is no file", mend="save what comes from it to one first")
