@@ -188,9 +188,15 @@ def numbers_from(source: str) -> list[int]:
         raise ConfigError("is packed, or a database, and no text", argument=f"--from: {name}", mend=mend)
     else:
         text = decoded("--from", source, content)
-        first = _first_line(text).partition("#")[0].strip()
-        read = _in_json if first[:1] in ("{", "[") else _on_lines if not first or first.isdecimal() else _in_table
-        found = read(name, text)
+        begin = next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")
+        first = begin.partition("#")[0].strip()
+        if first[:1] in ("{", "["):
+            found = _in_json(name, text)
+        elif not first or first.isdecimal():
+            found = _on_lines(name, text)
+        else:
+            is_tsv = "\t" in begin
+            found = _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_tsv)
     return list(dict.fromkeys(_number(name, line, one) for line, one in found))
 
 
@@ -231,17 +237,11 @@ def _on_lines(name: str, text: str) -> Iterator[tuple[str, str]]:
             yield f"line {number}", word
 
 
-def _in_table(name: str, text: str) -> _Found:
-    """Return the number of each row of a CSV or TSV, and the line that it begins on.
+def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str]]]:
+    """Yield each row of a CSV or TSV, and the line that it begins on.
 
     A row of TSV is one line, with a cell for each name. So it does not matter whether its writer knows quotes.
     """
-    is_tsv = "\t" in _first_line(text)
-    return _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_tsv)
-
-
-def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield each row of a CSV or TSV, and the line that it begins on."""
     csv.field_size_limit(_LONGEST_CELL)
     rows = csv.reader(_lines(text), delimiter="\t" if is_tsv else ",", strict=not is_tsv)
     line = 1
@@ -307,8 +307,3 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
 def _lines(text: str) -> StringIO:
     """Return the lines of a text. Where some end with a line feed, a carriage return alone is part of a line."""
     return StringIO(text, newline="\n" if "\n" in text else "")
-
-
-def _first_line(text: str) -> str:
-    """Return the first line that is neither blank nor a remark; "" where there is none."""
-    return next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")
