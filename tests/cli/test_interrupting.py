@@ -1,4 +1,4 @@
-"""cli/commands/create.py, cli/carrying_out.py: what is waited for, looked for and told when Ctrl-C comes."""
+"""cli/commands/create.py, cli/commands/batch.py: what is waited for, looked for and told when Ctrl-C comes."""
 
 import asyncio
 import os
@@ -19,8 +19,7 @@ from tests.support.cli_runs import elsewhere, runner, start
 from tests.support.clients import NOW, make_client
 from tests.support.raw_server import Handler, Wire, http, serving
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
-from workorder_async.cli import carrying_out
-from workorder_async.cli.commands import create as creating
+from workorder_async.cli.commands import batch, create as creating
 from workorder_async.document import JSON
 
 FOUR = {
@@ -293,7 +292,7 @@ def test_a_change_that_is_never_answered_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], there: bool
 ) -> None:
     """Where no answer comes in time after an interruption, a single comment is looked for in the ticket's history."""
-    monkeypatch.setattr(carrying_out, "PATIENCE", 0.5)
+    monkeypatch.setattr(batch, "PATIENCE", 0.5)
     held = Held()
     step: dict[str, JSON] = {"detail": "x" if there else "y", "created_time": int(time.time()), "creator_name": "姜程"}
     detail: dict[str, JSON] = {"id": 7, "assigns": [{"product_group_id": 36, "history": [step]}]}

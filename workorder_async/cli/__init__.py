@@ -3,7 +3,6 @@
 app.py             the commands by name, and how any end becomes an exit code
 commands/          a command, or some that are near each other: options, and what is done with the client
 choosing.py        which tickets `close`, `comment` and `reject` are about
-carrying_out.py    how they go about them: show, ask, carry out, report
 connection.py      the four environment variables, and the options that go before them; running until Ctrl-C
 profiles.py        platforms by name, in a file, for the variables that are not set
 filters.py         the filters of `list`, `export` and batches, as options

@@ -55,10 +55,8 @@ _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""
 
-_IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
 _Found: TypeAlias = Iterator[tuple[str, object]]
 """What is found to be a ticket's number, each with its place in the file."""
-TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
 
 
 @Parameter(name="*", group=Group("Batch", sort_key=4))

@@ -1,4 +1,4 @@
-"""cli/carrying_out.py: many tickets by one command: which, shown, confirmed, carried out, told."""
+"""cli/commands/batch.py: many tickets by one command: which, shown, confirmed, carried out, told."""
 
 import asyncio
 import io

@@ -1,8 +1,8 @@
-"""cli/carrying_out.py: equal errors once, with their count."""
+"""cli/commands/batch.py: equal errors once, with their count."""
 
 import pytest
 
-from workorder_async.cli.carrying_out import Complaints
+from workorder_async.cli.commands.batch import Complaints
 from workorder_async.errors import ApiError, DeadlineExceededError, NoAnswerError, ResponseError, WorkorderError
 
 

@@ -1,4 +1,4 @@
-"""The brakes of a batch: --limit over all runs with a journal (cli/carrying_out.py), and --stop-after."""
+"""The brakes of a batch: --limit over all runs with a journal (cli/commands/batch.py), and --stop-after."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere, on_terminal, runner
 from tests.support.raw_server import http, serving
-from workorder_async.cli import carrying_out
+from workorder_async.cli.commands import batch
 from workorder_async.sandbox import Fault, Sandbox
 
 PENDING = ["close", "--closer-id", 7, "--as-creator", "--status", "pending", "--yes", "--json", "--concurrency", 1]
@@ -114,7 +114,7 @@ def test_a_server_that_stays_away_ends_a_batch(
     workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, journal: bool
 ) -> None:
     """Once nothing got through for long enough, it says so, how to go on, and an equal error once."""
-    monkeypatch.setattr(carrying_out, "_OUTAGE", 1.0)
+    monkeypatch.setattr(batch, "_OUTAGE", 1.0)
     (tmp_path / "ids").write_text("".join(f"{id}\n" for id in range(1, 2001)))
     words = ["comment", "--detail", "x", "--from", tmp_path / "ids", "--yes", "--base-url", "http://127.0.0.1:1"]
     words += ["--journal", tmp_path / "j"] if journal else []

@@ -1,4 +1,4 @@
-"""cli/carrying_out.py: on which platform a batch acts, and the moments that its times came to."""
+"""cli/commands/batch.py: on which platform a batch acts, and the moments that its times came to."""
 
 import re
 from collections.abc import Callable

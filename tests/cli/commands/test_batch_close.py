@@ -14,8 +14,7 @@ import pytest
 from tests.support.cli_changes import CLOSER, sent
 from tests.support.cli_runs import Workorder, elsewhere, start
 from tests.support.raw_server import http, serving
-from workorder_async.cli import carrying_out
-from workorder_async.cli.commands import create
+from workorder_async.cli.commands import batch, create
 from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox
 
@@ -66,7 +65,7 @@ def test_one_bar_at_a_time(
             moments.append(f"{self._what} ends")
             super().__exit__(*how)
 
-    monkeypatch.setattr(carrying_out, "Bar", Noted)
+    monkeypatch.setattr(batch, "Bar", Noted)
     monkeypatch.setattr(create, "Bar", Noted)
     words = ["--from", tmp_path / "ids", "--yes", "--attach", tmp_path / "report.txt"]
     assert workorder("close", *CLOSER, *words).code == 0

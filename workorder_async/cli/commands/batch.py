@@ -1,20 +1,64 @@
-"""`workorder close`, `comment` and `reject`: one ticket, or many as a batch."""
+"""`workorder close`, `comment` and `reject`, one ticket or many: which, show, ask, carry out, report."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, aclosing, suppress
+from itertools import islice
+from pathlib import Path
+from shlex import quote
+from time import time
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, field, frozen
 from cyclopts import Parameter
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Column
 
-from workorder_async.cli.carrying_out import Task, carry_out
-from workorder_async.cli.choosing import BatchOptions, Chosen, TicketNumbers
+from workorder_async.batches.journal_file import read_records
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.cli.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
 from workorder_async.cli.commands.create import Author, Files, upload_all
+from workorder_async.cli.connection import PATIENCE, run_with
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
+from workorder_async.cli.terminal import (
+    Bar,
+    can_ask,
+    confirms,
+    moment,
+    named,
+    note,
+    note_in_chinese,
+    out,
+    print_table,
+    tell,
+    whole,
+    write_json,
+)
 from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo
-from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
-from workorder_async.errors import ConfigError
+from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, TicketQuery
+from workorder_async.document.codec import encode
+from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError, WorkorderError
+from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, ticket_id_of, words_of
+from workorder_async.tasks import for_each
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+
+_ROWS_SHOWN: Final = 20
+_TITLE_WIDTH: Final = 8
+_OUTAGE: Final = 300.0
+_LOOKS_AT_ONCE: Final = 16
+_HEADER: Final = ("id", "status", "age", "what would be done", "title")
+_SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
+_NAMED: Final = 3
+_MOST: Final = 1000
+_NUMBER: Final = re.compile(r"\d+")
+
+_IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
+_TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
 
 
 @Parameter(name="*")
@@ -42,7 +86,7 @@ class Closing:
         return [evolve(one, handle_attachment=attachments) for one in closes]
 
 
-def close(ids: TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = BatchOptions()) -> int:
+def close(ids: _TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = BatchOptions()) -> int:
     """Close tickets: by number, those in a file, or those that match filters; each once.
 
     Tickets of a file or of filters are shown first, and closed when you confirm. A ticket that was closed before is no
@@ -65,7 +109,7 @@ def close(ids: TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = Bat
 
 
 def comment(
-    ids: TicketNumbers = (),
+    ids: _TicketNumbers = (),
     /,
     *,
     detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
@@ -84,7 +128,7 @@ def comment(
 
 
 def reject(
-    ids: TicketNumbers = (),
+    ids: _TicketNumbers = (),
     /,
     *,
     detail: Annotated[str | None, Parameter(help="The reason; - reads it from stdin.")] = None,
@@ -99,3 +143,402 @@ def reject(
     text = None if detail is None else batch.text(detail)
     task = Task(change=lambda one: RejectTicket(id=one.id, detail=text, productGroupId=as_product_group))
     return carry_out(task, ids, batch)
+
+
+# How they go about it
+
+
+@frozen(kw_only=True)
+class Task:
+    """What is to be done to each ticket."""
+
+    change: Callable[[Chosen], Change]
+    """Makes the change of a ticket."""
+    # A mistake in an option is found when these are made, before anything is read.
+    kind: MutationKind[Any] = Factory(lambda task: kind_of(task.change(Chosen(1, creator="?"))), takes_self=True)
+    name: str = Factory(lambda task: words_of(task.change(Chosen(1, creator="?"))), takes_self=True)
+    """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
+    needs_creator: bool = False
+    """Whether each ticket's creator must be read."""
+    mark: bool = False
+    """Whether each text gets a mark below it."""
+    finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
+    """Adds uploads and the like to the changes, just before they are sent; None for nothing."""
+
+
+def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
+    """Do a task to tickets, named by their numbers or chosen by the options, and return the exit code.
+
+    Where somebody must be asked and nobody is there, it raises `ConfigError` before anything is sent.
+    """
+    is_named = bool(ids)
+    ids, queries = chosen_by(ids, options)
+    asks = not (is_named or options.yes or options.dry_run)
+    if asks and not can_ask():
+        raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
+    chosen, (platform, make) = [Chosen(id) for id in ids], options.connection.platform()
+    if queries:
+        asked, has_age = queries, options.filters.older_than is not None
+        queries, chosen = run_with(make(), lambda client: read_matching(client, asked, has_age=has_age))
+    elif task.needs_creator:
+        chosen = run_with(make(), lambda client: _read_creators(client, task, ids, options))
+    if task.needs_creator:
+        nobody = ConfigError("the platform does not say who created it", mend="use --closer-name")
+        chosen = [one if one.error or one.creator.strip() else evolve(one, error=nobody) for one in chosen]
+    place = _place(platform, queries)
+    if not chosen:
+        note(f"no ticket matches on {place}" if queries else "--from names no ticket")
+    elif not (chosen := _within_limit(chosen, options, task.change)):
+        note("the limit is reached; nothing was sent")
+    if not chosen:
+        is_known = options.journal is None or not read_records(options.journal, may_be_new=True).unknown
+        # What an earlier run left unknown is looked for all the same; that changes nothing, so that nobody is asked.
+        tally = Tally(task=task, chosen=(), options=options, place=place, named=False)
+        return OK if is_known or options.dry_run else run_with(make(), tally.carry_out)
+    place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
+    place += ", each with a mark below its text" if task.mark else ""
+    if options.dry_run:
+        return _show_only(task, chosen, place, as_json=options.json)
+    if asks and not queries and not task.needs_creator:
+        first = [one.id for one in chosen[:_ROWS_SHOWN]]
+        read = run_with(make(), lambda client: read_each(client, first, _ROWS_SHOWN))
+        # A ticket that cannot be read may be changed all the same.
+        chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
+    if not is_named:
+        print_chosen(out(stderr=True), chosen, task.change)
+    if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
+        note("workorder: not confirmed; nothing was sent")
+        return USAGE
+    tally = Tally(task=task, chosen=chosen, options=options, place=place, named=is_named)
+    return run_with(make(), tally.carry_out)
+
+
+async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[int], how: BatchOptions) -> list[Chosen]:
+    """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
+    from workorder_async.batches.batch import identity_of
+
+    known: dict[int, Chosen] = {}
+    if how.journal is not None:
+        records = await asyncio.to_thread(read_records, how.journal, may_be_new=True)
+        if records.identity == identity_of(iter(()), client.base_url, task.name):
+            for id in ids:
+                record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
+                if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
+                    creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
+                    known[id] = Chosen(id, creator=creator, status=said)
+    read = await read_each(client, [id for id in ids if id not in known], how.concurrency)
+    known |= {one.id: one for one in read}
+    return [known[id] for id in ids]
+
+
+def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
+    """Say on which platform a batch acts, and the moments that its times came to."""
+    words = {"created_start": "created since", "created_end": "created until", "solved_time": "solved"}
+    times = ((what, getattr(one, name, None)) for one in (*queries[:1], change) for name, what in words.items())
+    return f"{platform}{''.join(f', {what} {moment(at)}' for what, at in times if at is not None)}"
+
+
+# What would happen
+
+
+def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
+    """Print the first tickets and the change of each."""
+    rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
+    # People confirm what they see, so that of long texts the title is cut first.
+    longest = max(len(_HEADER[3]), *(cell_len(row[3]) for row in rows))
+    what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
+    title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
+    print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
+    more = len(chosen) - len(rows)
+    note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all")
+
+
+def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
+    """Return the cells of a ticket: its number, status, age, change and title."""
+    what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
+    seconds = max(0, int(time()) - one.created)
+    size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
+    age = f"{seconds // size}{unit}" if one.created else ""
+    return str(one.id), one.status, age, what, one.title
+
+
+def _tickets(number: int) -> str:
+    return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
+
+
+def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -> int:
+    """Print the change of each ticket, and return the exit code of a dry run."""
+    complaints, operation = Complaints(), task.kind.endpoint.operation
+    for one in chosen:
+        if one.error is not None:
+            complaints.add(one.id, one.error)
+    if as_json:
+        changes = (task.change(one) for one in chosen if one.error is None)
+        write_json({"operation": operation, "request": encode(change)} for change in changes)
+        for line in complaints.lines():
+            note(f"workorder: cannot be read: {line}")
+    else:
+        print_chosen(out(), chosen, task.change)
+    note(f"a dry run on {place}: nothing was changed")
+    return OK if all(one.error is None for one in chosen) else FAILED
+
+
+# --limit
+
+
+def _counted(journal: Path | None) -> set[str]:
+    """Return the changes that a journal says were done, or may have been. Raises `JournalError` for another file."""
+    by_key = {} if journal is None else read_records(journal, may_be_new=True).by_key
+    return {key for key, record in by_key.items() if record.counts}
+
+
+def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
+    """Tell whether a limit lets a change be made, and count it; a change that is counted already is free."""
+    key = key_of(change)
+    if key not in counted and len(counted) >= limit:
+        return False
+    counted.add(key)
+    return True
+
+
+def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[[Chosen], Change]) -> list[Chosen]:
+    """Return the tickets that --limit lets be changed, and say how many it leaves out."""
+    if options.limit is None:
+        return chosen
+    counted = _counted(options.journal)
+    by_journal = f", of which the journal counts {len(counted):,}" if counted else ""
+    # A ticket that cannot be read is not changed, and is only told.
+    kept = [one for one in chosen if one.error is not None or _is_allowed(change(one), counted, options.limit)]
+    if len(kept) < len(chosen):
+        note(f"--limit {options.limit:,}{by_journal}: {len(chosen) - len(kept):,} of {len(chosen):,} are left out")
+    return kept
+
+
+# The batch
+
+
+@define
+class Complaints:
+    """The tickets and the sentence of each error, in the order in which it first came."""
+
+    _by_kind: dict[object, tuple[list[int], str]] = field(factory=dict)
+
+    def add(self, id: int, error: WorkorderError) -> None:
+        """Note the error of a ticket. It equals another one if but the numbers in its text differ, as seconds do."""
+        codes = getattr(error, "errno", 0), getattr(error, "status", 0)
+        kind = (type(error), codes, _NUMBER.sub("", error.message))
+        self._by_kind.setdefault(kind, ([], sentence(error)))[0].append(id)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each error: whose it is, and the sentence of the first. Only the first thousand are told."""
+        for ids, said in islice(self._by_kind.values(), _MOST):
+            yield f"ticket{'s' if len(ids) > 1 else ''} {named(ids[:_NAMED], len(ids))}: {said}"
+        if (more := len(self._by_kind) - _MOST) > 0:
+            yield f"... and {more:,} more"
+
+
+def _tell_hold(report: BatchReport, _: object, held: str) -> str:
+    """Say once of each pause or outage what holds the batch back."""
+    if held and not report.held:
+        note(f"workorder: held back: {held}")
+    return held
+
+
+@define(kw_only=True)
+class Tally(BatchReport):
+    """A batch and its report, which prints each outcome when it comes, also after an interruption."""
+
+    task: Task
+    chosen: Sequence[Chosen]
+    options: BatchOptions
+    place: str
+    """The platform that the batch acts on, for the report."""
+    named: bool
+    """Whether each ticket was named on the command line: who did that sits and waits."""
+    held: str = field(default="", on_setattr=_tell_hold)
+    _silent: bool = False  # whether stdout takes no line for a ticket any more
+    _interrupted: bool = False
+    _begun: int = 0
+    _under_way: dict[int, Outcome] = field(factory=dict)  # what is not known yet; after an interruption also why
+    _complaints: Complaints = field(factory=Complaints)
+    _changes: list[Change] = field(init=False)
+    _bar: Bar = field(init=False)  # shown once the files are uploaded, which have bars of their own
+    _until_end: ExitStack = field(factory=ExitStack)
+
+    def __attrs_post_init__(self) -> None:
+        self._changes = [self.task.change(one) for one in self.chosen if one.error is None]
+        shown = not self.named and not (self.options.json and sys.stdout.isatty())
+        self._bar = Bar(self.task.kind.doing, shown=shown)
+
+    async def carry_out(self, client: "WorkorderClient") -> int:
+        """Send the changes, tell what becomes of them, and return the exit code."""
+        from workorder_async.batches.batch import run_batch
+
+        batch = run_batch(
+            client,
+            self._finished(client),
+            concurrency=self.options.concurrency,
+            journal=self.options.journal,
+            mark=self.task.mark,
+            name=self.task.name,
+            stop_after=self.options.stop_after or None,
+            report=self,
+            outage=0.0 if self.named else _OUTAGE,
+            patience=PATIENCE,
+        )
+        try:
+            with self._until_end:
+                for one in self.chosen:
+                    if one.error is not None:
+                        self.note(Outcome(self.task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
+                await self._to_its_end(batch, client)
+        except JournalError as error:
+            if self._untouched:
+                raise
+            self.stopped = sentence(error)
+        except asyncio.CancelledError:
+            if self._untouched:
+                note("workorder: no ticket was changed")
+            # Of one ticket the exit code can tell that its outcome is unknown.
+            if not (self._is_of_one and (self._under_way or self.counts[State.UNKNOWN])):
+                raise
+        finally:
+            if not self._untouched:
+                self._take_rest()
+                self._print_report()
+        if self.counts[State.UNKNOWN]:
+            return UNKNOWN
+        return OK if self.settled else FAILED
+
+    async def _finished(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
+        """Finish the changes when the first one is asked for, then yield them."""
+        limit, finish = self.options.limit, self.task.finish
+        # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
+        counted = set[str]() if limit is None else await asyncio.to_thread(_counted, self.options.journal)
+        changes = self._changes and await finish(client, self._changes) if finish else self._changes
+        self._until_end.enter_context(self._bar)
+        for change in changes:
+            if limit is not None and not _is_allowed(change, counted, limit):
+                self.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
+                return
+            self._begun += 1
+            self._under_way[change.id] = Outcome(change, State.UNKNOWN)
+            yield change
+
+    async def _to_its_end(self, batch: AsyncGenerator[Outcome, None], client: "WorkorderClient") -> None:
+        """Let a batch run. An interruption is told at once, and passed on when the requests under way have ended."""
+
+        async def exhaust() -> None:
+            async with aclosing(batch):
+                async for _ in batch:
+                    pass
+
+        async def look(outcome: Outcome) -> None:
+            error = outcome.error
+            if isinstance(error, OutcomeUnknownError) and await error.verify(client):
+                self.note(evolve(outcome, state=State.DONE, error=None))
+
+        running = asyncio.create_task(exhaust())
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            note(f"workorder: waiting up to {PATIENCE:.0f} s for what is under way; Ctrl-C again does not wait")
+            self._interrupted = True
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            # A change that is not there may still come: it stays unknown.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await for_each(self._under_way.values(), look, at_once=_LOOKS_AT_ONCE)
+            raise
+
+    def note(self, outcome: Outcome) -> None:
+        """Count an outcome, and print it; after an interruption one that is unknown waits for a look."""
+        id, done = ticket_id_of(outcome.mutation), self.task.kind.done
+        if self._interrupted and outcome.state is State.UNKNOWN:
+            self._under_way[id] = outcome
+            return
+        super().note(outcome)
+        if outcome.error is not None and outcome.state not in _SUFFIXES:
+            self._complaints.add(id, outcome.error)
+        self._under_way.pop(id, None)
+        if outcome.mark and outcome.state is State.UNKNOWN and not self.options.json:
+            note(f"workorder: ticket {id} may be {done}: look for the mark {outcome.mark}")
+        try:
+            if self._silent:
+                pass
+            elif self.options.json:
+                write_json([row(outcome)])
+            elif outcome.state in _SUFFIXES and (self.named or not sys.stdout.isatty()):
+                mark = f", mark {outcome.mark}" if outcome.mark else ""
+                tell(f"{id} {done}{_SUFFIXES[outcome.state]}{mark}")
+        except OSError as error:
+            self._silent = True
+            is_unread = isinstance(error, BrokenPipeError)
+            self.stopped: str = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
+            raise
+        self._bar(self.total, max(self.total, len(self.chosen)), counted(self))
+
+    def _take_rest(self) -> None:
+        """Note the rest of the batch: a change that was cut short is unknown, and one not begun was not sent."""
+        self._interrupted = False
+        if self._under_way:
+            ids = ", ".join(map(str, sorted(self._under_way)))
+            note(f"workorder: cut short; not known to be {self.task.kind.done}: {ids}")
+        for outcome in list(self._under_way.values()):
+            self.note(outcome)
+        for change in self._changes[self._begun :]:
+            self.note(Outcome(change, State.NOT_SENT))
+
+    @property
+    def _untouched(self) -> bool:
+        """Whether the batch has not even begun."""
+        return not self.total and not self._under_way
+
+    @property
+    def _is_of_one(self) -> bool:
+        """Whether it is of one ticket that was named, whose outcome needs no report."""
+        return self.named and len(self.chosen) == 1
+
+    def _print_report(self) -> None:
+        """Print why it stopped, what failed, the counts and how to go on; of one ticket only what failed."""
+        one = self._is_of_one and not self._silent
+        if one and self.settled:
+            return
+        if self.stopped and not one:
+            mend = "; mend their cause, or go on all the same with --stop-after 0"
+            note(f"workorder: stopped: {self.stopped}{mend if self.stopped.endswith('in a row') else ''}")
+        for line in () if self.options.json else self._complaints.lines():
+            note(f"workorder: {line}")
+        if one:
+            for outcome in () if self.options.json else self.unsettled:
+                note_in_chinese(outcome)
+            return
+        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
+        if not self.settled and self.options.journal is not None:
+            journal = quote(str(self.options.journal))
+            note(f"run again with the same --journal {journal} to go on: what is done is skipped")
+        elif not self.settled and self.task.kind.converges and self.options.limit is None:
+            note(f"run the same line again to go on: what is {self.task.kind.done} already stays so")
+        elif not self.settled:
+            twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
+            note(f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped")
+
+
+def counted(report: BatchReport) -> str:
+    """Return the counts in words, without those that are 0."""
+    return ", ".join(f"{count:,} {state.value}" for state in State if (count := report.counts[state]))
+
+
+def row(outcome: Outcome) -> dict[str, JSON]:
+    """Return an outcome as a JSON object."""
+    facts: dict[str, JSON] = {} if outcome.error is None else as_json(outcome.error)
+    return {
+        "id": outcome.ticket_id or ticket_id_of(outcome.mutation),
+        "outcome": outcome.state.value,
+        "attempts": outcome.attempts,
+        "seconds": round(outcome.elapsed, 3),
+        **facts,
+        "request_id": outcome.request_id or facts.get("request_id", ""),
+        **({"mark": outcome.mark} if outcome.mark else {}),
+    }
