@@ -15,7 +15,7 @@ from cyclopts import Group, Parameter
 from cyclopts.types import ExistingFile
 
 from workorder_async.arguments import is_whole, unknown_name
-from workorder_async.cli.commands.list import attachment_fields
+from workorder_async.cli.commands.list import scalars
 from workorder_async.cli.connection import PATIENCE, Connection
 from workorder_async.cli.failures import option
 from workorder_async.cli.terminal import Bar, note, print_fields, tell, write_json
@@ -259,7 +259,7 @@ def upload(
     if json:
         write_json([encode(attachment)])
     else:
-        print_fields(attachment_fields(attachment))
+        print_fields(scalars(attachment))
 
 
 async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:

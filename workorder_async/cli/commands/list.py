@@ -25,7 +25,7 @@ from workorder_async.cli.terminal import (
     write_json,
 )
 from workorder_async.cli.values import Whole, names
-from workorder_async.document import JSON, Attachment, OpenEnum, TicketDetail, TicketQuery, TicketSummary
+from workorder_async.document import JSON, OpenEnum, TicketDetail, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError, DecodeError
@@ -182,14 +182,14 @@ def show(
 
 def print_detail(ticket: TicketDetail) -> None:
     """Print a ticket; fields that are empty or 0 are left out."""
-    fields = [*_scalars(ticket, "id", "title"), ("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))]
+    fields = [*scalars(ticket, "id", "title"), ("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))]
     for name, value in ticket.form_values.items():
         fields.append((f"form: {name}", value if isinstance(value, str) else to_json(value).decode()))
     print_fields(fields, f"#{ticket.id} {ticket.title}")
     for account in ticket.customer_info:
-        print_fields(_scalars(account, "user_id"), f"customer account {account.user_id}", _DEEPER)
+        print_fields(scalars(account, "user_id"), f"customer account {account.user_id}", _DEEPER)
     for assign in ticket.assigns:
-        fields = [*_scalars(assign, "product_group_name", "product_group_id")]
+        fields = [*scalars(assign, "product_group_name", "product_group_id")]
         for step in assign.history:
             who = f"{step.creator_name} ({step.creator_id})" if step.creator_id else step.creator_name
             said = f"action {step.action} by {who}"
@@ -197,17 +197,11 @@ def print_detail(ticket: TicketDetail) -> None:
         print_fields(fields, f"product line {assign.product_group_name} ({assign.product_group_id})", _DEEPER)
     for title, files in (("attachment", ticket.attachment), ("handle_attachment", ticket.handle_attachment)):
         for file in files:
-            print_fields(attachment_fields(file), f"{title} {file.file_name}", _DEEPER)
+            print_fields(scalars(file), f"{title} {file.file_name}", _DEEPER)
 
 
-def attachment_fields(file: Attachment) -> Iterator[tuple[str, str]]:
-    """Yield a file's fields, its size even where that is 0."""
-    for name, text in _scalars(file):
-        yield name, f"{file.file_size:,} bytes" if name == "file_size" else text
-
-
-def _scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a model that are no lists or maps, as text; empty where they are empty or 0."""
+def scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a model that are no lists or maps, as text: "" for an empty value and for 0, a size apart."""
     for field in attrs.fields(type(model)):  # type: ignore[arg-type]  # every model is an attrs class
         value: object = getattr(model, field.name)
         if field.name in without or isinstance(value, list | dict):
@@ -222,6 +216,8 @@ def _scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
             yield field.name, "yes" if value else "no"
         elif isinstance(value, int) and field.name.endswith("_duration"):
             yield field.name, f"{value:,} s" if value else ""
+        elif field.name == "file_size":
+            yield field.name, f"{value:,} bytes"
         else:
             yield field.name, str(value or "")
 
