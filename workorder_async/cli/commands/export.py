@@ -57,12 +57,6 @@ class Writing(Reading):
     skip_bad_rows: bool = False
     """Leave out tickets that cannot be read, and name them at the end."""
 
-    def options(self) -> ExportOptions:
-        """Return the options of `export_tickets`."""
-        options = asdict(self)
-        options["on_bad_row"] = "skip" if options.pop("skip_bad_rows") else "raise"
-        return cast("ExportOptions", options)
-
 
 def export(
     output: Annotated[File, _OUTPUT],
@@ -76,7 +70,9 @@ def export(
     Until it is complete the file has another name. What is cut short, by Ctrl-C or a power cut, goes on where it
     stopped when the same command is run again. `workorder columns` prints the columns. A summary goes to stderr.
     """
-    place, options = output.file_name(), how.options()
+    place, given = output.file_name(), asdict(how)
+    given["on_bad_row"] = "skip" if given.pop("skip_bad_rows") else "raise"
+    options = cast("ExportOptions", given)
     if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
         mend = "name a file, or lead stdout to one"
         raise ConfigError("is not for a terminal", argument=f"--format {how.format}", mend=mend)
