@@ -8,5 +8,5 @@ profiles.py        platforms by name, in a file, for the variables that are not 
 filters.py         the filters of `list`, `export` and batches, as options
 values.py          values as people write them: whole numbers, names of codes, texts, files, times
 terminal.py        what people see and type: lines, tables, bars, questions
-failures.py        what a failure is: a sentence in words of the command line, a hint, an exit code
+failures.py        what a failure is: a sentence in words of the command line, a hint, an exit code; equal ones once
 """

@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from workorder_async.cli import failures
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
-from workorder_async.cli.terminal import note, note_in_chinese, out
+from workorder_async.cli.terminal import note, out
 from workorder_async.errors import ConfigError, WorkorderError
 
 _HELP = f"""\
@@ -163,7 +163,7 @@ def _carry_out(arguments: Sequence[str]) -> int:
         said = f"a defect of this program, please report it with what --verbose says: {error!r}"
         failure, code = error, failures.FAILED
     note(f"workorder: {said}")
-    note_in_chinese(failure)
+    failures.note_in_chinese(failure)
     return code
 
 

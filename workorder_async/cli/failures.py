@@ -1,14 +1,19 @@
-"""What a failure is on the command line: one sentence with a hint, and an exit code."""
+"""What a failure is on the command line: one sentence with a hint, and an exit code; equal ones are told once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
+from attrs import define, field
 from cyclopts import CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
 
 from workorder_async import errors
+from workorder_async.batches.outcomes import Outcome
+from workorder_async.cli.terminal import named, note
 from workorder_async.document import JSON
+from workorder_async.words import explain, spoken
 
 OK: Final = 0
 FAILED: Final = 1
@@ -66,6 +71,10 @@ _MENDS: Final[Mapping[str, str]] = {
 _TYPE: Final = re.compile(r"^(is |must be [A-Za-z ]+, not )(str|int|float|bool|list|dict) ")
 _SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
 
+_NAMED: Final = 3
+_MOST: Final = 1000
+_NUMBER: Final = re.compile(r"\d+")
+
 #: What a text is not, that is to be of such a type.
 KINDS: Final[Mapping[object, str]] = {
     int: "is no whole number of 64 bits; write one in digits",
@@ -117,6 +126,32 @@ def as_json(error: errors.WorkorderError) -> dict[str, JSON]:
     if isinstance(error, errors.ApiError) and error.errno:
         facts |= {"errno": error.errno, "errmsg": error.errmsg}
     return facts
+
+
+def note_in_chinese(failure: Exception | Outcome) -> None:
+    """Say in a last line what failed, to people who speak Chinese."""
+    if spoken() == "zh":
+        note(f"workorder: {explain(failure, 'zh')}")
+
+
+@define
+class Complaints:
+    """The tickets and the sentence of each error, in the order in which it first came."""
+
+    _by_kind: dict[object, tuple[list[int], str]] = field(factory=dict)
+
+    def add(self, id: int, error: errors.WorkorderError) -> None:
+        """Note the error of a ticket. It equals another one if but the numbers in its text differ, as seconds do."""
+        codes = getattr(error, "errno", 0), getattr(error, "status", 0)
+        kind = (type(error), codes, _NUMBER.sub("", error.message))
+        self._by_kind.setdefault(kind, ([], sentence(error)))[0].append(id)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each error: whose it is, and the sentence of the first. Only the first thousand are told."""
+        for ids, said in islice(self._by_kind.values(), _MOST):
+            yield f"ticket{'s' if len(ids) > 1 else ''} {named(ids[:_NAMED], len(ids))}: {said}"
+        if (more := len(self._by_kind) - _MOST) > 0:
+            yield f"... and {more:,} more"
 
 
 def wrong_usage(error: CycloptsError, words: Sequence[str]) -> str:

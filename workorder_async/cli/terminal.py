@@ -20,12 +20,10 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.batches.outcomes import Outcome
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
-from workorder_async.words import explain, spoken
 
 # Controls (ESC among them), the characters that turn the direction of writing, and lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -73,12 +71,6 @@ def tell(text: str) -> None:
 def note(text: str) -> None:
     """Print one remark on stderr."""
     write_remark(one_line(text))
-
-
-def note_in_chinese(failure: Exception | Outcome) -> None:
-    """Say in a last line what failed, to people who speak Chinese."""
-    if spoken() == "zh":
-        note(f"workorder: {explain(failure, 'zh')}")
 
 
 def write_remark(line: str) -> None:

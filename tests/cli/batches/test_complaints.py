@@ -1,8 +1,8 @@
-"""cli/commands/batch.py: equal errors once, with their count."""
+"""cli/failures.py: equal errors once, with their count."""
 
 import pytest
 
-from workorder_async.cli.commands.batch import Complaints
+from workorder_async.cli.failures import Complaints
 from workorder_async.errors import ApiError, DeadlineExceededError, NoAnswerError, ResponseError, WorkorderError
 
 

@@ -1,11 +1,9 @@
 """`workorder close`, `comment` and `reject`, one ticket or many: which, show, ask, carry out, report."""
 
 import asyncio
-import re
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing, suppress
-from itertools import islice
 from pathlib import Path
 from shlex import quote
 from time import time
@@ -22,25 +20,12 @@ from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
 from workorder_async.cli.commands.create import Author, Files, upload_all
 from workorder_async.cli.connection import PATIENCE, run_with
-from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
-from workorder_async.cli.terminal import (
-    Bar,
-    can_ask,
-    confirms,
-    moment,
-    named,
-    note,
-    note_in_chinese,
-    out,
-    print_table,
-    tell,
-    whole,
-    write_json,
-)
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
+from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, print_table, tell, whole, write_json
 from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo
 from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, TicketQuery
 from workorder_async.document.codec import encode
-from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError, WorkorderError
+from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
 from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, ticket_id_of, words_of
 from workorder_async.tasks import for_each
 
@@ -53,9 +38,6 @@ _OUTAGE: Final = 300.0
 _LOOKS_AT_ONCE: Final = 16
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
-_NAMED: Final = 3
-_MOST: Final = 1000
-_NUMBER: Final = re.compile(r"\d+")
 
 _IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
 _TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
@@ -315,26 +297,6 @@ def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[
 
 
 # The batch
-
-
-@define
-class Complaints:
-    """The tickets and the sentence of each error, in the order in which it first came."""
-
-    _by_kind: dict[object, tuple[list[int], str]] = field(factory=dict)
-
-    def add(self, id: int, error: WorkorderError) -> None:
-        """Note the error of a ticket. It equals another one if but the numbers in its text differ, as seconds do."""
-        codes = getattr(error, "errno", 0), getattr(error, "status", 0)
-        kind = (type(error), codes, _NUMBER.sub("", error.message))
-        self._by_kind.setdefault(kind, ([], sentence(error)))[0].append(id)
-
-    def lines(self) -> Iterator[str]:
-        """Yield a line for each error: whose it is, and the sentence of the first. Only the first thousand are told."""
-        for ids, said in islice(self._by_kind.values(), _MOST):
-            yield f"ticket{'s' if len(ids) > 1 else ''} {named(ids[:_NAMED], len(ids))}: {said}"
-        if (more := len(self._by_kind) - _MOST) > 0:
-            yield f"... and {more:,} more"
 
 
 def _tell_hold(report: BatchReport, _: object, held: str) -> str:
