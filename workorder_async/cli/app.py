@@ -42,9 +42,6 @@ _COMMANDS = (
 # options are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$|-\Z)", re.DOTALL)
 
-# Without one a command whose module is loaded later has the version of cyclopts.
-_VERSION = partial(metadata.version, "workorder-async")
-
 # What has no name: stdout, on a disk that is full or broken, or at a limit; and the folder that we stand in.
 _NAMELESS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "stdout"),
@@ -63,7 +60,8 @@ def make_app() -> App:
         name="workorder",
         help=_HELP,
         help_format="markdown",
-        version=_VERSION,
+        # Without one a command whose module is loaded later has the version of cyclopts.
+        version=partial(metadata.version, "workorder-async"),
         version_format="plaintext",
         console=out(),
         default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=_default),
@@ -75,12 +73,10 @@ def make_app() -> App:
         app.command(f"workorder_async.cli.commands.{module}:{function}", name=name)
     app.command(_completion, name="completion")
     app.command(_help, name="help")
-    sign = App(name="sign", version=_VERSION, help="Find out how requests are signed.")
+    sign = App(name="sign", help="Find out how requests are signed.")
     sign.command("workorder_async.cli.commands.sign_detect:detect", name="detect")
     app.command(sign)
-    journal = App(
-        name="journal", version=_VERSION, help="What the journal of a batch says, and what is not known of it."
-    )
+    journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
     for name in ("show", "settle", "report"):
         journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)
     app.command(journal)
