@@ -107,22 +107,22 @@ def print_table(
     rows: Iterable[Sequence[str]],
     *,
     head: bool = True,
-    title: str = "",
+    heading: str = "",
     console: Console | None = None,
 ) -> None:
     """Print rows, below the names of their columns where they have a `head`; elsewhere than on a terminal with tabs.
 
-    A title stands above them; with tabs in place of the first name. Where a terminal is too narrow for the columns, the
-    cells of a row stand below each other, each with its name.
+    A heading stands above them, or with tabs in place of the first name. Where a terminal is too narrow for the
+    columns, the cells of a row stand below each other, each with its name.
     """
     console, names = console or out(), [str(column.header) for column in columns]
     if not console.is_terminal:
-        heads = [[title or names[0], *names[1:]]] if head or title else []
+        heads = [[heading or names[0], *names[1:]]] if head or heading else []
         console.file.writelines("\t".join(map(_cell, row)) + "\n" for row in (*heads, *rows))
         console.file.flush()
         return
-    if title:
-        print_heading(title)
+    if heading:
+        print_heading(heading)
     expand, own = any(column.ratio for column in columns), (column.copy() for column in columns)
     table = Table(*own, box=None, expand=expand, show_header=head, padding=(0, 1, 0, 0))
     lines = [[one_line(cell) for cell in row] for row in rows]

@@ -222,8 +222,8 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
         print_table(_COLUMNS, rows)
         return
     for day, of_day in groupby(rows, itemgetter(0)):
-        title = f"{day}: {_counted(told := list(of_day))}"
-        print_table(_COLUMNS[1:], [row[1:] for row in told], title=title)
+        heading = f"{day}: {_counted(told := list(of_day))}"
+        print_table(_COLUMNS[1:], [row[1:] for row in told], heading=heading)
 
 
 def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -210,4 +210,4 @@ def _print(figures: "Figures", word: "Words") -> None:
     for title, heads, rows in tables:
         if rows:
             columns = [texts(name) if name == word("title") else whole(name) for name in heads]
-            print_table(columns, [tuple(map(str, cells)) for cells, _ in rows], head=any(heads), title=title)
+            print_table(columns, [tuple(map(str, cells)) for cells, _ in rows], head=any(heads), heading=title)
