@@ -196,6 +196,8 @@ ODD = r"""
 2 | create {all} --relate-to-ticket-id 0        | --relate-to-ticket-id is 0
 2 | create {all} --attach none.png              | "none.png" does not exist
 2 | create {all} --attach folder                | "folder" is a directory
+2 | create {all} --author 5                     | --author says who uploads, and there is no file; add --attach FILE
+2 | close {by} 1001 --author 5                  | --author says who uploads, and there is no file; add --attach FILE
 2 | create {all} --need-process=perhaps         | --need-process takes no value
 2 | create {all} --author x                     | --author: 'x' is no whole number
 2 | create --from-json                          | --from-json needs a value

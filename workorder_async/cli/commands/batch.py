@@ -18,7 +18,7 @@ from rich.table import Column
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
-from workorder_async.cli.commands.create import Author, Files, upload_all
+from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
 from workorder_async.cli.connection import PATIENCE, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
 from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, print_table, tell, whole, write_json
@@ -76,6 +76,7 @@ def close(ids: _TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = Ba
     """
     if (how.closer_name is None) is not how.as_creator:
         raise ConfigError("say who closes: either --closer-name, or --as-creator for each ticket's creator")
+    refuse_author_of_nothing(how.attach, how.author)
     remark = None if how.detail is None else batch.text(how.detail)
     at, who = Time(how.solved_time, "--solved-time").moment(), how.closer_id
 
@@ -377,7 +378,8 @@ class Tally(BatchReport):
         limit, finish = self.options.limit, self.task.finish
         # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
         counted = set[str]() if limit is None else await asyncio.to_thread(_counted, self.options.journal)
-        changes = self._changes and await finish(client, self._changes) if finish else self._changes
+        # Where nothing is to be changed, nothing is uploaded for it.
+        changes = await finish(client, self._changes) if finish and self._changes else self._changes
         self._until_end.enter_context(self._bar)
         for change in changes:
             if limit is not None and not _is_allowed(change, counted, limit):

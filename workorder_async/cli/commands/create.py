@@ -49,6 +49,12 @@ Author: TypeAlias = Annotated[Whole | None, _AUTHOR]
 """Who uploads them, where the platform's word is not wanted."""
 
 
+def refuse_author_of_nothing(files: Sequence[Path], author: int | None) -> None:
+    """Raise `ConfigError` where somebody uploads, and there is no file."""
+    if author is not None and not files:
+        raise ConfigError("says who uploads, and there is no file", argument="--author", mend="add --attach FILE")
+
+
 @Parameter(name="*")
 @frozen(kw_only=True)
 class NewTicket:
@@ -98,6 +104,7 @@ class NewTicket:
         """Return the ticket, without its files of --attach. Raises `ConfigError` that names the option or the field."""
         if self.from_json == self.detail == "-":
             raise ConfigError("--from-json - and --detail - cannot go together, for there is one stdin")
+        refuse_author_of_nothing(self.attach, self.author)
         given = {} if self.from_json is None else _read_ticket(self.from_json)
         written = {name: value for name, value in attrs.asdict(self, recurse=False).items() if value not in (None, ())}
         options = {name: _read(name, value, option(name)) for name, value in written.items() if name in _FIELDS}
