@@ -175,7 +175,8 @@ class WalkRules:
                 page = job.next_page(self._page_size)
                 page.rows, page.ids = self.state.only_new(page.rows, page.ids)
                 if page.ids:
-                    self._since += () if page.is_undated else page.ids
+                    if not page.is_undated and self._mode != "numbers":  # pages by number have no frontier
+                        self._since += page.ids
                     page.begun, page.again = self._begun, self._since
                     if -inf < page.frontier < inf:
                         self._begun, self._since = page.frontier, []
