@@ -222,6 +222,22 @@ async def test_a_right_that_is_lost(tmp_path: Path) -> None:
         assert len(report.missing) == 60
 
 
+@virtual_time
+async def test_open_and_closed_ones_together_are_too_many(tmp_path: Path) -> None:
+    """Neither the open tickets nor the closed ones that are not shown are too many, but all of them: none is marked."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(1000) as (sandbox, client):
+        await mirrored(client, path)
+        await Hidden(sandbox).hide([*(await ids_of(sandbox, 3))[-15:], *(await ids_of(sandbox, 1))[:15]])
+        for _ in range(3):
+            report = await mirror_tickets(client, path)
+            assert (report.missing, report.gone, report.held_back) == ([], [], 30)
+            assert not report.exact
+        assert asked(path, "SELECT count(*) FROM changes") == [(0,)]
+        report = await mirrored(client, path, accept_gone=True)
+        assert len(report.missing) == 30
+
+
 @pytest.mark.slow
 @virtual_time
 async def test_a_few_that_are_hidden(tmp_path: Path) -> None:

@@ -515,10 +515,11 @@ class MirrorDatabase:
 
     # Questions
 
-    def count(self, range: Range = (None, None), /) -> int:
-        """Return how many listed tickets were created in a range."""
+    def count(self, range: Range = (None, None), absent: Iterable[int] = (), /) -> int:
+        """Return how many listed tickets were created in a range, without some that are absent."""
         where, values = _within(range)
-        ((count,),) = self.ask(f"SELECT count(*) FROM tickets WHERE {where}", *values)  # noqa: S608
+        question = f"SELECT count(*) FROM tickets WHERE {where} AND id NOT IN (SELECT value FROM json_each(?))"  # noqa: S608
+        ((count,),) = self.ask(question, *values, json.dumps([*absent]))
         return cast("int", count)
 
     def unknown_of(self, table: str, ids: Iterable[JSON], /) -> list[JSON]:

@@ -130,9 +130,9 @@ class Run:
                     await self._read_new(start)
                     await self._read_left()
             await self._look_for_missing()
-            if await self._mark_absent() and not is_level:
+            if not is_level and not await self._has_too_many():
                 await self._audit()
-                await self._mark_absent()
+            await self._mark_absent()
             if self._options["detail"]:
                 await self._read_details()
             return await self._end()
@@ -283,7 +283,7 @@ class Run:
         Where half a range has the total of the whole, the platform counts no further than that.
         """
         range, total = asked
-        count = await self._do(MirrorDatabase.count, range)
+        count = await self._do(MirrorDatabase.count, range, [*self._absent])
         if count == total:
             return []
         size, gap = self._options["page_size"], None
@@ -323,22 +323,21 @@ class Run:
         report.gone = sorted(await self._do(MirrorDatabase.note, "gone", gone, at))
         report.left = sorted(await self._do(MirrorDatabase.note, "left", left, at))
 
-    async def _mark_absent(self) -> bool:
-        """Mark the tickets that are absent, unless they are so many that a right was lost, or a filter is off.
+    async def _has_too_many(self) -> bool:
+        """Tell whether so many tickets are absent that a right was lost, or a filter is off."""
+        count = await self._do(MirrorDatabase.count)
+        return len(self._absent) > max(_FEW, _SHARE * count) and not self._options["accept_gone"]
 
-        Returns whether they were.
-        """
-        absent, self._absent = sorted(self._absent), set()
-        marked, count = self._report.missing, await self._do(MirrorDatabase.count)
-        if len(marked) + len(absent) > max(_FEW, _SHARE * count) and not self._options["accept_gone"]:
-            self._report.held_back = len(absent)
-            self._doubts.append(
-                f"{len(absent)} tickets are not shown any more, too many to be believed at once; accept_gone=True "
-                "marks them"
-            )
-            return False
-        marked += await self._do(MirrorDatabase.note, "missing", absent, self.now())
-        return True
+    async def _mark_absent(self) -> None:
+        """Mark the tickets that are absent, unless they are too many."""
+        if not await self._has_too_many():
+            self._report.missing = await self._do(MirrorDatabase.note, "missing", sorted(self._absent), self.now())
+            return
+        self._report.held_back = len(self._absent)
+        self._doubts.append(
+            f"{len(self._absent)} tickets are not shown any more, too many to be believed at once; accept_gone=True "
+            "marks them"
+        )
 
     # Full records
 
