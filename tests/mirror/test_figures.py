@@ -163,3 +163,12 @@ def test_whether_somebody_handles_it(tmp_path: Path, handler: int | None, said: 
     (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n")
     page = "".join(page_of(figures_of(tmp_path / "t.jsonl"), "t"))
     assert f"<td>{said}</td></tr>\n</table></section>\n</body>" in page
+
+
+@virtual_time
+async def test_a_workbook_of_another_name(tmp_path: Path) -> None:
+    """A workbook is known by its content, as other files are: its name may have no suffix."""
+    path = tmp_path / "tickets"
+    async with virtual_sandbox(30) as (_, client):
+        await export_tickets(client, TicketQuery(), path, format="xlsx")
+    assert figures_of(path).tickets == 30

@@ -280,12 +280,11 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
                 yield from batch.to_pylist()
     elif head.startswith(b"PK"):
         openpyxl = extra_module("openpyxl", "xlsx", "a report of a workbook")
-        book = openpyxl.load_workbook(path, read_only=True)
-        for sheet in book.worksheets:
-            lines = sheet.iter_rows(values_only=True)
-            heads = [str(name) for name in next(lines, ())]
-            yield from (dict(zip(heads, line, strict=False)) for line in lines)
-        book.close()
+        with path.open("rb") as file:  # of a file, openpyxl asks for no suffix
+            for sheet in openpyxl.load_workbook(file, read_only=True).worksheets:
+                lines = sheet.iter_rows(values_only=True)
+                heads = [str(name) for name in next(lines, ())]
+                yield from (dict(zip(heads, line, strict=False)) for line in lines)
     else:
         with _text(path, head) as file:
             yield from _of_lines(path, file)
