@@ -869,6 +869,18 @@ async def test_a_row_that_could_never_be_read(tmp_path: Path) -> None:
         assert not report.missing
 
 
+@pytest.mark.parametrize("undated", [0, 1, 2])
+async def test_shown_late_beside_tickets_without_a_created_time(tmp_path: Path, undated: int) -> None:
+    """Tickets that no range counts do not stand in for as many that are shown late."""
+    path = tmp_path / "tickets.db"
+    async with listing() as (platform, client, _):
+        platform.rows = [{"id": id, "status": 3, "created_time": int(NOW) - 9000 * id} for id in range(1, 9)]
+        platform.rows += [{"id": 90 + number, "status": 3, "created_time": 0} for number in range(undated)]
+        await mirror_tickets(client, path)
+        platform.rows.append({"id": 80, "status": 3, "created_time": int(NOW) - 40_000})
+        assert (await mirrored(client, path)).created == 1
+
+
 async def test_tickets_without_a_created_time(tmp_path: Path) -> None:
     """No range of created time shows them: they are not absent. That one is open no more only a full run can tell."""
     path = tmp_path / "tickets.db"

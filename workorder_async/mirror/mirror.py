@@ -271,7 +271,9 @@ class Run:
         """Compare the list's totals with the database's counts, and read the ranges that differ."""
         self._phase = "audit"
         top = await self._do(MirrorDatabase.gap_before, self._shown_until())
-        whole: Range = (None, top)
+        # Whether a range that has only an end counts tickets without a created time is not known.
+        has_undated = await self._do(MirrorDatabase.count, (None, 1)) > 0
+        whole: Range = (1 if has_undated else None, top)
         ranges = [(whole, await self._total_of(whole))]
         while ranges:
             parts = await for_each(ranges, self._audited, at_once=self._at_once)
