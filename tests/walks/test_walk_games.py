@@ -420,6 +420,19 @@ def test_stamped_late_in_a_crowd(size: int) -> None:
         assert not game.missed, (seed, report)
 
 
+@pytest.mark.parametrize(("tickets", "place"), [(150, 75), (400, 360), (1000, 900)])
+def test_imported_with_one_older_second(tickets: int, place: int) -> None:
+    """Of a list that is sorted by id, all are seen that are later than an import of one second, which stands first."""
+    rows = evenly(Random(1), tickets)
+    second, newest = rows[place][0], rows[-1][0]
+    rows += [(second, 10_000 + number) for number in range(600)]
+    rows += [(newest + 10 + number, 20_000 + number) for number in range(20)]
+    for slots in (1, 8):
+        game = Game(ListServer(Random(1), sorted(rows), Habits(order="id")), slots)
+        assert game.play().exact
+        assert not game.missed
+
+
 def test_stamped_late_and_gone() -> None:
     """Where such a ticket has left, no page shows the disorder, and the tickets in front of it are given as well."""
     rows = evenly(Random(5), 5000)
@@ -643,6 +656,20 @@ def test_a_range_that_is_not_sorted_as_it_seems(order: str) -> None:
     game = Game(ListServer(Random(1), list(rows), Habits(order=order)), window=window)  # type: ignore[arg-type]
     assert game.play().exact
     assert sorted(game.came) == [id for time, id in rows if window.owns(time)]
+
+
+@pytest.mark.parametrize("tickets", [101, 104, 150, 199])
+@pytest.mark.parametrize("owned", [True, False])
+def test_two_pages_of_a_range_that_are_turned_round(tickets: int, owned: bool) -> None:
+    """The last page of a range with an end shows what the first page, which looks sorted the other way, hides."""
+    rows = evenly(Random(7), 300)
+    end = rows[tickets][0]
+    for seed in range(3):
+        query = TicketQuery(created_end=end - 1) if owned else TicketQuery()
+        window = Window(query, None, None if owned else end)
+        game = Game(ListServer(Random(seed), list(rows), Habits(order="turned")), seed * 4 + 1, window=window)
+        assert game.play().exact
+        assert sorted(game.came) == [id for time, id in rows if time < end]
 
 
 def test_a_filter_is_looked_at_once() -> None:

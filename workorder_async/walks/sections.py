@@ -96,7 +96,6 @@ class Section(Job):
                 break
             self._cut_the_rest(page)
             page = yield from self._across(self._page)
-            yield from self._look_behind(page)
         yield from self._meet_next()
 
     def _meet_next(self) -> Steps[None]:
@@ -104,7 +103,7 @@ class Section(Job):
         after, page = self._next, self._page
         if page is not None and after is None and self.state.is_cut(page):
             # It ends behind the window, and so should all stand that it does not show.
-            yield from self._look_behind((yield from self._read(self.frontier)))
+            yield from self._look_behind(page, (yield from self._read(self.frontier)))
         if page is None or after is None or after._hint is None or after.top == self.top:
             return  # no second is its own where the next one begins at the same key
         low, hint = max(self.reach(after._hint), after.bound), after._hint
@@ -171,6 +170,7 @@ class Section(Job):
         state, high = self.state, self.frontier
         while True:
             after = yield from self._bridged(page, high)
+            yield from self._look_behind(page, after)
             edge = self.frontier
             if after is None or edge <= self.bound:
                 # The next section has begun meanwhile, where this one has come to.
@@ -193,8 +193,8 @@ class Section(Job):
                 yield from Crowd(self, low, int(edge) - 1, after).read()
                 if low <= self.bound:
                     return None
-            # The rows above need not be shown again.
-            page, high = after, self.frontier - 1
+            # The rows above need not be shown again, and the crowd counts more than its first page.
+            page, high = None, self.frontier - 1
 
     def _bridged(self, page: Page | None, high: float) -> Steps[Page | None]:
         """Read on from a key; and from further up, where of a page that has rows from there no ticket comes again."""
@@ -217,13 +217,13 @@ class Section(Job):
         state.repeats_at_edges += (min(again, state.size / 4) - state.repeats_at_edges) / 8
         return after
 
-    def _look_behind(self, after: Page | None) -> Steps[None]:
-        """Look for tickets that the newest page counts and does not show, and that the answer after it does not count.
+    def _look_behind(self, page: Page | None, after: Page | None) -> Steps[None]:
+        """Look for tickets that a page counts and does not show, and that the answer after it does not count, either.
 
         Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
         in no order; so does a page that, asked for again, still lacks what another answer has shown there.
         """
-        state, page = self.state, self._page
+        state = self.state
         if page is None or after is None or state.flaws:
             return
         state.keys(after)  # tells whether the ends of a range count
