@@ -47,7 +47,8 @@ class MirrorOptions(TypedDict, total=False):
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
     port of the platform itself)."""
     full: Annotated[bool, Option(False, flag)]
-    """Whether every ticket is read, and what differs is written (False: only in the first run)."""
+    """Whether every ticket is read, and what differs is written (False: only in the first run). Where a run that
+    reads all was cut short, only the rest is read."""
     accept_gone: Annotated[bool, Option(False, flag)]
     """Whether tickets that are not shown any more are marked, however many they are (False)."""
     on_progress: Annotated[Callable[[MirrorProgress], None] | None, Option(None, function)]
