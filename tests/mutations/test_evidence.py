@@ -427,7 +427,7 @@ async def test_a_refusal_that_agrees_with_the_ticket() -> None:
 @pytest.mark.parametrize("id", [0, "0", -5, None, "x"])
 @virtual_time
 async def test_a_creation_with_an_id_that_is_none(id: object) -> None:
-    """It is unknown, is looked for where asked, and stands in the way of others until it is known."""
+    """It happened, its ticket is looked for where asked, and stands in the way of others until it is known."""
     async with virtual_sandbox(40) as (sandbox, client):
         answer = sandbox._faults.carry_out
 
@@ -444,7 +444,8 @@ async def test_a_creation_with_an_id_that_is_none(id: object) -> None:
         sandbox.faults = [Fault("reset", operation="create_ticket", times=1)]
         second = await lost(client, creation())
         assert await second.verify(client) is None
-        assert await error.verify(client) is None
+        assert await error.verify(client) is True
+        assert (await client.settle(creation(), error.began)).ticket_id == 0
         sandbox.faults = [Fault("slow_headers", operation="create_ticket", seconds=0, times=1)]
         sandbox._faults.carry_out = odd  # type: ignore[method-assign, assignment]
         later = evolve(creation(), reported_time=1660298581)

@@ -134,15 +134,17 @@ class MutationSender:
 
     async def _settled(self, mutation: Mutation, sending: Sending, reads: Reads) -> Settlement:
         """Look for a mutation, unless it was found before. One that did not happen is forgotten."""
-        if sending.happened:
+        if sending.happened and (sending.ticket_id or not kind_of(mutation).creates):
             return Settlement(True, sending.ticket_id)
         asked = self._sendings.steady()
         try:
             found = await kind_of(mutation).look(mutation, sending, reads, self._sendings)
         except ApiError:
-            return Settlement(None)
+            return Settlement(sending.happened or None)
         except Exception:  # noqa: BLE001 - also of the user's clock: none hides that it was sent
             found = Settlement(None)
+        if sending.happened:
+            found = evolve(found, happened=True)  # the answer said so, but not which ticket it made
         if found.happened:
             self._note_happened(mutation, sending, found.ticket_id)
         elif found.happened is False:
@@ -176,12 +178,13 @@ class MutationSender:
         return JsonBody(content, before_write, note_turned_away)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
-        """Note that it happened. A creation whose answer does not tell which ticket it made is unknown."""
+        """Note that it happened. Raises `OutcomeUnknownError` where the answer does not tell which ticket it made."""
         id = prepared.kind.ticket_id(prepared.mutation)
         if prepared.kind.creates:
             try:
                 id = decode_created(answer)
             except DecodeError as error:
+                self._sendings.note(sending)  # it did happen, whatever a later look shows
                 raise answer.told_in(OutcomeUnknownError(error.message)) from error
         self._note_happened(prepared.mutation, sending, id)
         return Changed(id, answer.request_id, answer.attempts)
