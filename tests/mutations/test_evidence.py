@@ -810,6 +810,24 @@ async def test_a_marked_ticket_that_moves_from_a_page_to_the_one_before(drift: D
         assert sandbox.drifted[0].after == 1
 
 
+@pytest.mark.parametrize("total", [0, 1])
+@virtual_time
+async def test_a_marked_ticket_that_the_list_does_not_show(total: int) -> None:
+    """A list that shows nobody's tickets, or fewer than it counts, as by a right, does not tell that one is missing."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        answer, empty = sandbox._faults.carry_out, {"pagination": {"page_size": 100, "total": total}, "tickets": []}
+        sandbox.faults = [Fault("reset_after", operation="create_ticket")]
+        error = await lost(client, creation(), mark="ref-1")
+        await asyncio.sleep(LATER)
+        sandbox.faults = [Fault("slow_headers", operation="list_tickets", seconds=0)]
+        sandbox._faults.carry_out = lambda fault, request, _: answer(  # type: ignore[method-assign, assignment]
+            fault, request, lambda: _said(empty)
+        )
+        assert await error.verify(client) is None
+        sandbox._faults.carry_out = answer  # type: ignore[method-assign]
+        assert await error.verify(client) is True
+
+
 @pytest.mark.parametrize("seconds", [0, 1000])
 @virtual_time
 async def test_a_mark_that_another_ticket_has(seconds: float) -> None:

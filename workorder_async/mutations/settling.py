@@ -404,7 +404,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     if since < 0 and not sending.mark:
         return Settlement(None)
     begin = max(0, int(max(since, 0)) - (_DAY if sending.mark else 0))
-    listed, known = await sendings.read(sending, reads.created(ticket.creator_id, begin))
+    (listed, is_whole), known = await sendings.read(sending, reads.created(ticket.creator_id, begin))
     # A mark decides alone: the platform may know its creator under another name.
     rows = [row for row in listed if sending.mark or row.creator_name in ("", ticket.creator_name)]
     taken = sendings.of_others(sending)
@@ -412,6 +412,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     if sending.mark:
         like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
         happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
+        happened = happened if happened or is_whole else None  # what is not shown is not missing
         ours = [row for row in like if known.span.may_have(row.created_time) and _has_mark(row.detail, sending.mark)]
     else:
         ours = [row for row in free if trace_of_ticket(row) == sending.trace]

@@ -60,23 +60,25 @@ class Reads:
         """Read everything about a ticket."""
         return await self._get(endpoints.GET_TICKET_DETAIL, TicketDetail, id)
 
-    async def created(self, creator_id: int, since: int) -> list[TicketSummary]:
-        """Read the tickets of a creator since a moment by the server's clock, in seconds.
+    async def created(self, creator_id: int, since: int) -> tuple[list[TicketSummary], bool]:
+        """Read the tickets of a creator since a moment by the server's clock, in seconds; and whether none is missing.
 
         A list of several pages may move while it is read: it is read again until nothing comes that was there before.
+        Tickets may be hidden where it counts more than it shows, or whoever asks is shown no ticket of anybody.
         """
         query, rows, newest = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary](), inf
         for _ in range(_READINGS):
-            found, pages = await self._read_through(query)
+            found, pages, total = await self._read_through(query)
             new = found.keys() - rows.keys()
             rows |= found
             if pages == 1 or all(rows[id].created_time > newest for id in new):
-                return list(rows.values())
+                shows_any = rows or (await self.page(PageRequest(page_size=1))).tickets
+                return list(rows.values()), bool(shows_any) and len(rows) >= total
             newest = max(row.created_time for row in rows.values())
         raise ResponseError("the list of what was created since moves faster than it is read")
 
-    async def _read_through(self, query: TicketQuery) -> tuple[dict[int, TicketSummary], int]:
-        """Read all pages of a list; return its rows, and how many pages that took."""
+    async def _read_through(self, query: TicketQuery) -> tuple[dict[int, TicketSummary], int, int]:
+        """Read all pages of a list; return its rows, how many pages that took, and how many rows it counts."""
         rows = dict[int, TicketSummary]()
         for number in range(1, _PAGES_OF_CREATED + 1):
             page = await self.page(PageRequest(query, number, 100))
@@ -85,7 +87,7 @@ class Reads:
             # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
             full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
             if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
-                return rows, number
+                return rows, number, page.pagination.total
         raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
     async def learn_time(self) -> None:
