@@ -828,6 +828,29 @@ async def test_a_marked_ticket_that_the_list_does_not_show(total: int) -> None:
         assert await error.verify(client) is True
 
 
+@pytest.mark.parametrize("happens", [False, True])
+@virtual_time
+async def test_a_mark_where_the_history_has_no_comments(*, happens: bool) -> None:
+    """A ticket that changed by what its history does not show may have been commented on."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        answer = sandbox._faults.carry_out
+
+        async def uncommented(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
+            said = orjson.loads(await right())
+            for assign in said["data"]["assigns"]:
+                assign["history"] = [step for step in assign["history"] if step["detail"] != f"{comment.detail}\nref-1"]
+            return await answer(fault, request, lambda: _said(said["data"]))
+
+        assert isinstance(comment, CommentTicket)
+        sandbox.faults = [Fault("reset_after" if happens else "reset", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-1")
+        await asyncio.sleep(LATER)
+        sandbox._faults.carry_out = uncommented  # type: ignore[method-assign, assignment]
+        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
+        assert await error.verify(client) is (None if happens else False)
+
+
 @pytest.mark.parametrize("seconds", [0, 1000])
 @virtual_time
 async def test_a_mark_that_another_ticket_has(seconds: float) -> None:

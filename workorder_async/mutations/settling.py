@@ -390,8 +390,8 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
         happened = _by_mark(comment.detail, shown, sending, known)
         lines = {assign.product_group_id for assign in detail.assigns}
         own = [one for one in detail.assigns if sending.line not in lines or one.product_group_id == sending.line]
-        if happened is False and not (own and all(assign.history for assign in own)):
-            happened = None  # who is shown no history does not miss the mark in it
+        if happened is False and (_hides_steps(detail, known) or not (own and all(assign.history for assign in own))):
+            happened = None  # who is shown no history, or one without comments, does not miss the mark in it
     else:
         happened = True if _is_said(detail, sending, known, sendings) else None
     return Settlement(happened)
@@ -480,11 +480,19 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
     ends = [(one.trace, sendings.span(one).until) for one in known.rivals if one.happened]
     # Of what ended shortly before, the step may be one of those that are left out.
     done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
-    closed, *updated = [0 if span.follows(time) else time for time in times]
-    # A share that shows no history may hide what changed the ticket, as does a platform that notes no step for it.
-    shown = [step.created_time for step in _steps(detail)] if all(assign.history for assign in detail.assigns) else []
-    changed = closed or steps - done or max(updated) > max(shown, default=0) + _TOLERANCE
+    closed = detail.closed_time and not span.follows(detail.closed_time)
+    changed = closed or steps - done or _hides_steps(detail, known)
     return Settlement(None if undated or changed else False, holds=holds)
+
+
+def _hides_steps(detail: TicketDetail, known: Known) -> bool:
+    """Tell whether a ticket may have changed since by something that it shows no step of.
+
+    A share that shows no history may hide it, and a platform may note no step for it.
+    """
+    updated = max(detail.updated_time, detail.updated_progress_time)
+    shown = [step.created_time for step in _steps(detail)] if all(assign.history for assign in detail.assigns) else []
+    return not known.span.follows(updated) and updated > max(shown, default=0) + _TOLERANCE
 
 
 def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: Known) -> bool | None:
