@@ -661,6 +661,31 @@ async def test_a_colleague_says_the_same(when: str) -> None:
         assert await error.verify(client) is None
 
 
+@virtual_time
+async def test_a_rejection_by_a_line_whose_share_is_not_shown() -> None:
+    """Whoever is not shown the share that was rejected does not know that it was not; it is sent once."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        rejection = await mutation_of(client, "reject")
+        assert isinstance(rejection, RejectTicket)
+        answer, before = sandbox._faults.carry_out, await client.get_ticket_detail(rejection.id)
+
+        async def hidden(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
+            if fault.kind == "reset_after":
+                return await answer(fault, request, right)
+            said = orjson.loads(await right())
+            data = said["data"] | {"assigns": [], "updated_time": before.updated_time}
+            return await answer(fault, request, lambda: _said(data))
+
+        sandbox._faults.carry_out = hidden  # type: ignore[method-assign, assignment]
+        sandbox.faults = [
+            Fault("reset_after", operation="reject_ticket"),
+            Fault("slow_headers", operation="get_ticket_detail", seconds=0),
+        ]
+        with pytest.raises(OutcomeUnknownError):
+            await client.change(rejection, deadline=LATER)
+        assert sent(sandbox, "reject") == 1
+
+
 # A mark
 
 MARKED = ("comment", "create")

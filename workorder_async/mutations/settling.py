@@ -377,8 +377,10 @@ async def look_for_rejection(
     if _is_said(detail, sending, known, sendings) and (folded(rejection.detail) or rejected):
         return Settlement(True, holds=holds)
     traces = {trace_of_text(detail.id, step.detail) for step in _steps(detail)}
-    # Where a rejected share shows no history, nobody knows who rejected it, and when.
-    like = bool(rejected) and (sending.trace in traces or not all(assign.history for assign in rejected))
+    # Where a rejected share shows no history, nobody knows who rejected it, and when; nor where no share is shown.
+    like = not shares or (
+        bool(rejected) and (sending.trace in traces or not all(assign.history for assign in rejected))
+    )
     return _by_what_changed(detail, known, sendings, holds=holds, like=like)
 
 
