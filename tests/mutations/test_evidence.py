@@ -855,6 +855,30 @@ async def test_a_marked_ticket_that_the_list_does_not_show(total: int) -> None:
 
 @pytest.mark.parametrize("happens", [False, True])
 @virtual_time
+async def test_a_list_that_shows_none_of_what_was_created(*, happens: bool) -> None:
+    """A list without the tickets that were created just before does not tell that the next one is missing."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        await client.create_ticket(creation("先前的"))
+        answer, made = sandbox._faults.carry_out, {await client.create_ticket(creation("另一个"))}
+
+        async def hidden(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
+            data = orjson.loads(await right())["data"]
+            data["tickets"] = [row for row in data["tickets"] if row["id"] not in made]
+            data["pagination"]["total"] = len(data["tickets"])
+            return await answer(fault, request, lambda: _said(data))
+
+        sandbox.faults = [Fault("reset_after" if happens else "reset", operation="create_ticket")]
+        error = await lost(client, creation(), mark="ref-1")
+        await asyncio.sleep(LATER)
+        sandbox.faults = [Fault("slow_headers", operation="list_tickets", seconds=0)]
+        if happens:
+            sandbox._faults.carry_out = hidden  # type: ignore[method-assign, assignment]
+            made.add(sandbox.applied[-1].ticket_id)
+        assert await error.verify(client) is (None if happens else False)
+
+
+@pytest.mark.parametrize("happens", [False, True])
+@virtual_time
 async def test_a_mark_where_the_history_has_no_comments(*, happens: bool) -> None:
     """A ticket that changed by what its history does not show may have been commented on."""
     async with virtual_sandbox(40) as (sandbox, client):

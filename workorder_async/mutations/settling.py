@@ -285,6 +285,11 @@ class Sendings:
         # Times by clocks that may have been wrong are not compared.
         return [one for one in others if one.end + _BLUR >= sending.start or not (one.is_timed and sending.is_timed)]
 
+    def created(self, creator_id: int, since: float) -> set[int]:
+        """Return the tickets that this client made for a creator since then, by our own clock."""
+        begin = f"creator {creator_id} "
+        return {one.ticket_id for one in self._kept if one.place.startswith(begin) and one.began >= since} - {0}
+
     def of_others(self, sending: Sending) -> set[int]:
         """Return the tickets that other mutations are known to have created."""
         return {one.ticket_id for one in self._kept if one is not sending}
@@ -414,7 +419,9 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     if sending.mark:
         like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
         happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
-        happened = happened if happened or is_whole else None  # what is not shown is not missing
+        # What is not shown is not missing, if others are not shown either that were made shortly before.
+        is_whole &= sendings.created(ticket.creator_id, sending.began - _DAY / 2) <= {row.id for row in listed}
+        happened = happened if happened or is_whole else None
         ours = [row for row in like if known.span.may_have(row.created_time) and _has_mark(row.detail, sending.mark)]
     else:
         ours = [row for row in free if trace_of_ticket(row) == sending.trace]
