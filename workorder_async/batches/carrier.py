@@ -159,8 +159,10 @@ class Carrier:
 
     def _record(self, key: str, outcome: Outcome) -> Outcome:
         """Write an outcome into the journal, and return it."""
-        at, ahead = self._offset + self._time(), self._client.ahead()
-        there: dict[str, JSON] = {} if ahead is None else {"server_at": round(self._client.now() + ahead.least, 3)}
+        at, there = self._offset + self._time(), dict[str, JSON]()
+        with suppress(Exception):  # the user's clock hides no outcome
+            if (ahead := self._client.ahead()) is not None:
+                there["server_at"] = round(self._client.now() + ahead.least, 3)
         self._journal.end(key, outcome.state.name, at=round(at, 3), **there, **facts_of(outcome))
         self._if_cut_short.pop(key, None)
         return outcome

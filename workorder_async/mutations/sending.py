@@ -195,7 +195,9 @@ class MutationSender:
             self._sendings.note(sending)
         elif ticket_id:
             self._sendings.note(sending, ticket_id)
-            self._sendings.note(Sending(place_of_ticket(ticket_id), trace_of_text(ticket_id, mutation.detail)))
+            # Of the creation's own time: the user's clock is not asked once it has happened.
+            place, trace = place_of_ticket(ticket_id), trace_of_text(ticket_id, mutation.detail)
+            self._sendings.note(evolve(sending, place=place, trace=trace, mark="", intent=None, ticket_id=0))
 
     def _note_lost(self, prepared: Prepared, sending: Sending, error: OutcomeUnknownError) -> OutcomeUnknownError:
         """Keep the mutation, and the time of its first request that may have happened, in the error."""
