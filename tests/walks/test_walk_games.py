@@ -420,6 +420,33 @@ def test_stamped_late_in_a_crowd(size: int) -> None:
         assert not game.missed, (seed, report)
 
 
+@pytest.mark.parametrize("filter", ["counts", "exclusive"])
+@pytest.mark.parametrize(("seconds", "size"), [(1, 20), (5, 20), (1, 50), (5, 50)])
+def test_stamped_late_by_little(seconds: int, size: int, filter: Literal["counts", "exclusive"]) -> None:
+    """A ticket a page or two from where its time belongs is seen behind a hint, too, whatever ranges mean."""
+    for seed in (2, 12, 14, 18, 36, 43, 99, 102, 105, 117, 136, 147):
+        random = Random(seed)
+        rows = evenly(random, 210, seconds)
+        place = random.randrange(157)
+        rows[place] = (rows[place][0] + random.randrange(20 * seconds + 2, 60 * seconds + 4), rows[place][1])
+        for slots in (2, 3):
+            habits = Habits(order="id", filter=filter)
+            game = Game(ListServer(Random(seed), sorted(rows), habits), slots, size)
+            assert game.play().exact
+            assert not game.missed, (seed, slots)
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_a_crowd_that_hides_what_stands_behind_it(slots: int) -> None:
+    """Of a list that is sorted by id, tickets are seen that are a little later than a crowd, and stand behind it."""
+    rows = [(BEGAN + 1 + (number > 240), 1000 + number) for number in range(250)]
+    rows += [(BEGAN + 2 + number // 6, 1 + number) for number in range(8)]
+    rows += [(BEGAN + 3 + number // 5, 2000 + number) for number in range(40)]
+    game = Game(ListServer(Random(1), sorted(rows), Habits(order="id")), slots, 50)
+    assert game.play().exact
+    assert not game.missed
+
+
 @pytest.mark.parametrize(("tickets", "place"), [(150, 75), (400, 360), (1000, 900)])
 def test_imported_with_one_older_second(tickets: int, place: int) -> None:
     """Of a list that is sorted by id, all are seen that are later than an import of one second, which stands first."""

@@ -14,6 +14,8 @@ from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import Mode, RestartError
 from workorder_async.walks.pages import Ask, Page
 
+# Where so many pages are read again, that costs as little as a look at some of them.
+_SHORT: Final = 2
 # How often the first page is read where it does not tell the order of the list.
 _LOOKS: Final = 3
 _BESIDE: Final = (0, 1, 2)
@@ -159,14 +161,17 @@ class Witness(Job):
     def _count(self) -> Steps[str]:
         """Compare what came with the total of the seconds of a window.
 
-        If that is more, the end of the window is looked at, without and with the seconds beside it: a ticket that
-        stands behind all others may be later.
+        If that is more, a short window is read again in ranges that are shown whole. Of a long one the end is looked
+        at, without and with the seconds beside it: a ticket that stands behind all others may be later.
         """
         state, asks = self.state, list[Ask]()
         (page,) = yield [Ask(*state.span, 1, 1, for_rows=False)]
         if page is None:
             return ""
-        if state.tickets < page.total <= state.deepest and not state.ranges:
+        is_short = state.tickets < page.total <= state.deepest and not state.ranges
+        if is_short and page.total <= _SHORT * state.full and not state.flaws:
+            raise RestartError("ranges")
+        if is_short:
             for range, total in ((state.span, page.total), (state.asked, max(1, state.last_total))):
                 last = ceil(total / max(1, state.full))
                 asks.append(Ask(*range, last, ceil(total / last), for_rows=False))

@@ -70,7 +70,8 @@ class Page:
     @property
     def position(self) -> int:
         """How many rows of its range end with this page."""
-        return (self.ask.page - 1) * self.ask.size + self.count
+        # A server that gives more rows than it was asked for has pages of a size of its own.
+        return (self.ask.page - 1) * max(self.ask.size, self.count) + self.count
 
 
 class PageReader:

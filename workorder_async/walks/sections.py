@@ -101,9 +101,6 @@ class Section(Job):
     def _meet_next(self) -> Steps[None]:
         """Share a row with the next section, as neighbouring answers do, and give the rows that it does not show."""
         after, page = self._next, self._page
-        if page is not None and after is None and self.state.is_cut(page):
-            # It ends behind the window, and so should all stand that it does not show.
-            yield from self._look_behind(page, (yield from self._read(self.frontier)))
         if page is None or after is None or after._hint is None or after.top == self.top:
             return  # no second is its own where the next one begins at the same key
         low, hint = max(self.reach(after._hint), after.bound), after._hint
@@ -186,6 +183,7 @@ class Section(Job):
                 continue
             if not after.seconds or after.count < state.full:
                 return (yield from self._counted(after, edge))
+            page = after
             if max(state.keys(after)) < edge or self._asked_up_to < edge:
                 # It begins below the edge, or was asked for from there and shows what lies above it, too.
                 # No section may begin inside of the crowd that lies below the edge.
@@ -193,8 +191,9 @@ class Section(Job):
                 yield from Crowd(self, low, int(edge) - 1, after).read()
                 if low <= self.bound:
                     return None
-            # The rows above need not be shown again, and the crowd counts more than its first page.
-            page, high = None, self.frontier - 1
+                page = None  # the crowd counts more than its first page
+            # The rows above need not be shown again.
+            high = self.frontier - 1
 
     def _bridged(self, page: Page | None, high: float) -> Steps[Page | None]:
         """Read on from a key; and from further up, where of a page that has rows from there no ticket comes again."""
@@ -229,23 +228,28 @@ class Section(Job):
         state.keys(after)  # tells whether the ends of a range count
         high, low, keys = state.high(page.ask), state.high(after.ask), state.keys(page)
         above = page.position - len([key for key in keys if key < low + state.end_counts])
-        if page.total - above <= after.total or state.looks >= _LOOKS + state.requests // _REQUESTS_OF_A_LOOK:
+        reach, most = self.reach(page), _LOOKS + state.requests // _REQUESTS_OF_A_LOOK
+        if page.total - above <= after.total or reach > high or state.looks >= most:
             return
         state.looks += 1
-        reach = self.reach(page)
         before = page.position - len([key for key in keys if key < reach]) - state.full // 4
         pages = ceil(before / state.full)
         hint = (pages + 1, before // pages) if before * 2 > state.full else ()
         # What stands below this page's last second is not asked for: thousands may share that second.
         (more,) = yield [state.ask(reach, high, *hint)]
+        if hint and more is not None and not more.count:
+            (more,) = yield [state.ask(reach, high)]  # there are fewer than the ends of the range let expect
         if more is None:
             state.flaw(f"the list counts {page.total} tickets in a range, and refuses to show some of them")
             return
         hidden = self.between(more, reach, inf, page)
-        if hidden and page.ask.page == 1:
+        if hidden:
             (again,) = yield [page.ask]
-            if again is not None and {*hidden}.intersection(self.between(more, self.reach(again), inf, again)):
-                raise RestartError("ranges")  # they did not enter just now
+            # A page shows all that lies between its rows, the first one also what lies above them.
+            if again is not None and again.ids:
+                top = inf if page.ask.page == 1 else state.keys(again)[0] - state.overlap + 1
+                if {*hidden}.intersection(self.between(more, self.reach(again), top, again)):
+                    raise RestartError("ranges")  # they did not enter just now
 
     def _counted(self, page: Page, edge: float) -> Steps[Page | None]:
         """Look for the tickets that a page counts and does not show; return a page to go on with."""
