@@ -9,22 +9,21 @@
    The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
    Where two sections meet, their pages share a row, too: a hint may be of a ticket that is later than those before it.
 4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
-5. A list may be sorted by its ids, which nearly always give the same order. Then a ticket that is later than an edge
-   can stand below it, and no page shows it. So the totals of the answers above and below an edge are compared. If the
-   answer above counts more tickets than were shown, one more answer is asked for, which shows the hidden ones.
-   Where so few rows looked sorted that they may do so by accident, the list is read again as one in no order.
+5. A list may only look sorted: the totals of the answers above and below an edge tell (`disorder.py`). Where so few
+   rows looked sorted that they may do so by accident, the list is read again as one in no order.
 6. Sections are read side by side. A hint that is off makes one longer or shorter, and loses no ticket (`lots.py`).
 
 No total, no clock and no page number has to be believed of a list that is sorted by created time: tickets that leave,
 enter or slide in between change nothing.
 """
 
-from math import ceil, inf
+from math import inf
 from typing import Final
 
 from attrs import define, evolve, field
 
 from workorder_async.walks.crowds import Crowd
+from workorder_async.walks.disorder import look_behind
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import RestartError
 from workorder_async.walks.lots import next_lot
@@ -35,9 +34,6 @@ _FURTHER_UP: Final = 0.75
 _NOT_SHOWN: Final = "asked for a range of created time, the list does not show what it has there"
 # Fewer rows may have entered the list, or left it, between two pages.
 _FEW_ROWS: Final = 4
-# Totals of a list that moves differ by what moved: so many looks, and one more for so many requests.
-_LOOKS: Final = 4
-_REQUESTS_OF_A_LOOK: Final = 50
 
 
 @define(eq=False)
@@ -167,7 +163,7 @@ class Section(Job):
         state, high = self.state, self.frontier
         while True:
             after = yield from self._bridged(page, high)
-            yield from self._look_behind(page, after)
+            yield from look_behind(self, page, after)
             edge = self.frontier
             if after is None or edge <= self.bound:
                 # The next section has begun meanwhile, where this one has come to.
@@ -215,41 +211,6 @@ class Section(Job):
         state.bridged = True
         state.repeats_at_edges += (min(again, state.size / 4) - state.repeats_at_edges) / 8
         return after
-
-    def _look_behind(self, page: Page | None, after: Page | None) -> Steps[None]:
-        """Look for tickets that a page counts and does not show, and that the answer after it does not count, either.
-
-        Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
-        in no order; so does a page that, asked for again, still lacks what another answer has shown there.
-        """
-        state = self.state
-        if page is None or after is None or state.flaws:
-            return
-        state.keys(after)  # tells whether the ends of a range count
-        high, low, keys = state.high(page.ask), state.high(after.ask), state.keys(page)
-        above = page.position - len([key for key in keys if key < low + state.end_counts])
-        reach, most = self.reach(page), _LOOKS + state.requests // _REQUESTS_OF_A_LOOK
-        if page.total - above <= after.total or reach > high or state.looks >= most:
-            return
-        state.looks += 1
-        before = page.position - len([key for key in keys if key < reach]) - state.full // 4
-        pages = ceil(before / state.full)
-        hint = (pages + 1, before // pages) if before * 2 > state.full else ()
-        # What stands below this page's last second is not asked for: thousands may share that second.
-        (more,) = yield [state.ask(reach, high, *hint)]
-        if hint and more is not None and not more.count:
-            (more,) = yield [state.ask(reach, high)]  # there are fewer than the ends of the range let expect
-        if more is None:
-            state.flaw(f"the list counts {page.total} tickets in a range, and refuses to show some of them")
-            return
-        hidden = self.between(more, reach, inf, page)
-        if hidden:
-            (again,) = yield [page.ask]
-            # A page shows all that lies between its rows, the first one also what lies above them.
-            if again is not None and again.ids:
-                top = inf if page.ask.page == 1 else state.keys(again)[0] - state.overlap + 1
-                if {*hidden}.intersection(self.between(more, self.reach(again), top, again)):
-                    raise RestartError("ranges")  # they did not enter just now
 
     def _counted(self, page: Page, edge: float) -> Steps[Page | None]:
         """Look for the tickets that a page counts and does not show; return a page to go on with."""
