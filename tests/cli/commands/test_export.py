@@ -365,3 +365,11 @@ def test_a_folder_that_was_removed(workorder: Workorder, monkeypatch: pytest.Mon
     folder.rmdir()
     ran = workorder("export", "-o", "new.csv")
     assert (ran.code, ran.err) == (1, "workorder: No such file or directory: this folder, which was removed\n")
+
+
+def test_a_link_to_itself_is_refused(workorder: Workorder, tmp_path: Path) -> None:
+    """A name that leads nowhere is taken, as any other name: it is no defect of the program."""
+    loop = tmp_path / "t.csv"
+    loop.symlink_to(loop)
+    ran = workorder("export", loop)
+    assert (ran.code, ran.err) == (2, f"workorder: '{loop}' exists; --overwrite replaces it\n")

@@ -1,6 +1,7 @@
 """`workorder export`: tickets to a file, which has its name only once it is complete; `columns`, its table."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ def export(
     except (KeyboardInterrupt, asyncio.CancelledError, WorkorderError) as error:
         if isinstance(error, ExportError) and isinstance(error.__cause__, BrokenPipeError):
             raise error.__cause__ from None
-        is_left = place != "-" and Path(f"{file.resolve()}.manifest").exists()
+        is_left = place != "-" and Path(f"{os.path.realpath(file)}.manifest").exists()
         if is_left and not isinstance(error, ConfigError | ExportError):
             # "yesterday" said tomorrow would be another export.
             steady = f" with {' '.join(times)}" if times else ""
