@@ -4,8 +4,9 @@ import asyncio
 import gzip
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import aiohttp
 import pytest
 
 from tests.support.clients import make_client
+from tests.support.observed import Seen
 from tests.support.raw_server import Handler, data, drop, half, hang, http, late, serving
 from tests.support.rows import each
 from tests.support.tls import server_context
 from tests.support.virtual_loop import EPOCH, running_loop, taking, virtual_time
 from workorder_async import (
     ApiError,
+    AttemptEnded,
     AuthenticationError,
     CloseTicket,
     CommentTicket,
@@ -119,6 +122,19 @@ async def test_a_session_that_repeats_and_then_finds_nobody(step: Handler) -> No
             with pytest.raises(OutcomeUnknownError):
                 await client.comment_ticket(COMMENT)
         assert len(wire.requests) == 1
+
+
+@each("make", [aiohttp.ClientSession, Again, lambda: nullcontext(None)])
+async def test_a_session_that_repeats_reads(make: Callable[[], Any]) -> None:
+    """A read that a session would send once more by itself is sent once more by us: counted, and signed afresh."""
+    seconds = count(1_700_000_000)
+    more: dict[str, Any] = {"now": lambda: next(seconds), "retry": TWICE, "observers": [seen := Seen()]}
+    async with serving(DONE, drop, DONE) as wire, make() as own, make_client(wire.url, session=own, **more) as client:
+        for _ in range(2):
+            await client.get_ticket(1)
+    stamps = [re.findall(rb"Timestamp: (\S+)", one) for one in wire.requests]
+    assert len(stamps) == len({*map(tuple, stamps)}) == 3
+    assert sum(isinstance(event, AttemptEnded) for event in seen.events) == 3
 
 
 async def test_middlewares_of_a_session() -> None:

@@ -166,8 +166,6 @@ class Pool:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=self._trust_env,
             )
-            # aiohttp would send a GET whose connection broke once more by itself, unsigned anew and uncounted.
-            self.http._retry_connection = False
             _KEPT.add(self.http)
         elif self.http.closed:
             mend = "make another client with an open one"
@@ -362,6 +360,21 @@ class _Payload(aiohttp.Payload):
             self._transport.abort()
 
 
+def _once() -> aiohttp.ClientMiddlewareType:
+    """Return what lets a request through once: aiohttp would send a GET whose connection broke once more by itself.
+
+    That would be signed as before, and counted nowhere. A `_Payload` does the same for what has a body.
+    """
+    is_first = iter((True,))
+
+    async def once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if not next(is_first, False):
+            raise aiohttp.ServerDisconnectedError
+        return await handler(request)
+
+    return once
+
+
 class Wire:
     """Sends the attempts of one session to its base URL."""
 
@@ -479,7 +492,7 @@ class Wire:
             timeout=self._timeout_without_body if payload is None else self._timeout,
             raise_for_status=False,
             auto_decompress=True,
-            middlewares=(),
+            middlewares=(_once(),) if payload is None else (),
         )
         is_real = isinstance(getattr(response, "_writer", None), asyncio.Task)
         if payload is not None and not call.sent and (payload.asked or is_real):
