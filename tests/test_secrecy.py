@@ -554,6 +554,7 @@ async def test_unknown_outcomes_in_a_batch(tmp_path: Path, caplog: pytest.LogCap
         ("at http://u:p@h/x and https://v@i", "at http://h/x and https://i"),
         ("http://u:p/q@h", "http://h"),
         ("http://u:p?q#r@s@h/x", "http://h/x"),
+        ("""url="http://u:p'q@h/x", 'http://u:p"q@h'""", """url="http://h/x", 'http://h'"""),
         ("http://h/x", "http://h/x"),
         ("mail a@b", "mail a@b"),
     ],

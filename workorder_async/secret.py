@@ -7,7 +7,7 @@ from workorder_async.arguments import has_bytes
 from workorder_async.errors import ConfigError
 
 # The rest of a word, with the @ or without one: each // of a long one would else begin another search for it.
-_AFTER_SLASHES = re.compile(r"(?<=//)[^\s'\"]+")
+_AFTER_SLASHES = re.compile(r"(?<=//)\S+")
 
 
 class Secret:
@@ -68,5 +68,5 @@ def without_frames(error: E, *, causes: bool) -> E:
 
 def without_credentials(text: str) -> str:
     """Cut user and password out of every URL in a text."""
-    # Up to the last @ of a word: people write passwords with / and # in them, too.
+    # Up to the last @ of a word: people write passwords with / and # in them, and quotes, too.
     return _AFTER_SLASHES.sub(lambda rest: rest[0].rpartition("@")[2], text)
