@@ -1,5 +1,6 @@
 """call.py: which failure is worth another attempt, for which operation, after how long."""
 
+from math import inf
 from random import Random
 
 import pytest
@@ -93,6 +94,8 @@ def test_patience_by_default() -> None:
     waits = [policy.wait(NotSentError("x"), Safety.CREATE, attempt, random) or 0.0 for attempt in (1, 2, 3)]
     assert [0.25 <= waits[0] <= 0.5, 0.5 <= waits[1] <= 1, 1 <= waits[2] <= 2] == [True] * 3
     assert policy.wait(NotSentError("x"), Safety.CREATE, 4, random) is None
+    # Not NaN, which is beyond no deadline.
+    assert RetryPolicy(first=inf, longest=inf).wait(NotSentError("x"), Safety.READ, 1, random) == inf
 
 
 def test_a_large_attempt() -> None:

@@ -74,8 +74,8 @@ class RetryPolicy:
         """Return the seconds to wait before attempt `attempt + 1`, or None where there must be none."""
         if attempt >= self.attempts or not may_repeat(error, safety):
             return None
-        bound = min(self.longest, self.first * 2 ** min(attempt - 1, 60))
-        return max(random.uniform(bound / 2, bound), error.retry_after or 0.0)
+        bound: float = min(self.longest, self.first * 2 ** min(attempt - 1, 60))
+        return max(bound * random.uniform(0.5, 1), error.retry_after or 0.0)
 
 
 def may_repeat(error: WorkorderError, safety: Safety) -> bool:
