@@ -320,15 +320,17 @@ class WorkorderClient(MadeOfVariables):
         """Read several base records, `concurrency` at a time; each id gets its ticket, or the error of its read.
 
         An id that stands there twice is read once. Raises `AuthenticationError`, and `ConfigError` for what is no
-        ticket's number: then the others are not read either.
+        ticket's number: then the others are not read either. Without a `deadline` each read has its own.
         """
+        until = None if deadline is None else self.deadline(deadline)
         lane = Lane(arguments.whole("concurrency", concurrency))
         arguments.must_be("a list of tickets' numbers", lambda given: isinstance(given, Iterable))("ids", ids)
         ids = dict.fromkeys(ticket_number(id, endpoints.GET_TICKET.operation) for id in ids)
+        reads = Reads(self._session, until, lane)
 
         async def read(id: int) -> Ticket | WorkorderError:
             try:
-                return await self._reads(deadline, lane).ticket(id)
+                return await reads.ticket(id)
             except (AuthenticationError, ConfigError):
                 raise
             except WorkorderError as error:

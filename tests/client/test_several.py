@@ -2,11 +2,12 @@
 
 import pytest
 
-from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     AuthenticationError,
     ConfigError,
+    DeadlineExceededError,
     NotFoundError,
     ResponseError,
     Ticket,
@@ -33,6 +34,15 @@ async def test_each_has_its_outcome() -> None:
     assert sandbox.requests["get_ticket"] <= 51 + 4
     assert 0.5 <= took < 5.0
     assert found[ids[0]] is not found[ids[1]]
+
+
+@virtual_time
+async def test_a_deadline_is_for_all_of_them() -> None:
+    """When it is past, those that were read by then have their tickets, and the others are not waited for."""
+    async with virtual_sandbox(20, latency=1.0) as (sandbox, client), taking(3.53):
+        found = await client.get_tickets(range(1001, 1021), concurrency=2, deadline=3.5)
+        assert [type(one) for one in found.values()] == [Ticket] * 6 + [DeadlineExceededError] * 14
+        assert sandbox.requests["get_ticket"] <= 8
 
 
 @virtual_time
