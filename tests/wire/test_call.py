@@ -20,6 +20,7 @@ from workorder_async import (
     CommentTicket,
     ConfigError,
     DeadlineExceededError,
+    NotFoundError,
     NotSentError,
     OutcomeUnknownError,
     SchemeSigner,
@@ -266,6 +267,18 @@ async def test_a_known_meaning_is_no_refusal_of_the_signature(mutation: CommentT
         with pytest.raises(TicketStateError):
             await client.change(mutation)
         assert len(wire.requests) == 1
+
+
+@each("call", [lambda c: c.get_ticket(1), lambda c: c.comment_ticket(COMMENT)])
+@virtual_time
+async def test_a_trial_that_finds_no_such_ticket_was_accepted(call: Callable[[WorkorderClient], Any]) -> None:
+    """HTTP 404 in the platform's words has a meaning whatever its errno: it is what the call ends with."""
+    answers = [dated('{"errno":7}', 3600, "401 No"), dated('{"errno":8}', 3600, "404 Not Found"), dated(TICKET, 3600)]
+    async with serving(*answers) as wire, make_client(wire.url) as client:
+        with pytest.raises(NotFoundError):
+            await call(client)
+        await client.get_ticket(1)
+        assert stamps(wire) == pytest.approx([0, 3600, 3600], abs=1)
 
 
 @virtual_time

@@ -218,7 +218,7 @@ class Call:
             if self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
                 return error
             if not isinstance(error, AuthenticationError):
-                if error.errno in self.errnos:
+                if type(error) is not ApiError or error.errno in self.errnos:
                     self.keep_clock()
                     return error
                 if self.endpoint.safety is not Safety.READ:
