@@ -118,7 +118,8 @@ class ClientOptions(TypedDict, total=False):
 
     session: Annotated["ClientSession | None", Option(None, _SESSION)]
     """An aiohttp session to use; the client does not close it, and leaves its middlewares and `raise_for_status` aside.
-    None (the default): the client has its own."""
+    Let its connector have `max_in_flight` connections and more: a request is signed before it waits for one, and its
+    signature grows old there. None (the default): the client has its own."""
     max_in_flight: Annotated[int, Option(32, whole)]
     """Requests under way at once, at the most (32)."""
     rate: Annotated[float | None, Option(None, above_zero)]
