@@ -484,6 +484,13 @@ def test_what_came_instead(value: JSON, got: str) -> None:
             assert (caught.value.path, caught.value.got) == (f"$.data.{name}", got)
 
 
+def test_a_text_that_came_as_a_number_too_large() -> None:
+    """A float may be another number than was written: no text is made of it."""
+    for written in ("73400201000000000001", "9007199254740993.0", "-1e30"):
+        with pytest.raises(DecodeError, match=r"\$\.data\.customer_user_id is a number that is too large, expected a"):
+            codec.decode(TicketSummary, answer(orjson.loads(f'{{"id":7,"customer_user_id":{written}}}')))
+
+
 def test_the_ticket_and_the_page_of_a_row() -> None:
     """An error of a row names its ticket and its page, or the page alone where the id cannot be read."""
     came = page({"id": 1}, {"id": "1473", "handler": "x"})

@@ -177,7 +177,9 @@ def text(value: object) -> str:
     """Read a text; a number or boolean is written out, a list or an object becomes its JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < _INEXACT:
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) >= _INEXACT:
+            raise misfit("a string", value)
         value = int(value)
     try:
         return write(cast("JSON", value))
