@@ -168,10 +168,10 @@ class Witness(Job):
         (page,) = yield [Ask(*state.span, 1, 1, for_rows=False)]
         if page is None:
             return ""
-        is_short = state.tickets < page.total <= state.deepest and not state.ranges
-        if is_short and page.total <= _SHORT * state.full and not state.flaws:
+        lacks = state.tickets < page.total <= state.deepest and not state.ranges
+        if lacks and page.total <= _SHORT * state.full and not (state.flaws or state.leaves_out):
             raise RestartError("ranges")
-        if is_short:
+        if lacks:
             for range, total in ((state.span, page.total), (state.asked, max(1, state.last_total))):
                 last = ceil(total / max(1, state.full))
                 asks.append(Ask(*range, last, ceil(total / last), for_rows=False))
