@@ -166,6 +166,8 @@ class Pool:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=self._trust_env,
             )
+            # See `_once`, which costs each request some calls, and hides why the connection broke.
+            self.http._retry_connection = False
             _KEPT.add(self.http)
         elif self.http.closed:
             mend = "make another client with an open one"
@@ -492,7 +494,7 @@ class Wire:
             timeout=self._timeout_without_body if payload is None else self._timeout,
             raise_for_status=False,
             auto_decompress=True,
-            middlewares=(_once(),) if payload is None else (),
+            middlewares=() if self._pool.is_own or payload is not None else (_once(),),
         )
         is_real = isinstance(getattr(response, "_writer", None), asyncio.Task)
         if payload is not None and not call.sent and (payload.asked or is_real):
