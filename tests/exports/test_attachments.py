@@ -460,12 +460,13 @@ class TestWrongAnswers:
     async def test_urls(self, folder: Path) -> None:
         """Only http and https are asked."""
         texts = ["", "workorder/40084/dc4ced80", "ftp://127.0.0.1/a", "file:///etc/passwd", "http://", "http://[::1"]
+        texts += ["http://[]@", "http://a\0b/"]
         async with storage() as served:
             listed = [Attachment("a", text, 4) for text in [*texts, "http://127.0.0.1:99999/"]]
             told = reasons(await fetch(served, folder, served.detail(*listed)))
             assert served.wire.requests == []
         assert set(told.values()) == {"the ticket gives no URL of http or https that can be asked"}
-        assert (len(told), files(folder)) == (7, {})
+        assert (len(told), files(folder)) == (9, {})
 
     async def test_url_cannot_forge_headers(self, folder: Path) -> None:
         """What is no part of a URL is escaped."""

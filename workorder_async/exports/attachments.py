@@ -188,11 +188,12 @@ def _remove_parts(folder: Path) -> None:
 
 def _checked(text: str, base: URL | None = None) -> URL:
     """Return a URL that may be asked: http or https, without a user. A relative one is seen from `base`."""
-    with suppress(ValueError):
+    with suppress(ValueError, IndexError):  # yarl raises either
         # A URL that can be sent stays as it is: its signature may cover these very bytes.
         url = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
         url = url if base is None else base.join(url)
-        if url.scheme in ("http", "https") and url.host and url.port:
+        # A name with NUL in it would be refused only where it is looked up, or written to a proxy.
+        if url.scheme in ("http", "https") and url.host and url.host.isprintable() and url.port:
             # aiohttp would make an Authorization header of it.
             return url.with_user(None) if url.raw_user is not None or url.raw_password is not None else url
     who = "the ticket gives" if base is None else "the server redirects to"
