@@ -356,6 +356,38 @@ class TestGoingOn:
         assert files(folder) == {"a": three}
         assert time.time() - (folder / str(TICKET) / "a").stat().st_mtime < 600
 
+    @pytest.mark.parametrize("is_another_run", [False, True])
+    @pytest.mark.parametrize(
+        ("size", "before", "after"),
+        [
+            (SIZE, http(CONTENT, ETag='"1"'), http(CONTENT[::-1])),
+            (SIZE, http(CONTENT), http(CONTENT[::-1], ETag='"2"')),
+            (0, http(CONTENT), http(CONTENT[::-1] + b"!")),
+            # A page of a gateway, which comes in pieces, and whole.
+            (SIZE, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n%b\r\n0\r\n\r\n", http(CONTENT)),
+        ],
+    )
+    async def test_another_word_of_it(
+        self, size: int, before: bytes, after: bytes, is_another_run: bool, folder: Path
+    ) -> None:
+        """What is not said to be of the same version is none, though only one of both answers has one, or a size."""
+        head, _, content = after.partition(b"\r\n\r\n")
+        said = {"ETag": '"2"'} if b"ETag" in head else {}
+        going_on = http(
+            content[1000:], "206 Partial Content", Content_Range=f"bytes 1000-{len(content) - 1}/{len(content)}", **said
+        )
+        async with storage() as served:
+            first = before % CONTENT[-1000:] if b"chunked" in before else broken_off(before, 1000)
+            file = served.attachment("a", CONTENT, first, size=size)
+            if is_another_run:
+                served.files["/f0"] += [http("", "503 Busy")]
+                assert (await fetch(served, folder, served.detail(file))).failed == 1
+                served.files["/f0"] = []
+            served.files["/f0"] += [going_on, after]
+            assert (await fetch(served, folder, served.detail(file))).fetched == 1
+            assert served.ranges()[-2:] == ["bytes=1000-", ""]
+        assert files(folder) == {"a": content}
+
     async def test_part_of_another_file(self, folder: Path) -> None:
         """A part that another file left under the same name is not gone on with, and is removed in the end."""
         async with storage() as served:

@@ -85,7 +85,7 @@ class _File:
     """An attachment that is to be a file. Until it is whole, its bytes are in a part beside it.
 
     The part's name has a digest of the attachment, so that a part of another file is never gone on with. Its time says
-    of which version its bytes are, if the server tells, for the next process. One thread uses it at a time.
+    of which version its bytes are, for the next process. One thread uses it at a time.
     """
 
     def __init__(self, attachment: Attachment, path: Path) -> None:
@@ -128,11 +128,10 @@ class _File:
             self._part.cut(0)
 
     def append(self, content: bytes, version: int) -> None:
-        """Add bytes to the part; 0: the server says no version."""
+        """Add bytes of this version to the part."""
         self.part.append(content)
         self.version = version
-        if version:
-            os.utime(self._part_path, (version, version))
+        os.utime(self._part_path, (version, version))
 
     def finish(self) -> None:
         """Give the part its name, in place of any file that has it."""
@@ -227,10 +226,10 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[in
     return (0 if span is None else asked), whole
 
 
-def _version(response: aiohttp.ClientResponse) -> int:
-    """Return a number for the content that the server has now, 31 bits of what it says of it; 0 if it says nothing."""
-    said = [response.headers.get(name, "") for name in ("ETag", "Last-Modified")]
-    return crc32("".join(said).encode(errors="surrogateescape")) >> 1
+def _version(response: aiohttp.ClientResponse, size: int | None) -> int:
+    """Return a number for the content that the server has now: 31 bits of what it says of it, or else of its size."""
+    said = "".join(response.headers.get(name, "") for name in ("ETag", "Last-Modified"))
+    return crc32((said or str(size)).encode(errors="surrogateescape")) >> 1
 
 
 def _refused(address: str, *, private: bool) -> str:
@@ -474,13 +473,15 @@ class AttachmentFolder:
         try:
             while True:
                 async with self._answer(file.url, part.size) as response:
-                    extent, version = _extent(response, part.size, file.size), _version(response)
-                    if extent is not None and extent[0] and version not in (0, file.version):
+                    extent = _extent(response, part.size, file.size)
+                    size = extent and extent[1]
+                    version = _version(response, size)
+                    if extent is not None and extent[0] and version != file.version:
                         extent = None  # the rest of another content
                     if extent is None or extent[0] < part.size:
                         await on_disk(file.path, partial(part.cut, 0))
                     if extent is not None:
-                        return await self._take_body(file, response, file.size or extent[1], version)
+                        return await self._take_body(file, response, file.size or size, version)
         except (aiohttp.InvalidURL, UnicodeError):
             failure = NotFetchedError("its URL is none of http or https that can be asked")
         except TimeoutError:
