@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, TicketQuery
 from workorder_async.exports import export_tickets
+from workorder_async.mirror import figures as module, mirror_tickets
 from workorder_async.mirror.figures import Figures, figures_of
 from workorder_async.mirror.page import page_of
 
@@ -172,3 +175,21 @@ async def test_a_workbook_of_another_name(tmp_path: Path) -> None:
     async with virtual_sandbox(30) as (_, client):
         await export_tickets(client, TicketQuery(), path, format="xlsx")
     assert figures_of(path).tickets == 30
+
+
+@virtual_time
+async def test_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run writes while a report is made is in none of its figures."""
+    path, count_weeks = tmp_path / "m.db", module._weeks
+    async with virtual_sandbox(60) as (_, client):
+        await mirror_tickets(client, path)
+    before = figures_of(path)
+
+    def later(*asked: Any) -> Any:
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE tickets SET gone_at = 1")
+        return count_weeks(*asked)
+
+    monkeypatch.setattr(module, "_weeks", later)
+    assert figures_of(path) == before
+    assert figures_of(path).tickets == 0

@@ -250,14 +250,16 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for reading; in a folder where nothing can be written, SQLite must be told that nobody does.
+    """Open a database for reading, as of one moment, whatever a run writes meanwhile.
 
+    In a folder where nothing can be written, SQLite must be told that nobody does.
     Raises `ConfigError` where it is locked or damaged, `sqlite3.DatabaseError` where it does not hold what is asked.
     """
     is_still = not os.access(path.absolute().parent, os.W_OK) and not os.path.exists(f"{path}-wal")
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' * is_still}"
     with closing(sqlite3.connect(uri, uri=True)) as database:
         try:
+            database.execute("BEGIN")
             yield database
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
