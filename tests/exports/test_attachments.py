@@ -678,12 +678,14 @@ class TestDisk:
             place = folder / str(TICKET)
             while _sizes(place, "b") + _sizes(place, ".a.*.part") != [SIZE, 1000]:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
+            (part,) = place.glob(".a.*.part")
+            while time.time() - part.stat().st_mtime < 600:  # noqa: ASYNC110 - until it says the version of its bytes
+                await asyncio.sleep(0.01)
             child.kill()
             await child.communicate()
             left = files(folder)
-            (part,) = (content for name, content in left.items() if name.startswith(".a."))
             assert left.keys() & {"a", "b"} == {"b"}
-            assert part == CONTENT[:1000]
+            assert left[part.name] == CONTENT[:1000]
             served.files["/f0"] = [rest(CONTENT, 1000)]
             assert await fetch(served, folder, served.detail(one, two)) == AttachmentCounts(
                 fetched=1, bytes=SIZE, kept=1
@@ -702,6 +704,25 @@ class TestDisk:
             with limited_files(2000), pytest.raises(ExportError, match=told):
                 await fetch(served, folder, detail)
         assert [name for name in files(folder) if not name.startswith(".")] == []
+
+    async def test_full_for_a_while(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What came before the disk was full is gone on with."""
+        monkeypatch.setattr(module, "FLUSH_AT", 1)
+
+        async def in_pieces(_: object, writer: asyncio.StreamWriter) -> None:
+            answer = http(CONTENT)
+            writer.write(answer[: 1000 - SIZE])
+            while _sizes(folder, "*/.a.*.part") != [1000]:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            writer.write(answer[1000 - SIZE :])
+
+        async with storage() as served:
+            one = served.attachment("a", CONTENT, in_pieces, rest(CONTENT, 1000))
+            with limited_files(2000), pytest.raises(ExportError, match="File too large; mend that and begin again, "):
+                await fetch(served, folder, served.detail(one))
+            assert (await fetch(served, folder, served.detail(one))).fetched == 1
+            assert served.ranges() == ["", "bytes=1000-"]
+        assert files(folder) == {"a": CONTENT}
 
     async def test_folder(self, tmp_path: Path) -> None:
         """A folder that cannot be made is refused before anything is sent."""

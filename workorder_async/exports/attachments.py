@@ -129,9 +129,11 @@ class _File:
 
     def append(self, content: bytes, version: int) -> None:
         """Add bytes of this version to the part."""
-        self.part.append(content)
-        self.version = version
-        os.utime(self._part_path, (version, version))
+        try:
+            self.part.append(content)
+            self.version = version
+        finally:  # what came before a failure stays, and that changed the time, too
+            os.utime(self._part_path, (self.version, self.version))
 
     def finish(self) -> None:
         """Give the part its name, in place of any file that has it."""
