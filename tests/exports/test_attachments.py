@@ -388,6 +388,24 @@ class TestGoingOn:
             assert served.ranges()[-2:] == ["bytes=1000-", ""]
         assert files(folder) == {"a": content}
 
+    async def test_another_storage_key(self, folder: Path) -> None:
+        """Where the ticket gives a file another place meanwhile, it may be another file."""
+        async with storage() as served:
+            steps = broken_off(http(CONTENT[::-1]), 1000), http("", "403 Forbidden")
+            one = served.attachment("a", CONTENT[::-1], *steps)
+            served.files["/g"] = [rest(CONTENT, 1000), http(CONTENT)]
+            served.details = [{"attachment": [vars_of(evolve(one, file_path=f"{served.wire.url}/g"))]}]
+            assert (await fetch(served, folder, served.detail(one))).fetched == 1
+        assert files(folder) == {"a": CONTENT}
+
+    @pytest.mark.parametrize("said", ["utf-8", "aws-chunked", "binary", ""])
+    async def test_what_packs_nothing(self, said: str, folder: Path) -> None:
+        """Storage hands out the Content-Encoding that was said of a file once, whatever that is."""
+        async with storage() as served:
+            one = served.attachment("a", CONTENT, http(CONTENT, Content_Encoding=said))
+            assert (await fetch(served, folder, served.detail(one))).fetched == 1
+        assert files(folder) == {"a": CONTENT}
+
     async def test_part_of_another_file(self, folder: Path) -> None:
         """A part that another file left under the same name is not gone on with, and is removed in the end."""
         async with storage() as served:

@@ -57,6 +57,8 @@ _PLATFORM: Final = ".platform"
 _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _PASSING: Final = (408, 425, 429)
+# Storage hands out whatever was said of a file when it was put there, such as utf-8, which packs nothing.
+_PACKED: Final = frozenset(["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"])
 # ::/96, ::ffff:0:0/96 and 64:ff9b::/96, whose last 32 bits are an address of IPv4.
 _OF_IPV4: Final = (0, 0xFFFF, 0x64_FF9B << 64)
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
@@ -217,8 +219,8 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[in
         raise StaleError(f"HTTP {status}")
     elif status != 200:
         raise NotFetchedError(f"the server answered HTTP {status}")
-    packed = response.headers.get("Content-Encoding", "identity")
-    if packed.lower() != "identity":
+    packed = response.headers.get("Content-Encoding", "")
+    if _PACKED.intersection(re.split(r"[\s,]+", packed.lower())):
         raise NotFetchedError(f"the server packs it as {packed[:20]!r}, which it was asked not to do")
     whole = response.content_length if span is None else int(span[3])
     if size and whole is not None and whole != size:
@@ -228,10 +230,10 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[in
     return (0 if span is None else asked), whole
 
 
-def _version(response: aiohttp.ClientResponse, size: int | None) -> int:
-    """Return a number for the content that the server has now: 31 bits of what it says of it, or else of its size."""
+def _version(response: aiohttp.ClientResponse, url: str, size: int | None) -> int:
+    """Return a number for the content that the server has now: 31 bits of what it says of it, or of key and size."""
     said = "".join(response.headers.get(name, "") for name in ("ETag", "Last-Modified"))
-    return crc32((said or str(size)).encode(errors="surrogateescape")) >> 1
+    return crc32((said or f"{url.partition('?')[0]} {size}").encode(errors="surrogatepass")) >> 1
 
 
 def _refused(address: str, *, private: bool) -> str:
@@ -325,7 +327,8 @@ class AttachmentFolder:
     It is made if it is missing; the folder that it lies in must be there. Files are for their owner alone. One process
     uses it at a time, and it is for the tickets of one platform.
 
-    The client reads a ticket again when its URLs are stale, and its proxy and certificates are those for the files.
+    The client reads a ticket again when its URLs are stale, and its `proxy` and certificates are those for the files; a
+    proxy of the environment (`trust_env`) is not.
     Files come from public addresses only; the host and port of the client's own base URL may be private, too, as those
     of a sandbox are. With `private_addresses` they may come from this machine and from private networks; link-local
     addresses, where clouds keep credentials, never are asked. A proxy looks names up itself: only an address in a URL
@@ -477,7 +480,7 @@ class AttachmentFolder:
                 async with self._answer(file.url, part.size) as response:
                     extent = _extent(response, part.size, file.size)
                     size = extent and extent[1]
-                    version = _version(response, size)
+                    version = _version(response, file.url, size)
                     if extent is not None and extent[0] and version != file.version:
                         extent = None  # the rest of another content
                     if extent is None or extent[0] < part.size:
