@@ -21,7 +21,7 @@ def look_behind(job: Job, page: Page | None, after: Page | None) -> Steps[None]:
     """Look for tickets that a page counts and does not show, and that the answer after it does not count, either.
 
     Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
-    in no order; so does a page that, asked for again, still lacks what another answer has shown there.
+    in no order; so does a page that, asked for again, still lacks what another answer has shown there before and after.
     """
     state = job.state
     if page is None or after is None or state.flaws:
@@ -44,10 +44,12 @@ def look_behind(job: Job, page: Page | None, after: Page | None) -> Steps[None]:
         state.flaw(f"the list counts {page.total} tickets in a range, and refuses to show some of them")
         return
     hidden = job.between(more, reach, inf, page)
-    if hidden:
-        (again,) = yield [page.ask]
-        # A page shows all that lies between its rows, the first one also what lies above them.
-        if again is not None and again.ids:
-            top = inf if page.ask.page == 1 else state.keys(again)[0] - state.overlap + 1
-            if {*hidden}.intersection(job.between(more, job.reach(again), top, again)):
-                raise RestartError("ranges")  # they did not enter just now
+    (again,) = (yield [page.ask]) if hidden else (None,)
+    if again is None or not again.ids:
+        return
+    # A page shows all that lies between its rows, the first one also what lies above them.
+    top = inf if page.ask.page == 1 else state.keys(again)[0] - state.overlap + 1
+    lacking = {more.ids[place] for place in {*hidden}.intersection(job.between(more, job.reach(again), top, again))}
+    (last,) = (yield [more.ask]) if lacking else (None,)
+    if last is not None and not lacking.isdisjoint(last.ids):
+        raise RestartError("ranges")  # they neither entered just now, nor left
