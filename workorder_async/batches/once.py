@@ -95,7 +95,7 @@ class Once:
       unknown that was about the same ticket. What is older leaves the file when it is opened and more than half of it
       is older.
     * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
-      it, each unknown outcome is known in the end.
+      it, an unknown outcome is known in the end, unless the platform hides the ticket or its history.
     * `patience`: seconds that mutations under way have to end when this is left. They are settled by the next run.
 
     Raises `ConfigError`; entering it raises `JournalError` for a file that is in use, unreadable, or another's.
