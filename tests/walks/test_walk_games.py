@@ -436,6 +436,24 @@ def test_stamped_late_by_little(seconds: int, size: int, filter: Literal["counts
             assert not game.missed, (seed, slots)
 
 
+@pytest.mark.parametrize("seed", [4, 14, 17, 18])
+def test_stamped_late_where_few_seconds_fill_a_page(seed: int) -> None:
+    """Where the ends of a range do not count, a look may ask for a page behind all that the range shows."""
+    random = Random(seed)
+    rows = evenly(random, 210, 0.2)
+    place = random.randrange(157)
+    rows[place] = (rows[place][0] + random.randrange(6, 16), rows[place][1])
+    game = Game(ListServer(random, sorted(rows), Habits(order="id", filter="exclusive")), 2, 20)
+    assert game.play().exact
+    assert not game.missed
+
+
+@pytest.mark.parametrize("seed", [4, 13])
+def test_what_enters_and_leaves_is_not_hidden(seed: int) -> None:
+    """A ticket that is shown once, between two answers without it, makes no list one in no order."""
+    check(WORLDS["1,000 in a second, moving"], seed, 32)
+
+
 @pytest.mark.parametrize("slots", [1, 8])
 def test_a_crowd_that_hides_what_stands_behind_it(slots: int) -> None:
     """Of a list that is sorted by id, tickets are seen that are a little later than a crowd, and stand behind it."""
@@ -688,7 +706,7 @@ def test_a_range_that_is_not_sorted_as_it_seems(order: str) -> None:
 @pytest.mark.parametrize("tickets", [101, 104, 150, 199])
 @pytest.mark.parametrize("owned", [True, False])
 def test_two_pages_of_a_range_that_are_turned_round(tickets: int, owned: bool) -> None:
-    """The last page of a range with an end shows what the first page, which looks sorted the other way, hides."""
+    """A range of two pages, whose first one looks sorted the other way, counts more than that, and is read again."""
     rows = evenly(Random(7), 300)
     end = rows[tickets][0]
     for seed in range(3):
