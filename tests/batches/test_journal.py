@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -188,18 +189,23 @@ WHOLE = sealed([HEADER, INTENT, DONE])
 
 
 def test_torn_tail(path: Path) -> None:
-    """A file cut off anywhere is good for another run, which knows what the whole lines say, and reads well after."""
+    """A file cut off anywhere is good for another run, which knows what the whole lines say, and reads well after.
+
+    A line is whole without its line feed, too, which editors take away from the end of a file.
+    """
     left = Entry("a", "CloseTicket", {"id": 1}, 100.5)
     ends = {place for place, byte in enumerate(WHOLE, 1) if byte == ord("\n")}
     places = {*range(0, len(WHOLE), 7), *(end - before for end in ends for before in (0, 1, 2))}
     for cut in sorted(places - {len(WHOLE)}):
         write(path, WHOLE[:cut])
-        standing = Standing.NEW if WHOLE[:cut].count(b"\n") < 2 else Standing.OPEN
+        whole = len(re.findall(rb'"sum":"[0-9a-f]{8}"}', WHOLE[:cut]))
+        one = entry("a", began=200.0)
+        standing = [(Standing.NEW, one), (Standing.NEW, one), (Standing.OPEN, left), (Standing.DONE, one)][whole]
         with closing(JournalFile(path, IDENTITY)) as journal:
             journal.open()
-            begun = journal.work([partial(journal.begin, one := entry("a", began=200.0))])
-            assert begun == [(standing, one if standing is Standing.NEW else left)], cut
-            journal.work([partial(journal.end, "a", "DONE", {})])
+            assert journal.work([partial(journal.begin, one)]) == [standing], cut
+            if whole < 3:
+                journal.work([partial(journal.end, "a", "DONE", {})])
         assert [next(iter(line)) for line in lines(path)] == ["journal", "intent", "outcome"], cut
         with closing(JournalFile(path, IDENTITY)) as journal:
             journal.open()

@@ -2,8 +2,9 @@
 
 One JSON object a line. The first one says which batch the journal is for. An intent is a mutation that is about to be
 sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. The last member of each line is a
-checksum, of the line and of all lines before it. A torn last line, as a crash leaves it, is left out. Any other line
-that cannot be read is an error, and so is a word that is not known: neither ever means that something may be sent.
+checksum, of the line and of all lines before it. A torn last line, as a crash leaves it, is left out; one that lacks
+its line feed alone, as an editor leaves it, counts. Any other line that cannot be read is an error, and so is a word
+that is not known: neither ever means that something may be sent.
 
 A `JournalFile` is used by the thread of a batch, and locked against other processes while it is open. `read_records`
 needs no lock: a batch may be writing meanwhile.
@@ -87,13 +88,15 @@ def _sealed(lines: Iterable[bytes], total: int) -> tuple[bytes, int]:
 def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> tuple[int, int]:
     """Give `take` the number and the content of every line; return the end of the last whole line, and its checksum.
 
-    The content of the first one is the identity of the batch that the journal is for.
+    The content of the first one is the identity of the batch that the journal is for. Where the last line feed is
+    missing, that end is one byte behind the end of the file.
     Raises `JournalError` for a line that cannot be read, or is not as it was written.
     """
     end = total = 0
-    for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n") and _is_torn(number, line):
+    for number, found_line in enumerate(lines, 1):
+        if not found_line.endswith(b"\n") and _is_torn(number, found_line):
             break
+        line = found_line.removesuffix(b"\n") + b"\n"
         body, found = line[:-_SUM_SIZE], line[-_SUM_SIZE:]
         try:
             if number == 1:
@@ -123,12 +126,12 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
 def _is_torn(number: int, tail: bytes) -> bool:
     """Tell whether a tail without a line feed is what a crash left of a line.
 
-    The tail of a first line begins as ours do. What goes on after a checksum is no tail: its line feed was damaged. (In
-    a text of ours the quotes would be escaped.)
+    The tail of a first line begins as ours do. What has a whole checksum is no tail: its line feed is missing, or was
+    damaged. (In a text of ours the quotes would be escaped.)
     """
     if number == 1 and tail[: len(_HEAD)] != _HEAD[: len(tail)]:
         return False
-    return _MARK not in tail[: len(_MARK) - _SUM_SIZE]
+    return _MARK not in tail[: 1 + len(_MARK) - _SUM_SIZE]
 
 
 class Standing(Enum):
@@ -220,6 +223,8 @@ class JournalFile:
                 return
             self._file = LockedFile(self._path)
             end, self._total = read_lines(self._path, self._file.lines(), self.read)
+            if end > self._file.size:
+                self._file.append(b"\n")
             self._file.cut(end)
             if self._file.size == 0:
                 self._append(
