@@ -8,8 +8,9 @@ A file of --from declares itself by how it begins:
     标题,工单ID                 one of them that of the numbers
     1473  # a remark           a number on each line; a # begins a remark
 
-Nothing is guessed: rows without the names of their columns or of more cells, a line without a number, and a row of TSV
-of several lines, are errors.
+Its text is UTF-8, GBK as Excel in China writes it, or UTF-16 that begins with its mark. Nothing else is guessed: rows
+without the names of their columns or of more cells, a line without a number, and a row of TSV of several lines, are
+errors.
 """
 
 import csv
@@ -185,7 +186,8 @@ def numbers_from(source: str) -> list[int]:
         mend = "give an export as .csv, .jsonl or .xlsx, or the JSON of `workorder list`"
         raise ConfigError("is packed, or a database, and no text", argument=f"--from: {name}", mend=mend)
     else:
-        text = decoded("--from", source, content)
+        # Excel in China writes CSV in GBK. In it no digit and no separator is a part of another character.
+        text = decoded("--from", source, content, or_gbk=True)
         begin = next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")
         first = begin.partition("#")[0].strip()
         if first[:1] in ("{", "["):

@@ -23,8 +23,9 @@ import os
 import re
 import sys
 from calendar import monthrange
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import date, datetime, time as clock, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -145,11 +146,15 @@ def content_of(option: str, source: str) -> bytes:
     return content
 
 
-def decoded(option: str, source: str, content: bytes) -> str:
-    """Return the text that a file's bytes are. Raises likewise."""
+def decoded(option: str, source: str, content: bytes, *, or_gbk: bool = False) -> str:
+    """Return the text that a file's bytes are: UTF-8, or UTF-16 where they begin so. Raises likewise."""
+    encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
+        with suppress(UnicodeDecodeError):
+            if or_gbk:
+                return content.decode("gbk")
         what, problem = f"{option}: stdin" if source == "-" else f"{option} {source}", f"byte {error.start}"
         raise ConfigError(f"is not UTF-8 ({problem})", argument=what, mend="convert it, as with iconv") from None
 

@@ -261,7 +261,7 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
             "line 1 of stdin does not name the column",
         ),
         (["reject", "--from", "-", "--yes"], b"1" * 5000, "line 1 of stdin is '1111"),
-        (["reject", "--from", "-", "--yes"], "工单".encode("gbk"), "stdin is not UTF-8"),
+        (["reject", "--from", "-", "--yes"], b"caf\xe9\n", "stdin is not UTF-8"),
         (["comment", "--from", "-", "--detail", "-", "--yes"], b"7", "--detail - and --from - cannot go together"),
         (["reject", "--from", "none.txt", "--yes"], b"", "--from none.txt: No such file or directory"),
         (["reject", "7", "8", "-1"], b"", "ID is -1; it must be from 1"),

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli_changes import CLOSER, created
 from tests.support.cli_runs import Workorder
+from tests.support.rows import each
 from workorder_async.cli.choosing import numbers_from
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
@@ -65,14 +66,22 @@ NAMELESS_TEXTS = [
         ("[]", []),
     ],
 )
-@pytest.mark.parametrize("bom", ["", "\ufeff"])
-def test_numbers_are_found(stdin: Stdin, tmp_path: Path, text: str, numbers: list[int], bom: str) -> None:
-    """Each kind of text gives its tickets, each once, with or without a byte order mark; from stdin or a file."""
-    content = (bom + text).encode()
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk"])
+def test_numbers_are_found(stdin: Stdin, tmp_path: Path, text: str, numbers: list[int], encoding: str) -> None:
+    """Each kind of text gives its tickets, each once, as Excel and PowerShell encode it, too; from stdin or a file."""
+    content = text.encode(encoding)
     stdin(content)
     assert numbers_from("-") == numbers
     (tmp_path / "file").write_bytes(content)
     assert numbers_from(str(tmp_path / "file")) == numbers
+
+
+@each("content", ["id,title\n7,café\n".encode("latin-1"), b"\xff\xfe7"])
+def test_another_encoding_is_refused(stdin: Stdin, content: bytes) -> None:
+    """Text in none of these encodings is no list of tickets."""
+    stdin(content)
+    with pytest.raises(ConfigError, match=re.escape("--from: stdin is not UTF-8 (byte ")):
+        numbers_from("-")
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_a_field_that_cannot_be_is_named(
     [
         (b"{", " is no JSON: "),
         (b"[]", " is no object; write one ticket"),
-        (b"\xff\xfe", " is not UTF-8 (byte 0); convert it"),
+        (b"\xff", " is not UTF-8 (byte 0); convert it"),
         (None, "No such"),
     ],
 )
