@@ -579,17 +579,23 @@ async def test_settle_beside_a_delivery(file: Path, kind: str) -> None:
         assert [one.ticket_id for one in sandbox.applied].count(mutations[8].id) == 1
 
 
+async def left_unknown(sandbox: Sandbox, client: WorkorderClient, file: Path, count: int) -> list[CloseTicket]:
+    """Return closes for the events "0", "1" and so on, which were sent a minute ago, and nobody knows what came of."""
+    batch = await closes(client, count)
+    sandbox.faults = [Fault("hang", operation="close_ticket")]
+    async with Once(client, file, patience=0) as once:
+        calls = [asyncio.create_task(once(str(number), close)) for number, close in enumerate(batch)]
+        await asyncio.sleep(1)
+    await asyncio.gather(*calls)
+    await asyncio.sleep(60)
+    return batch
+
+
 @virtual_time
 async def test_settle_after_deliveries(file: Path) -> None:
     """What is delivered twice before its turn comes, freed by the first and done by the second, is done."""
     async with virtual_sandbox(100, client=SHORT, latency=0.01) as (sandbox, client):
-        batch = await closes(client, 9)
-        sandbox.faults = [Fault("hang", operation="close_ticket")]
-        async with Once(client, file, patience=0) as once:
-            calls = [asyncio.create_task(once(str(number), close)) for number, close in enumerate(batch)]
-            await asyncio.sleep(1)
-        await asyncio.gather(*calls)
-        await asyncio.sleep(60)
+        batch = await left_unknown(sandbox, client, file, 9)
         sandbox.faults = [
             Fault("hang", operation="get_ticket_detail", times=8),
             Fault("errno", operation="close_ticket", times=1, errno=90001),
@@ -605,13 +611,7 @@ async def test_settle_after_deliveries(file: Path) -> None:
 async def test_settle_before_a_delivery(file: Path) -> None:
     """What is freed by a look, and done by a delivery while others are looked for, did not stay undone."""
     async with virtual_sandbox(40, client=SHORT, latency=0.01) as (sandbox, client):
-        batch = await closes(client, 2)
-        sandbox.faults = [Fault("hang", operation="close_ticket")]
-        async with Once(client, file, patience=0) as once:
-            calls = [asyncio.create_task(once(str(number), close)) for number, close in enumerate(batch)]
-            await asyncio.sleep(1)
-        await asyncio.gather(*calls)
-        await asyncio.sleep(60)
+        batch = await left_unknown(sandbox, client, file, 2)
         sandbox.faults = [Fault("hang", operation="get_ticket_detail", after=1, times=1)]
         async with Once(client, file) as once:
             settling = asyncio.create_task(once.settle())
