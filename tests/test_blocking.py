@@ -423,6 +423,46 @@ def test_ctrl_c_while_a_mutation_is_under_way() -> None:
         assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize("has_begun", [True, False], ids=["begun", "not begun"])
+def test_a_second_interrupt_cancels_too(
+    has_begun: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call that was interrupted twice, before the loop had time to cancel it, does not go on behind its caller."""
+    begun, goes_on, told = threading.Event(), threading.Event(), list[str]()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            told.append("cancelled")
+            raise ValueError("nobody asks for it") from None
+
+    with LoopThread() as loop:
+
+        def hold() -> None:
+            loop._loop.call_soon_threadsafe(goes_on.wait, PATIENCE)
+
+        def interrupted(_: threading.Event) -> None:
+            if has_begun and not told:
+                begun.wait(PATIENCE)
+                hold()
+                told.append("held")
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "_wait", interrupted)
+            if not has_begun:
+                hold()
+            with pytest.raises(KeyboardInterrupt):
+                loop.run(work())
+        goes_on.set()
+        loop.run(asyncio.sleep(0.01))
+        assert told == (["held", "cancelled"] if has_begun else [])
+    gc.collect()
+    assert not caplog.records
+
+
 def test_a_lost_answer_is_unknown(sandbox: Sandbox) -> None:
     """What is known of a mutation is the same as with the other client."""
     with client_of(hang) as client, pytest.raises(OutcomeUnknownError) as caught:

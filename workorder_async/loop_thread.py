@@ -61,13 +61,17 @@ class LoopThread(Closing):
 
         Raises `NoAnswerError` where it was cut short since this was closed meanwhile.
         """
-        ended, tasks = threading.Event(), list[asyncio.Task[_T]]()
+        ended, tasks, waiting = threading.Event(), list[asyncio.Task[_T]](), iter([work])
 
         def begin() -> None:
-            if self._stop.is_set():
-                return  # a task that begins when the others have been cancelled would never end
-            tasks.append(asyncio.get_running_loop().create_task(work))
-            tasks[0].add_done_callback(lambda _: ended.set())
+            # A task that begins when the others have been cancelled would never end.
+            if not self._stop.is_set() and (taken := next(waiting, None)):
+                tasks.append(asyncio.get_running_loop().create_task(taken))
+                tasks[0].add_done_callback(end)
+
+        def end(task: asyncio.Task[_T]) -> None:
+            _ = task.cancelled() or task.exception()  # whoever was interrupted twice does not ask for it
+            ended.set()
 
         def cancel() -> None:
             if tasks:
@@ -85,15 +89,21 @@ class LoopThread(Closing):
                     self._tell(cancel)
                     self._wait(ended)
                 raise
-            if tasks[0].cancelled() and self._stop.is_set():
+            # The error of the task would else be in a cycle with this frame.
+            return self._result(tasks.pop())
+        finally:
+            # Either the loop takes it or this does, also where this left before the loop had its turn.
+            if left := next(waiting, None):
+                left.close()
+
+    def _result(self, task: asyncio.Task[_T]) -> _T:
+        try:
+            if task.cancelled() and self._stop.is_set():
                 what = "nobody knows what became of what it had sent"
                 raise NoAnswerError(f"this {self._kind} was closed while a call was under way, so {what}")
-            return tasks[0].result()
+            return task.result()
         finally:
-            if not tasks:
-                work.close()
-            # The error of the task would else be in a cycle with this frame.
-            tasks.clear()
+            del task
 
     def close(self, patience: float | None = None) -> None:
         """End the loop and its thread, and wait for that so many seconds; 0 for not at all, as inside of the loop."""
