@@ -209,7 +209,7 @@ WORLDS = {
     "1,000 in a second, oldest first": World(times=1.7, rows=crowded(1000), habits={"order": "oldest"}),
     "1,000 in a second, ends do not count": World(times=1.8, rows=crowded(1000), habits={"filter": "exclusive"}),
     "1,000 in a second, in no order": World(times=5.4, rows=crowded(1000), habits={"order": "none"}),
-    "all in a second": World(times=3.1, rows=one_second),
+    "all in a second": World(times=3.1, plus=10, rows=one_second),
     "300 in a second, moving": World("may be", 2.2, 10, drift=swap(3), rows=crowded(300)),
     "1,000 in a second, moving": World("may be", 3.0, 10, drift=swap(3), rows=crowded(1000)),
     "all in a second, moving": World("may be", 6.0, 10, drift=swap(3), rows=one_second),
@@ -448,10 +448,13 @@ def test_stamped_late_where_few_seconds_fill_a_page(seed: int) -> None:
     assert not game.missed
 
 
-@pytest.mark.parametrize("seed", [4, 13])
-def test_what_enters_and_leaves_is_not_hidden(seed: int) -> None:
-    """A ticket that is shown once, between two answers without it, makes no list one in no order."""
-    check(WORLDS["1,000 in a second, moving"], seed, 32)
+@pytest.mark.parametrize(
+    ("name", "seed", "slots"),
+    [("1,000 in a second, moving", 4, 32), ("1,000 in a second, moving", 13, 32), ("three leave, three enter", 61, 8)],
+)
+def test_what_enters_and_leaves_is_not_hidden(name: str, seed: int, slots: int) -> None:
+    """A ticket that is shown now and then, between answers without it, makes no list one in no order."""
+    check(WORLDS[name], seed, slots)
 
 
 @pytest.mark.parametrize("slots", [1, 8])

@@ -15,13 +15,15 @@ from workorder_async.walks.pages import Page
 # Totals of a list that moves differ by what moved: so many looks, and one more for so many requests.
 _LOOKS: Final = 4
 _REQUESTS_OF_A_LOOK: Final = 50
+# What one answer shows and the next one lacks may come and go: once, but hardly twice in step with the answers.
+_ROUNDS: Final = 2
 
 
 def look_behind(job: Job, page: Page | None, after: Page | None) -> Steps[None]:
     """Look for tickets that a page counts and does not show, and that the answer after it does not count, either.
 
     Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
-    in no order; so does a page that, asked for again, still lacks what another answer has shown there before and after.
+    in no order; so does a page that, asked for again and again, lacks what another answer shows there each time.
     """
     state = job.state
     if page is None or after is None or state.flaws:
@@ -43,13 +45,17 @@ def look_behind(job: Job, page: Page | None, after: Page | None) -> Steps[None]:
     if more is None:
         state.flaw(f"the list counts {page.total} tickets in a range, and refuses to show some of them")
         return
-    hidden = job.between(more, reach, inf, page)
-    (again,) = (yield [page.ask]) if hidden else (None,)
-    if again is None or not again.ids:
-        return
-    # A page shows all that lies between its rows, the first one also what lies above them.
-    top = inf if page.ask.page == 1 else state.keys(again)[0] - state.overlap + 1
-    lacking = {more.ids[place] for place in {*hidden}.intersection(job.between(more, job.reach(again), top, again))}
-    (last,) = (yield [more.ask]) if lacking else (None,)
-    if last is not None and not lacking.isdisjoint(last.ids):
+    hidden = {more.ids[place] for place in job.between(more, reach, inf, page)}
+    for _ in range(_ROUNDS):
+        (again,) = (yield [page.ask]) if hidden else (None,)
+        if again is None or not again.ids:
+            return
+        # A page shows all that lies between its rows, the first one also what lies above them.
+        top = inf if page.ask.page == 1 else state.keys(again)[0] - state.overlap + 1
+        hidden &= {more.ids[place] for place in job.between(more, job.reach(again), top, again)}
+        (more,) = (yield [more.ask]) if hidden else (None,)
+        if more is None:
+            return
+        hidden.intersection_update(more.ids)
+    if hidden:
         raise RestartError("ranges")  # they neither entered just now, nor left
