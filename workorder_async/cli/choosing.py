@@ -9,8 +9,8 @@ A file of --from declares itself by how it begins:
     1473  # a remark           a number on each line; a # begins a remark
 
 Its text is UTF-8, GBK as Excel in China writes it, or UTF-16 that begins with its mark. Nothing else is guessed: rows
-without the names of their columns or of more cells, a line without a number, and a row of TSV of several lines, are
-errors.
+without the names of their columns or of more cells, a line without a number, a row of TSV of several lines, and a row
+of fewer cells where the last one may be cut short, are errors.
 """
 
 import csv
@@ -196,7 +196,9 @@ def numbers_from(source: str) -> list[int]:
             found = _on_lines(name, text)
         else:
             is_tsv = "\t" in begin
-            found = _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_tsv)
+            # Without an end the last row may be cut short, amid its number: Excel leaves empty cells out, and ends it.
+            is_even = is_tsv or not text.endswith(("\n", "\r"))
+            found = _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_even)
     return list(dict.fromkeys(_number(name, line, one) for line, one in found))
 
 
@@ -292,7 +294,8 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
         cells = [cell.strip() if isinstance(cell, str) else "" if cell is None else cell for cell in row]
         if column >= 0 and any(cells):
             if len(cells) > width or (is_even and len(cells) < width):
-                raise _refused(name, where, f"has {len(cells)} cells, and {width} are named", _SEPARATED)
+                mend = _SEPARATED if len(cells) > width else f"write it anew if it was cut short, else {_SEPARATED}"
+                raise _refused(name, where, f"has {len(cells)} cells, and {width} are named", mend)
             cell = cells[column] if column < len(cells) else ""
             yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell
         elif any(cells) and not str(cells[0]).startswith("#"):

@@ -99,6 +99,8 @@ def test_another_encoding_is_refused(stdin: Stdin, content: bytes) -> None:
         ("标题,工单ID,客户\nfull, 8,7,\n", "line 2 of stdin has 4 cells"),
         ("title\tid\na\t8\t7\n", "line 2 of stdin has 3 cells"),
         ("id\ttitle\n7\ta\n8\n", "line 3 of stdin has 1 cells"),
+        # Cut short, as on a full disk or by kill -9: the last number may be the beginning of another one.
+        ("id,title\n7,a\n8", "line 3 of stdin has 1 cells, and 2 are named; write it anew if it was cut short"),
         ('id\ttitle\n7\t"disk\n8\tsee"\n', "line 2 of stdin may be a row, or begin a cell in quotes; use CSV or"),
         ('id\ttitle\tcustomer\n7\t"disk\n8\tsee\n9\tand"\tA\n', "line 2 of stdin may be a row, or begin a cell"),
         ('a\tb\tc\tid\tx\na\tb\t"c\t7\tx\na"\t666\t"c\t8\tx\na\tb\tc\t9\tx"\n', "line 2 of stdin may be"),
