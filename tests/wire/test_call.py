@@ -241,6 +241,14 @@ async def test_an_unknown_errno_that_reads_get_too_was_of_the_signature() -> Non
 
 
 @virtual_time
+async def test_an_answer_that_is_none_is_not_blamed_on_the_clock() -> None:
+    """Errno 0 says nothing of what happened: a mutation is not sent again, though reads get it, too."""
+    wire, failure = await judged(judge(3600, 300, '{"errno":0}'), lambda client: client.comment_ticket(COMMENT))
+    assert isinstance(failure, OutcomeUnknownError)
+    assert stamps(wire) == [0]
+
+
+@virtual_time
 async def test_an_unknown_errno_without_another_clock() -> None:
     """Where the clocks agree, there is nothing to try, and nothing is asked."""
     async with serving(dated('{"errno":7}', 1)) as wire, make_client(wire.url) as client:

@@ -235,9 +235,9 @@ class Call:
     async def _consider(self, error: ApiError, reads_are_refused: Callable[[ApiError], Awaitable[bool]]) -> None:
         """Note a refusal that may be of the clock, and which to try: our own if it was set aside, the server's."""
         used, seen = self.used, self.seen
-        if seen is None or abs(seen - used) <= _TOLERANCE:
+        if seen is None or abs(seen - used) <= _TOLERANCE or self._is_open(error):
             return
-        blamed = isinstance(error, AuthenticationError) and not self._is_open(error)
+        blamed = isinstance(error, AuthenticationError)
         if not blamed and type(error) is ApiError and error.errno not in self.errnos:
             blamed = self.endpoint.safety is Safety.READ or await reads_are_refused(error)
         if blamed:
