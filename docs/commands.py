@@ -23,7 +23,7 @@ What names its tickets, as `reject 1473`, is sent as it stands.
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | refused, or not done |
+| 1 | refused, or not done; or done, and not to be written to stdout, as stderr says |
 | 2 | the command line cannot work, or nobody said yes; nothing was changed |
 | 3 | a change may or may not have happened |
 

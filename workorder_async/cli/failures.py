@@ -25,7 +25,7 @@ TERMINATED: Final = 143
 
 EXIT_CODES: Final = """\
 * 0: done
-* 1: the platform or the network said no, or some of several things failed
+* 1: the platform or the network said no, some of several things failed, or what was done could not be written to stdout
 * 2: wrong usage or configuration, and nothing was changed
 * 3: a change was sent and no answer came back, so it may or may not have happened
 * 130: interrupted by Ctrl-C; 143 by SIGTERM; 141: the reader of the output went away"""

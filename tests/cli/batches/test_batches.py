@@ -550,7 +550,7 @@ def test_ctrl_c_lets_what_is_under_way_end(
     [
         (["close", "--closer-id", 7, "--closer-name", "x"], "run the same line again to go on: what is closed already"),
         (["reject"], "run the same line again to go on: what is rejected already"),
-        (["close", "--closer-id", 7, "--closer-name", "x", "--limit", 2], "do not run the same line again"),
+        (["close", "--closer-id", 7, "--closer-name", "x", "--limit", 2], "the same line may go beyond --limit"),
         (["comment", "--detail", "x"], "do not run the same line again"),
     ],
 )

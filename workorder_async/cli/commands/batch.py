@@ -484,6 +484,8 @@ class Tally(BatchReport):
             note(f"run again with the same --journal {journal} to go on: what is done is skipped")
         elif not self.settled and self.task.kind.converges and self.options.limit is None:
             note(f"run the same line again to go on: what is {self.task.kind.done} already stays so")
+        elif not self.settled and self.task.kind.converges:
+            note("the same line may go beyond --limit; with --journal FILE the limit is for all runs together")
         elif not self.settled:
             twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
             note(f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped")
