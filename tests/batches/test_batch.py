@@ -35,10 +35,9 @@ from workorder_async import (
     TicketStateError,
     WorkorderClient,
 )
-from workorder_async.batches.batch import run_batch
+from workorder_async.batches.batch import Mutations, run_batch
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.batches.workers import Mutations
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 

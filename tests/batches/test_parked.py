@@ -1,4 +1,4 @@
-"""workers.py and carrier.py, in virtual time: what is not known yet holds nobody up, and is looked at again later."""
+"""batch.py and carrier.py, in virtual time: what is not known yet holds nobody up, and is looked at again later."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""workers.py, over sockets: what is pulled and when, what stops a batch, and how it is left."""
+"""The workers of batch.py, over sockets: what is pulled and when, what stops a batch, and how it is left."""
 
 import asyncio
 import time

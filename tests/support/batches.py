@@ -15,9 +15,8 @@ from attrs import evolve
 
 from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
 from workorder_async import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket, WorkorderClient
-from workorder_async.batches.batch import run_batch
+from workorder_async.batches.batch import Mutations, run_batch
 from workorder_async.batches.outcomes import Outcome, State
-from workorder_async.batches.workers import Mutations
 from workorder_async.sandbox import Sandbox
 
 #: Factories of tasks, which begin soon, or at once: a program of Python 3.12 or newer may choose that.

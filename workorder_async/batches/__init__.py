@@ -1,8 +1,7 @@
 """Promise 3, for many mutations: each is carried out once.
 
-batch          the functions that a user calls
+batch          the functions that a user calls, and workers that pull mutations, carry them out, and stop
 once           one mutation for each event, however often the event is delivered
-workers        pull mutations, carry them out several at a time, and stop
 hold           what holds for all: it holds a batch back, or stops it
 carrier        one mutation: begun, sent or settled, and its outcome written
 outcomes       the outcomes of mutations, and their report
