@@ -60,11 +60,6 @@ INSERT INTO entries (key, standing) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE 
 """
 
 
-def _line_of(value: dict[str, JSON]) -> bytes:
-    """Return a line without its checksum."""
-    return to_json(value) + b"\n"
-
-
 def _parsed(line: bytes) -> dict[str, JSON]:
     """Read a line. Raises `ValueError` or `TypeError` for one that is no object."""
     try:
@@ -76,13 +71,14 @@ def _parsed(line: bytes) -> dict[str, JSON]:
     return value
 
 
-def _sealed(lines: Iterable[bytes], total: int) -> tuple[bytes, int]:
-    """Give lines their checksums, after lines whose checksum is `total`; return them, and the checksum of all."""
-    kept = list[bytes]()
-    for line in lines:
-        total = crc32(line[:-2], total)
-        kept.append(line[:-2] + _SUM % total)
-    return b"".join(kept), total
+def _sealed(objects: Iterable[bytes], total: int) -> tuple[bytes, int]:
+    """Make lines of JSON objects, after lines whose checksum is `total`; return them, and the checksum of all."""
+    lines = list[bytes]()
+    for json_object in objects:
+        body = json_object[:-1]
+        total = crc32(body, total)
+        lines.append(body + _SUM % total)
+    return b"".join(lines), total
 
 
 def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> tuple[int, int]:
@@ -227,9 +223,8 @@ class JournalFile:
                 self._file.append(b"\n")
             self._file.cut(end)
             if self._file.size == 0:
-                self._append(
-                    self._file, [_line_of({"journal": "workorder_async", "version": _VERSION, **self._identity})]
-                )
+                head: dict[str, JSON] = {"journal": "workorder_async", "version": _VERSION, **self._identity}
+                self._append(self._file, [to_json(head)])
         except InUseError:
             raise JournalError(
                 f"the journal {str(self._path)!r} is in use by another program, or by a batch of this one that was "
@@ -276,7 +271,7 @@ class JournalFile:
                 began = self._first(key).began
             intent = {**line, "began": began}
             entry = _entry_of(intent)
-            row = (key, Standing.OPEN.value, _line_of(intent), entry.place, *entry.span)
+            row = (key, Standing.OPEN.value, to_json(intent), entry.place, *entry.span)
             self._table.execute("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
         elif (state := State[str(line["state"])]) is not State.UNKNOWN:
             self._set_after(str(line["outcome"]), state.name)
@@ -377,7 +372,7 @@ class JournalFile:
 
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
-            self._pending.append(_line_of(line))
+            self._pending.append(to_json(line))
 
     def _flush(self, file: LockedFile) -> None:
         """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""
@@ -394,8 +389,8 @@ class JournalFile:
             self._append(file, [line for line in self._pending if not line.startswith(_INTENT)])
             raise
 
-    def _append(self, file: LockedFile, lines: Iterable[bytes]) -> None:
-        content, total = _sealed(lines, self._total)
+    def _append(self, file: LockedFile, objects: Iterable[bytes]) -> None:
+        content, total = _sealed(objects, self._total)
         file.append(content)
         self._total = total
 
@@ -406,7 +401,7 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
     part.unlink(missing_ok=True)
     fresh = LockedFile(part, is_ours=True)
     try:
-        bodies = (line[:-_SUM_SIZE] + b"}\n" for line in file.lines())
+        bodies = (line[:-_SUM_SIZE] + b"}" for line in file.lines())
         read = ((line, _parsed(line)) for line in bodies)
         kept = (line for line, it in read if it.get("intent", it.get("outcome")) not in forgotten)
         content, total = _sealed(kept, 0)
