@@ -1,13 +1,13 @@
 """One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
 from random import Random
 from time import perf_counter
 
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry, Standing
@@ -54,31 +54,23 @@ class Parked:
     """When this run began with it."""
 
 
+@define(eq=False)
 class Carrier:
     """Carries out the mutations of one batch, each in the worker that asks for it."""
 
-    def __init__(
-        self,
-        client: WorkorderClient,
-        journal: Journal,
-        lane: Lane | None,
-        *,
-        verify: bool,
-        deadline: float | None = None,
-    ) -> None:
-        self._client = client
-        self._journal = journal
-        self._lane = lane
-        self._verify = verify
-        self._deadline = deadline
-        # What ends is dated by our clock as it was at the begin: one that is set meanwhile moves nothing.
-        self._time = asyncio.get_running_loop().time
-        self._offset = client.now() - self._time()
-        # The mutations that were sent and whose outcome is not written down yet: what it is if they are cut short now.
-        self._if_cut_short: dict[str, Outcome] = {}
-        #: Set where the batch stops: then nothing more is sent, nor looked for.
-        self.stopping: asyncio.Event = asyncio.Event()
-        self._random = Random()  # noqa: S311 - jitter, no secret
+    _client: WorkorderClient = field(alias="client")
+    _journal: Journal = field(alias="journal")
+    _lane: Lane | None = field(alias="lane")
+    _verify: bool = field(alias="verify", kw_only=True)
+    _deadline: float | None = field(default=None, alias="deadline", kw_only=True)
+    stopping: asyncio.Event = field(init=False, factory=asyncio.Event)
+    """Set where the batch stops: then nothing more is sent, nor looked for."""
+    # The mutations that were sent and whose outcome is not written down yet: what it is if they are cut short now.
+    _if_cut_short: dict[str, Outcome] = field(init=False, factory=dict)
+    # What ends is dated by our clock as it was at the begin: one that is set meanwhile moves nothing.
+    _time: Callable[[], float] = field(init=False, factory=lambda: asyncio.get_running_loop().time)
+    _offset: float = field(init=False, default=Factory(lambda it: it._client.now() - it._time(), takes_self=True))
+    _random: Random = field(init=False, factory=Random)
 
     def cut_short(self, key: str, mutation: Mutation) -> Outcome:
         """Return the outcome of a mutation whose `carry_out` raised an error; unknown only if it may have been sent."""

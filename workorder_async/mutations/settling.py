@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from math import inf, nextafter
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from workorder_async.document import (
     AssignStatus,
@@ -181,6 +181,7 @@ class Known:
     """Whether the look began when the mutation had happened or never would."""
 
 
+@define(eq=False)
 class Sendings:
     """The latest mutations that one client sent, `most` of them, and when each can have happened.
 
@@ -188,23 +189,14 @@ class Sendings:
     carried out for `attempt` seconds.
     """
 
-    def __init__(
-        self,
-        clock: ServerClock,
-        within: float = inf,
-        attempt: float = 0.0,
-        *,
-        most: int = 20_000,
-        steady: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
-    ) -> None:
-        self._clock = clock
-        self._within = within
-        self._attempt = attempt
-        self._most = most
-        self.steady = steady
-        self._kept: dict[Sending, None] = {}  # the oldest first
-        self._at: dict[str, dict[Sending, None]] = {}
-        self._forgotten = -inf  # a forgotten mutation cannot have happened later
+    _clock: ServerClock = field(alias="clock")
+    _within: float = field(default=inf, alias="within")
+    _attempt: float = field(default=0.0, alias="attempt")
+    _most: int = field(default=20_000, alias="most", kw_only=True)
+    steady: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time(), kw_only=True)
+    _kept: dict[Sending, None] = field(init=False, factory=dict)  # the oldest first
+    _at: dict[str, dict[Sending, None]] = field(init=False, factory=dict)
+    _forgotten: float = field(init=False, default=-inf)  # a forgotten mutation cannot have happened later
 
     def enter(self, sending: Sending) -> None:
         """Keep a mutation that is being sent. Each further call says that it is sent again, and may happen later."""
