@@ -30,8 +30,8 @@ from workorder_async.document import (
 )
 from workorder_async.errors import AuthenticationError, ConfigError, NotSentError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import Prepared, only, prepare
+from workorder_async.mutations.memory import EarlierRun
 from workorder_async.mutations.sending import Changed, MutationSender
-from workorder_async.mutations.settling import EarlierRun
 from workorder_async.secret import Secret
 from workorder_async.signing.clock import Ahead
 from workorder_async.signing.scheme import Signer, SigningInput

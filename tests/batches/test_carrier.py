@@ -39,7 +39,7 @@ from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry, JournalFile
 from workorder_async.mutations.kinds import Prepared, prepare
-from workorder_async.mutations.settling import EarlierRun
+from workorder_async.mutations.memory import EarlierRun
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.limits import Lane

@@ -10,7 +10,7 @@ from attrs import evolve
 from tests.support.rows import each
 from workorder_async.batches.journal_file import Entry, JournalFile, Standing
 from workorder_async.document import JSON
-from workorder_async.mutations.settling import EarlierRun
+from workorder_async.mutations.memory import EarlierRun
 from workorder_async.signing.clock import Ahead
 
 LINE: dict[str, JSON] = {

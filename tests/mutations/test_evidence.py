@@ -1,4 +1,4 @@
-"""settling.py, in virtual time against the sandbox: what proves that a mutation happened, and what that it did not."""
+"""The looks of kinds.py, in virtual time: what proves that a mutation happened, and what that it did not."""
 
 import asyncio
 import html

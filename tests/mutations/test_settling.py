@@ -1,4 +1,4 @@
-"""sending.py and settling.py, over sockets: what was asked, what was said and what happened, where answers are lost."""
+"""sending.py and the looks of kinds.py, over sockets: what was asked, said and done, where answers are lost."""
 
 import asyncio
 import pickle

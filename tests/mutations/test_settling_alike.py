@@ -1,4 +1,4 @@
-"""settling.py, over sockets: of mutations that look alike, none is taken for another."""
+"""kinds.py and memory.py, over sockets: of mutations that look alike, none is taken for another."""
 
 import asyncio
 import pickle
@@ -32,7 +32,7 @@ from workorder_async import (
 )
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import State
-from workorder_async.mutations.settling import EarlierRun, Sending, Sendings
+from workorder_async.mutations.memory import EarlierRun, Sending, Sendings
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.signing.clock import ServerClock
 

@@ -27,7 +27,7 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.mutations.kinds import Prepared, kind_of
-from workorder_async.mutations.settling import EarlierRun
+from workorder_async.mutations.memory import EarlierRun
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane

@@ -31,7 +31,7 @@ from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
 from workorder_async.mutations.kinds import NAMES
-from workorder_async.mutations.settling import EarlierRun
+from workorder_async.mutations.memory import EarlierRun
 from workorder_async.signing.clock import Ahead
 
 _VERSION = 2

@@ -1,11 +1,23 @@
 """The kinds of mutations: one row for each, and a mutation made ready to be sent.
 
 All that is done to a mutation by its kind is read from its row. Nothing else asks for the class of a mutation.
+
+Whether a mutation happened whose answer was lost is found out by reading, never guessed. A state is no evidence, nor is
+its absence: a ticket may have been closed by somebody else, or be open because a replica is behind, the server is still
+at it, or somebody reopened it. What proves that a mutation happened is a sign that only it can have left, in the time
+in which it was under way by the server's clock. What proves that it did not is a look after the longest time that a
+request may take, where nothing has changed since that others do not account for.
+
+Each `look_for...` takes the mutation, its `Sending`, and the reads, and raises the errors of the reads. It notes
+nothing.
 """
 
 import hashlib
+import html
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,29 +26,23 @@ from attrs import Factory, evolve, field, frozen
 from workorder_async.arguments import shown
 from workorder_async.document import (
     JSON,
+    AssignStatus,
     CloseTicket,
     CommentTicket,
     CreateTicket,
     Mutation,
     RejectTicket,
+    TicketDetail,
+    TicketStatus,
+    TicketSummary,
     endpoints,
 )
 from workorder_async.document.codec import encode
 from workorder_async.document.endpoints import Endpoint, Safety
 from workorder_async.document.json_text import to_json
+from workorder_async.document.tickets import TicketFlowHistory
 from workorder_async.errors import ConfigError, Settlement
-from workorder_async.mutations.settling import (
-    Sending,
-    Sendings,
-    look_for_close,
-    look_for_comment,
-    look_for_rejection,
-    look_for_ticket,
-    place_of_creation,
-    place_of_ticket,
-    trace_of_text,
-    trace_of_ticket,
-)
+from workorder_async.mutations.memory import APART, TOLERANCE, Known, Sending, Sendings
 
 if TYPE_CHECKING:
     from workorder_async.wire.reads import Reads
@@ -44,6 +50,13 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Mutation)
 # No platform stores these otherwise than they were sent.
 _MARK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:#-]{0,62}[A-Za-z0-9])?")
+# A list is asked for a marked ticket from so much earlier on: a wrong clock must not hide it.
+_DAY = 86400
+# Platforms show texts as HTML. A number of so many digits is no character, and Python refuses to read very long ones.
+_TAG = re.compile(r"<[^<>]*>")
+_NO_CHARACTER = re.compile(r"&#(?=\d{8})")
+# What may be left of a tag or an escape where a platform cuts a text off.
+_CUT = re.compile("[<&][^<>&;]*$")
 
 
 @frozen(kw_only=True)
@@ -61,11 +74,9 @@ class MutationKind(Generic[M]):
     words: Callable[[M], str]
     """Say what it does, for people."""
     place: Callable[[M], str] = lambda mutation: place_of_ticket(mutation.id)  # type: ignore[union-attr]
-    """Return the place where it leaves its sign. See `settling`."""
+    """Return the place where it leaves its sign. See `memory`."""
     trace: Callable[[M], str] = lambda mutation: trace_of_text(mutation.id, mutation.detail)  # type: ignore[union-attr]
     """Return the sign that it leaves there."""
-    line: Callable[[M], int | None] = lambda mutation: getattr(mutation, "productGroupId", None)
-    """Return the product line that speaks; None for any."""
     solution: Callable[[M], tuple[int, bool] | None] = lambda _: None
     """Return how it says that its ticket was solved; None if it does not say."""
     creates: bool = False
@@ -82,6 +93,236 @@ class MutationKind(Generic[M]):
     def ticket_id(self, mutation: M) -> int:
         """Return the ticket that a mutation is about; 0 for a creation."""
         return 0 if self.creates else mutation.id  # type: ignore[union-attr]  # a creation alone has none
+
+
+def folded(text: str | None) -> str:
+    """Return a text without the blanks that a platform may trim."""
+    return " ".join((text or "").split())
+
+
+def place_of_ticket(ticket_id: int) -> str:
+    """Return the place of all that is done to a ticket."""
+    return f"ticket {ticket_id}"
+
+
+def place_of_creation(ticket: CreateTicket) -> str:
+    """Return the place of a new ticket. It has the numbers, since a platform stores these as they are."""
+    return f"creator {ticket.creator_id} {ticket.type.value} {ticket.priority.value} {ticket.reported_time}"
+
+
+def trace_of_text(ticket_id: int, text: str | None) -> str:
+    """Return the trace of a text in a ticket's history."""
+    return _digest(ticket_id, text or "")
+
+
+def trace_of_ticket(ticket: CreateTicket | TicketSummary) -> str:
+    """Return the trace of a new ticket, by what it has in common with its row in the list."""
+    texts = (ticket.title, ticket.detail, ticket.customer_organization_name)
+    return _digest("ticket", *texts, ticket.type, ticket.priority, ticket.reported_time)
+
+
+def _digest(*left: object) -> str:
+    parts = tuple(folded(part) if isinstance(part, str) else part for part in left)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+async def look_for_close(close: CloseTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
+    """Tell by the time and the solution of the ticket's close, and by its remark where the history has one."""
+    detail, known = await sendings.read(sending, reads.detail(close.id))
+    holds, solution = detail.status == TicketStatus.CLOSED, (detail.solved_time, detail.is_solved)
+    remarks = {folded(step.detail) for step in _steps(detail) if known.span.has(step.created_time)}
+    if (
+        known.rivals is not None
+        and known.span.has(detail.closed_time)
+        and solution == sending.solution
+        and (not remarks or folded(close.detail) in remarks)
+        and not any(one.solution == solution for one in known.rivals)
+    ):
+        return Settlement(True, holds=holds)
+    like = holds and (solution == sending.solution or not known.span.follows(detail.closed_time))
+    return _by_what_changed(detail, known, sendings, holds=holds, like=like)
+
+
+async def look_for_rejection(
+    rejection: RejectTicket, sending: Sending, reads: "Reads", sendings: Sendings
+) -> Settlement:
+    """Tell by the step in the product line's history. If no line is named, all shares are looked at."""
+    detail, known = await sendings.read(sending, reads.detail(rejection.id))
+    shares = [assign for assign in detail.assigns if rejection.productGroupId in (None, assign.product_group_id)]
+    rejected = [assign for assign in shares if assign.status == AssignStatus.REJECTED]
+    holds = bool(shares) and rejected == shares
+    # A step without words is no sign by itself.
+    if _is_said(detail, sending, known, sendings) and (folded(rejection.detail) or rejected):
+        return Settlement(True, holds=holds)
+    traces = {trace_of_text(detail.id, step.detail) for step in _steps(detail)}
+    # Where a rejected share shows no history, nobody knows who rejected it, and when; nor where no share is shown.
+    like = not shares or (
+        bool(rejected) and (sending.trace in traces or not all(assign.history for assign in rejected))
+    )
+    return _by_what_changed(detail, known, sendings, holds=holds, like=like)
+
+
+async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
+    """Tell by its text in the ticket's history, or by its mark alone."""
+    detail, known = await sendings.read(sending, reads.detail(comment.id))
+    if sending.mark:
+        shown = [(step.detail, step.created_time) for step in _steps(detail)]
+        happened = _by_mark(comment.detail, shown, sending, known)
+        lines = {assign.product_group_id for assign in detail.assigns}
+        own = [one for one in detail.assigns if sending.line not in lines or one.product_group_id == sending.line]
+        if happened is False and (_hides_steps(detail, known) or not (own and all(assign.history for assign in own))):
+            happened = None  # who is shown no history, or one without comments, does not miss the mark in it
+    else:
+        happened = True if _is_said(detail, sending, known, sendings) else None
+    return Settlement(happened)
+
+
+async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
+    """Look for the one ticket of its creator with its texts that nothing else accounts for, or with its mark."""
+    await reads.learn_time()
+    since = min(sendings.span(one).since for one in (sending, *(sendings.rivals(sending) or ())))
+    if since < 0 and not sending.mark:
+        return Settlement(None)
+    begin = max(0, int(max(since, 0)) - (_DAY if sending.mark else 0))
+    (listed, is_whole), known = await sendings.read(sending, reads.created(ticket.creator_id, begin))
+    # A mark decides alone: the platform may know its creator under another name.
+    rows = [row for row in listed if sending.mark or row.creator_name in ("", ticket.creator_name)]
+    taken = sendings.of_others(sending)
+    free = [row for row in rows if row.id not in taken]
+    if sending.mark:
+        like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
+        happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
+        # What is not shown is not missing, if others are not shown either that were made shortly before.
+        is_whole &= sendings.created(ticket.creator_id, sending.began - _DAY / 2) <= {row.id for row in listed}
+        happened = happened if happened or is_whole else None
+        ours = [row for row in like if known.span.may_have(row.created_time) and _has_mark(row.detail, sending.mark)]
+    else:
+        ours = [row for row in free if trace_of_ticket(row) == sending.trace]
+        others = [row for row in rows if row not in ours and (not row.created_time or row.created_time >= since)]
+        unknown = None if known.rivals is None else [one for one in known.rivals if not one.ticket_id]
+        # If two look alike, or a rival's ticket is not known, the ticket may be somebody else's.
+        is_one = len(ours) == 1 and known.span.has(ours[0].created_time)
+        shown = Counter(map(trace_of_ticket, others))
+        happened = True if is_one and unknown is not None and not _missing(unknown, shown) else None
+    return Settlement(happened, ours[0].id if happened and len(ours) == 1 else 0)
+
+
+def _steps(detail: TicketDetail) -> list[TicketFlowHistory]:
+    """Return the steps of a ticket's history in all shares."""
+    return [step for assign in detail.assigns for step in assign.history]
+
+
+def _is_said(detail: TicketDetail, sending: Sending, known: Known, sendings: Sendings) -> bool:
+    """Tell whether the text is in the history of its line, and is no rival's.
+
+    A step that names a person is a colleague's: who comments or rejects over the API names none. A step that is shown
+    in several shares is one.
+    """
+    if known.rivals is None:
+        return False
+    lines = {assign.product_group_id for assign in detail.assigns if assign.history}
+    ids = [step.id for step in _steps(detail) if step.id]
+    # What another line says stands in its own share, if that shows any; but not where shares show the steps of others.
+    apart = lines - {sending.line} if sending.line in lines and len(ids) == len({*ids}) else set[int]()
+    rivals = [one for one in known.rivals if one.line not in apart]
+    since = min([known.span.since, *(sendings.span(one).since for one in rivals)])
+    ours, others, in_time = 0, Counter[str](), False
+    for assign in detail.assigns:
+        steps = [step for step in assign.history if not step.created_time or step.created_time >= since]
+        traces = [trace_of_text(detail.id, step.detail) for step in steps]
+        others |= Counter(trace for trace in traces if trace != sending.trace)
+        if sending.line in (None, assign.product_group_id):
+            pairs = zip(traces, steps, strict=True)
+            said = [step for trace, step in pairs if trace == sending.trace and not step.creator_id]
+            ours = max(ours, len(said))
+            in_time = in_time or any(known.span.has(step.created_time) for step in said)
+    alike = sum(one.trace == sending.trace for one in rivals)
+    # One more than the others account for. With two more, somebody else says the same.
+    return in_time and ours == alike + 1 and not _missing((one for one in rivals if one.trace != sending.trace), others)
+
+
+def _missing(rivals: Iterable[Sending], shown: Counter[str]) -> bool:
+    """Tell whether a rival is not shown as it was sent: the platform may have stored it so that it looks like ours."""
+    return bool(Counter(one.trace for one in rivals) - shown)
+
+
+def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, holds: bool, like: bool) -> Settlement:
+    """Tell that it did not happen, where nothing has changed since but by mutations that are known to have happened.
+
+    What looks `like` ours and seems to be of before leaves it unknown: the clock of the server's `Date` may be another
+    than the one of its tickets.
+    """
+    span, times = known.span, (detail.closed_time, detail.updated_time, detail.updated_progress_time)
+    if not known.is_late or known.rivals is None or like:
+        return Settlement(None, holds=holds)
+    # Nobody knows since when it is so.
+    undated = holds and not any(map(span.follows, times))
+    said = [(trace_of_text(detail.id, step.detail), span.follows(step.created_time)) for step in _steps(detail)]
+    steps = Counter(trace for trace, is_before in said if not is_before)
+    ends = [(one.trace, sendings.span(one).until) for one in known.rivals if one.happened]
+    # Of what ended shortly before, the step may be one of those that are left out.
+    done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
+    closed = detail.closed_time and not span.follows(detail.closed_time)
+    changed = closed or steps - done or _hides_steps(detail, known)
+    return Settlement(None if undated or changed else False, holds=holds)
+
+
+def _hides_steps(detail: TicketDetail, known: Known) -> bool:
+    """Tell whether a ticket may have changed since by something that it shows no step of.
+
+    A share that shows no history may hide it, and a platform may note no step for it.
+    """
+    updated = max(detail.updated_time, detail.updated_progress_time)
+    shown = [step.created_time for step in _steps(detail)] if all(assign.history for assign in detail.assigns) else []
+    return not known.span.follows(updated) and updated > max(shown, default=0) + TOLERANCE
+
+
+def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: Known) -> bool | None:
+    """Look for a mark among the texts that are shown, with their times.
+
+    Where none has it, one that may be ours leaves it unknown: its end, where the mark was, may be cut off, more may be
+    written behind the mark, or the platform may show no texts.
+    """
+    marked = [time for said, time in shown if _has_mark(said, sending.mark)]
+    if marked:
+        is_ours = any(map(known.span.may_have, marked))
+        return True if is_ours and not any(one.mark == sending.mark for one in known.rivals or ()) else None
+    whole = _skeletons(f"{text}\n{sending.mark}")
+    # Whatever stands before and behind it, also without a blank.
+    anywhere = re.compile(rf"(?<![A-Za-z0-9]){re.escape(sending.mark)}(?![A-Za-z0-9])")
+
+    def may_be_ours(said: str, time: int) -> bool:
+        if not (parts := _skeletons(said) - {""}):
+            return known.span.may_have(time, off=APART)
+        begins = any(one.startswith(part) for one in whole for part in parts)
+        return begins or any(map(anywhere.search, _readings(said)))
+
+    return False if known.is_late and not any(may_be_ours(*one) for one in shown) else None
+
+
+def _has_mark(text: str, mark: str) -> bool:
+    """Tell whether a text ends with a mark, on a line of its own or after whatever stands for the end of a line."""
+    at_end = re.compile(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}\W*$")
+    return any(map(at_end.search, _readings(text)))
+
+
+def _may_be(text: str, shown: str) -> bool:
+    """Tell whether a platform that cuts, escapes or normalises texts, or adds to them, may show this text so."""
+    return any(sent.startswith(one) or sent in one for sent in _skeletons(text) for one in _skeletons(shown))
+
+
+def _readings(text: str) -> tuple[str, str]:
+    """Return a text as it is without escapes, and as HTML shows it. People write < and > themselves, too."""
+    for _ in range(2):  # what was escaped twice
+        text = html.unescape(_NO_CHARACTER.sub("", text))
+    return text, _TAG.sub("\n", text)
+
+
+def _skeletons(text: str) -> set[str]:
+    """Return what every platform keeps of each reading of a text, also where it was cut in a tag or an escape."""
+    readings = (*_readings(text), *_readings(_CUT.sub("", text)))
+    every = {*readings, *(_CUT.sub("", one) for one in readings)}
+    return {"".join(filter(str.isalnum, unicodedata.normalize("NFKC", one).casefold())) for one in every}
 
 
 def _words_of_line(product_group_id: int | None) -> str:
@@ -175,8 +416,8 @@ class Prepared:
 
     def sending(self, began: float | None = None) -> Sending:
         """Return the record of its being sent; `began` is when its caller wrote that down."""
-        kind, mutation = self.kind, self.mutation
-        return Sending(self.place, self.trace, kind.line(mutation), self.mark, kind.solution(mutation), began)
+        line: int | None = getattr(self.mutation, "productGroupId", None)
+        return Sending(self.place, self.trace, line, self.mark, self.kind.solution(self.mutation), began)
 
 
 def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:

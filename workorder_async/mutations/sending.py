@@ -20,8 +20,8 @@ from workorder_async.errors import (
     TicketStateError,
     WorkorderError,
 )
-from workorder_async.mutations.kinds import Prepared, kind_of
-from workorder_async.mutations.settling import EarlierRun, Sending, Sendings, place_of_ticket, trace_of_text
+from workorder_async.mutations.kinds import Prepared, kind_of, place_of_ticket, trace_of_text
+from workorder_async.mutations.memory import EarlierRun, Sending, Sendings
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.bodies import BeforeWrite, JsonBody
 from workorder_async.wire.call import Deadline
