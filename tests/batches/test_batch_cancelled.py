@@ -22,7 +22,7 @@ from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import State
-from workorder_async.mutations.kinds import key_of
+from workorder_async.mutations.kinds import Prepared, key_of
 from workorder_async.sandbox import Fault, Sandbox
 
 # What is lost is looked for as long as an attempt may take; what an earlier run sent, until the deadline.
@@ -101,8 +101,8 @@ async def cut_short(client: WorkorderClient, journal: Path, steps: Steps) -> set
     sent: set[str] = set()
     change = client.change
 
-    async def watched(mutation: Mutation, **options: Any) -> Any:
-        return await change(mutation, on_send=lambda: sent.add(key_of(mutation)), **options)
+    async def watched(prepared: Prepared, **options: Any) -> Any:
+        return await change(prepared, on_send=lambda: sent.add(key_of(prepared.mutation)), **options)
 
     async def run() -> None:
         async with aclosing(run_batch(client, FEW, concurrency=2, journal=journal, patience=0)) as running:

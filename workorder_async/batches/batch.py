@@ -134,7 +134,7 @@ async def settle_journal(
             yield outcome
 
 
-def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], str]:
+def keys_by(key: Key | None, *, kept: bool) -> Key:
     """Return what tells mutations apart: their kind and `key`, or without it the fields that the kind's row names.
 
     Raises `ConfigError` for a `key` that returns no text, and for a creation without one in a journal: from run to run
@@ -143,9 +143,8 @@ def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], s
     if key is not None:
         arguments.function("key", key)
 
-    def told(mutation: Mutation | Prepared) -> str:
-        plain = mutation.mutation if isinstance(mutation, Prepared) else mutation
-        kind = kind_of(plain)
+    def told(mutation: Mutation) -> str:
+        kind = kind_of(mutation)
         if key is None:
             if kept and kind.creates:
                 raise ConfigError(
@@ -155,7 +154,7 @@ def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], s
                     "key=lambda ticket: ticket.title",
                 )
             return key_of(mutation)
-        arguments.plain("key", said := key(plain))
+        arguments.plain("key", said := key(mutation))
         if not isinstance(said, str) or not said:
             mend = "it must return a text that tells mutations apart, the same in each run"
             raise ConfigError(f"returned {arguments.shown(said)}", argument="key", mend=mend)
@@ -164,9 +163,7 @@ def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], s
     return told
 
 
-def identity_of(
-    mutations: Mutations, platform: str, name: str, key: Callable[[Mutation], str] = key_of
-) -> dict[str, JSON]:
+def identity_of(mutations: Mutations, platform: str, name: str, key: Key = key_of) -> dict[str, JSON]:
     """Return the identity of a batch, for the head of its journal; a list or tuple has a digest of its keys."""
     identity: dict[str, JSON] = {"platform": platform, "batch": name}
     if isinstance(mutations, Sequence):
@@ -188,7 +185,7 @@ class Terms:
     journal: str | os.PathLike[str] | None = field(validator=optional(as_validator(arguments.path)))
     report: BatchReport | None = field(validator=optional(as_validator(_REPORT)))
     name: str = field(default="", validator=as_validator(_TEXT))
-    key: Callable[[Prepared], str] = key_of
+    key: Key = key_of
     mark: bool = field(default=False, validator=as_validator(arguments.flag))
     verify: bool = field(default=True, validator=as_validator(arguments.flag))
     stop_after: int | None = field(default=None, validator=optional(as_validator(arguments.whole)))
@@ -320,7 +317,7 @@ class Workers:
             prepared = prepare(mutation)
             if self._terms.mark and not prepared.kind.converges:
                 prepared = prepare(mutation, new_mark())
-            key = self._terms.key(prepared)
+            key = self._terms.key(prepared.mutation)
         except BaseException as error:  # noqa: BLE001 - the iterable and `key` may raise anything; others go on
             if not waiting.expired():
                 self._note_failure(error)

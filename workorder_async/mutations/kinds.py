@@ -448,15 +448,11 @@ def new_mark() -> str:
     return token_hex(5)
 
 
-def key_of(mutation: Mutation | Prepared) -> str:
+def key_of(mutation: Mutation) -> str:
     """Return the key that tells a mutation from others: its kind, and the fields that the row names.
 
     Raises `ConfigError` for a value that is no mutation.
     """
-    if isinstance(mutation, Prepared):
-        kind, value, mutation = mutation.kind, mutation.value, mutation.mutation
-    else:
-        kind, value = kind_of(mutation), None
-    fields = kind.identity
-    told = [value or encode(mutation)] if fields is None else [getattr(mutation, name) for name in fields]
+    kind = kind_of(mutation)
+    told = [encode(mutation)] if kind.identity is None else [getattr(mutation, name) for name in kind.identity]
     return hashlib.sha256(to_json([kind.verb, *told])).hexdigest()[:32]
