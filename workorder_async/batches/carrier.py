@@ -1,7 +1,7 @@
 """One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from random import Random
@@ -169,11 +169,11 @@ class Carrier:
             return Settlement(None)
         ended = self._journal.opened if earlier else inf  # earlier runs had its lock
         run = evolve(sent.run, ended=ended)
-        found = await _seen(
-            self._client.settle(
+        found = Settlement(None)
+        with suppress(ConfigError):  # the client was closed meanwhile
+            found = await self._client.settle(
                 mutation, sent.began, mark=sent.mark, ahead=sent.ahead, run=run, lane=self._lane, until=until
             )
-        )
         return evolve(found, happened=None) if has_twin and found.happened else found
 
     async def _has_twin(self, sent: Entry, until: Deadline) -> bool:
@@ -224,19 +224,13 @@ class Carrier:
         if not may_hold or isinstance(error, AuthenticationError):
             return refused
         try:
-            found = await _seen(self._client.settle(mutation, inf, lane=self._lane, until=until))
+            found = await self._client.settle(mutation, inf, lane=self._lane, until=until)
+        except ConfigError:  # as above
+            return refused
         except asyncio.CancelledError:
             self._if_cut_short[entry.key] = self._record(entry.key, refused)
             raise
         return evolve(refused, state=State.ALREADY) if found.holds else refused
-
-
-async def _seen(settling: Awaitable[Settlement]) -> Settlement:
-    """Return what a look found; nothing where the client was closed meanwhile."""
-    try:
-        return await settling
-    except ConfigError:
-        return Settlement(None)
 
 
 def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
