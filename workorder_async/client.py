@@ -466,7 +466,8 @@ class WorkorderClient(MadeOfVariables):
         # Else a client that is closed would say for ever that it is not known yet.
         self._session.check_usable()
         until = self.deadline(deadline) if until is None else until
-        return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, run=run, lane=lane)
+        sending, reads = self._mutations.find(prepared, began, ahead, run), Reads(self._session, until, lane)
+        return await self._mutations.look(prepared.mutation, sending, reads, until, patient=patient)
 
     async def upload_file(
         self,

@@ -90,7 +90,7 @@ class MutationSender:
                 # After a lost answer a refusal may be caused by the lost request, and what was not sent this time may
                 # have been sent before. Only a look tells; as long as it contradicts a refusal, it may be of the past.
                 self._sendings.ended(sending, self._longest)
-                look = settles and await self._look(mutation, sending, reads, until, patient=patient)
+                look = settles and await self.look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)
                 if found.happened and (id := found.ticket_id or kind.ticket_id(mutation)):  # else nobody knows which
                     return Changed(id, error.request_id, made)
@@ -102,27 +102,19 @@ class MutationSender:
                     raise lost from lost.__cause__ if error is lost else error
                 await self._session.pause(rests - time())  # longer than the looks took
 
-    async def settle(
-        self,
-        prepared: Prepared,
-        began: float,
-        ahead: Ahead | None,
-        *,
-        patient: bool,
-        until: Deadline,
-        run: EarlierRun | None = None,
-        lane: Lane | None = None,
-    ) -> Settlement:
-        """Find out whether a mutation happened that was sent at `began`; a read that fails leaves it unknown."""
+    def find(self, prepared: Prepared, began: float, ahead: Ahead | None, run: EarlierRun | None) -> Sending:
+        """Return the record of a mutation that was sent at `began`, by this client or by another `run`."""
         wanted = prepared.sending()
         wanted.began, wanted.ahead = began, ahead
-        sending = self._sendings.find(wanted, run)
-        return await self._look(prepared.mutation, sending, Reads(self._session, until, lane), until, patient=patient)
+        return self._sendings.find(wanted, run)
 
-    async def _look(
+    async def look(
         self, mutation: Mutation, sending: Sending, reads: Reads, until: Deadline, *, patient: bool
     ) -> Settlement:
-        """Look for a mutation; if `patient`, again and again until a look is late enough to prove the contrary."""
+        """Look for a mutation; if `patient`, again and again until a look is late enough to prove the contrary.
+
+        A read that fails leaves it unknown.
+        """
         pause = _FIRST_PAUSE
         while True:
             found = await self._settled(mutation, sending, reads)
