@@ -105,11 +105,6 @@ def place_of_ticket(ticket_id: int) -> str:
     return f"ticket {ticket_id}"
 
 
-def place_of_creation(ticket: CreateTicket) -> str:
-    """Return the place of a new ticket. It has the numbers, since a platform stores these as they are."""
-    return f"creator {ticket.creator_id} {ticket.type.value} {ticket.priority.value} {ticket.reported_time}"
-
-
 def trace_of_text(ticket_id: int, text: str | None) -> str:
     """Return the trace of a text in a ticket's history."""
     return _digest(ticket_id, text or "")
@@ -335,7 +330,8 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.CREATE_TICKET,
         creates=True,
         identity=None,
-        place=place_of_creation,
+        # Of the numbers, since a platform stores these as they are.
+        place=lambda it: f"creator {it.creator_id} {it.type.value} {it.priority.value} {it.reported_time}",
         trace=trace_of_ticket,
         look=look_for_ticket,
         words=lambda ticket: f"create: {ticket.title}",
