@@ -1,8 +1,7 @@
 """A SQLite database that keeps up with the platform: `mirror_tickets`; and what happens to tickets: `watch`."""
 
 from workorder_async.described import describe
-from workorder_async.mirror.mirror import mirror_tickets
-from workorder_async.mirror.report import MirrorOptions, MirrorProgress, MirrorReport
+from workorder_async.mirror.mirror import MirrorOptions, MirrorProgress, MirrorReport, mirror_tickets
 from workorder_async.mirror.watch import Changed, Created, Event, Gap, Gone, Left, Watch, watch
 
 __all__ = [

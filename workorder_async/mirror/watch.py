@@ -14,8 +14,7 @@ from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.document.fields import fields_of
 from workorder_async.errors import AuthenticationError, ConfigError, ExportError, WorkorderError
 from workorder_async.mirror.database import MirrorDatabase, database_of
-from workorder_async.mirror.mirror import EVERYTHING, Run
-from workorder_async.mirror.report import MirrorOptions, checked
+from workorder_async.mirror.mirror import EVERYTHING, MirrorOptions, Run, checked
 
 #: Every so many rounds all is read that may have changed.
 _FULL_EVERY: Final = 10
