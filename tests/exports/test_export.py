@@ -261,7 +261,7 @@ async def test_strict(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         requests = sandbox.requests.total()
         with monkeypatch.context() as patched:
             # Cut short once the file has its name.
-            patched.setattr("workorder_async.exports.manifest.Manifest.remove", die)
+            patched.setattr("workorder_async.exports.parts.Manifest.remove", die)
             with pytest.raises(KeyboardInterrupt):
                 await export_tickets(client, query, target, on_bad_row="skip")
         with pytest.raises(InexactExportError, match=re.escape(f"the rows stay in '{target}'")):

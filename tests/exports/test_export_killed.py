@@ -15,7 +15,7 @@ from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
 from tests.support.slow import slow_after
 from workorder_async import ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, reading
-from workorder_async.exports.manifest import Line, Manifest
+from workorder_async.exports.parts import Line, Manifest
 
 TICKETS, PART, CONCURRENCY = 2000, 250, 2
 EVERYTHING = TicketQuery()
@@ -151,7 +151,7 @@ async def test_killed_at_the_end(suffix: str, moment: str, tmp_path: Path, monke
         elif moment == "after the rename":
             patched.setattr("workorder_async.exports.formats.Target.remove_leftovers", die)
         else:
-            patched.setattr("workorder_async.exports.manifest.Manifest.remove", die)
+            patched.setattr("workorder_async.exports.parts.Manifest.remove", die)
         async with Sandbox(tickets=250) as sandbox, sandbox.client() as client:
             with pytest.raises(KeyboardInterrupt):
                 await export_tickets(client, TicketQuery(), target)

@@ -18,7 +18,7 @@ from tests.support.slow import slow_after
 from workorder_async import ApiError, ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.document.envelope import Answer
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, parts, reading
-from workorder_async.exports.manifest import Head, Line, Manifest
+from workorder_async.exports.parts import Head, Line, Manifest
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import Drift
 from workorder_async.walks.options import walk_options

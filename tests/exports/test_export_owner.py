@@ -14,7 +14,7 @@ from tests.support.sandbox_wire import Clock
 from tests.support.slow import slow_after
 from workorder_async import ConfigError, ExportError, NotSentError, Sandbox, SchemeSigner, TicketQuery, WorkorderClient
 from workorder_async.exports import ExportReport, export_tickets, reading
-from workorder_async.exports.manifest import Line, Manifest
+from workorder_async.exports.parts import Line, Manifest
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import SANDBOX_ERRNOS
 from workorder_async.signing.scheme import SigningInput

@@ -16,7 +16,7 @@ from workorder_async import ConfigError, ExportError, Sandbox, TicketDetail, Tic
 from workorder_async.exports import attachments, export_tickets, reading
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Format
-from workorder_async.exports.manifest import Line, Manifest
+from workorder_async.exports.parts import Line, Manifest
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and modes are POSIX")
 

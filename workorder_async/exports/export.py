@@ -27,8 +27,7 @@ from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Target, target_of
-from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
-from workorder_async.exports.parts import Disk, GrowingFile, Lines, Stream
+from workorder_async.exports.parts import Disk, GrowingFile, Head, Lines, Manifest, Renamed, Stream, said_of
 from workorder_async.exports.reading import Reading, UnfoundedError
 from workorder_async.exports.report import (
     ExportOptions,

@@ -49,7 +49,7 @@ from workorder_async.durable import InUseError, LockedFile, check_place, made_pr
 from workorder_async.errors import ConfigError, DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Value
 from workorder_async.exports.formats import Format
-from workorder_async.exports.manifest import said_of
+from workorder_async.exports.parts import said_of
 from workorder_async.exports.sink import INT64, storable
 from workorder_async.exports.sqlite import disk_errors, table_of
 
