@@ -126,8 +126,8 @@ class Manifest:
         self.head: Head | None = None
         self.parts: list[Part] = []
         self.named: Renamed | None = None
-        # Where the lines end, and their checksums.
-        self._ends: list[tuple[int, int]] = []
+        # Where the lines end, and their checksums; first of all where they begin.
+        self._ends: list[tuple[int, int]] = [(0, 0)]
         try:
             self._file = LockedFile(path, is_ours=True)
         except (InUseError, MovedError):
@@ -146,13 +146,13 @@ class Manifest:
 
     def _read(self, *, resume: bool) -> None:
         for line in self._file.lines():
-            if not self._ends and not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
+            if self.head is None and not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
                 raise ExportError(
                     f"{str(self.path)!r} is no manifest of an export; move it away, or choose another target"
                 )
             if not resume:
                 return
-            end, total = self._last
+            end, total = self._ends[-1]
             content = line[: -len(_SUM % 0)]
             total = crc32(content, total)
             try:
@@ -165,11 +165,7 @@ class Manifest:
                     raise ExportError(f"{str(self.path)!r} is damaged in its first line", mend=mend) from None
                 break
             self._take_in(said, end + len(line), total)
-        self._file.cut(self._last[0])
-
-    @property
-    def _last(self) -> tuple[int, int]:
-        return self._ends[-1] if self._ends else (0, 0)
+        self._file.cut(self._ends[-1][0])
 
     def _said(self, line: bytes, content: bytes) -> Line:
         """Return what a line says; its content is empty if its checksum is not right."""
@@ -198,7 +194,7 @@ class Manifest:
     def add(self, line: Line) -> None:
         """Write a line: the head, a part whose rows are on disk, or that a file is about to get its name."""
         content = to_json(_CONVERTER.unstructure(line))[:-1]
-        total = crc32(content, self._last[1])
+        total = crc32(content, self._ends[-1][1])
         with naming(self.path):
             self.check_place()
             self._file.append(content + _SUM % total)
@@ -216,14 +212,14 @@ class Manifest:
         if any(part.is_void for part in self.parts[max(0, parts - 1) :]):
             parts = 0
         del self.parts[parts:]
-        del self._ends[parts + 1 :]
+        del self._ends[parts + 2 :]
         self.named = None
-        self._file.cut(self._last[0])
+        self._file.cut(self._ends[-1][0])
 
     def clear(self) -> None:
         """Forget everything."""
         self._file.cut(0)
-        self.head, self.named, self.parts, self._ends = None, None, [], []
+        self.head, self.named, self.parts, self._ends = None, None, [], [(0, 0)]
 
     def remove(self) -> None:
         """Take it away, while nobody else can have it; on Windows nobody can take away an open file."""
