@@ -11,6 +11,7 @@ If a call is cut short at any moment, the same call goes on from there.
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
+from datetime import datetime
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,7 @@ from attrs import define, field
 from workorder_async.arguments import kind_of
 from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.document import TicketQuery
+from workorder_async.document.fields import CHINA_STANDARD_TIME
 from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
@@ -30,14 +32,15 @@ from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.parts import Disk, GrowingFile, Head, Lines, Manifest, Renamed, Stream, said_of
 from workorder_async.exports.reading import Reading, UnfoundedError
 from workorder_async.exports.report import (
+    NO_ATTACHMENTS,
     ExportOptions,
     ExportReport,
     InexactExportError,
     Part,
     checked_options,
-    report_of,
 )
 from workorder_async.exports.sink import UNCHANGED, Sink, TextChanges
+from workorder_async.walk_report import SKIPPED_ROWS_NAMED
 from workorder_async.walks.queries import doubts_of
 
 WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
@@ -274,10 +277,42 @@ class _Export:
         convert = partial(target.format.convert, target.part, target.converted, told, self._columns)
         return await self._disk.run(convert, lambda: reading.tell("converting", rows))
 
-    def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:
-        seconds = perf_counter() - self._began
-        doubts, resumed = doubts_of(self._queries), self._resumed
-        return report_of(parts, self._target.path, size, changes, doubts, resumed=resumed, seconds=seconds)
+    def _report(self, parts: Sequence[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:
+        """Add up the parts; `changes` are those of a conversion."""
+        last = {part.query: part for part in parts}.values()
+        named = [row for part in parts for row in part.skipped]
+        # Another query, or the call that goes on, may have come across the same ticket.
+        rows = {(row.id, place if row.id is None else 0): row for place, row in enumerate(named)}
+        skipped = sum(part.skipped_rows for part in parts) - len(named) + len(rows)
+        gone = sum(part.gone_tickets for part in parts)
+        doubts = [*doubts_of(self._queries), *dict.fromkeys(part.reason for part in last if not part.exact)]
+        if gone:
+            examples = ", ".join([str(id) for part in parts for id in part.gone][:5])
+            doubts.append(f"{gone} tickets were gone when their full records were asked for, as {examples}")
+        if skipped:
+            doubts.append(f"{skipped} rows could not be read, and were skipped")
+        proofs = [part.reason for part in last]
+        proof = proofs[0] if len(proofs) == 1 else f"each of {len(proofs)} walks is exact"
+        if self._resumed:
+            proof += f"; the list as of {datetime.fromtimestamp(parts[0].read_from, CHINA_STANDARD_TIME)}"
+        return ExportReport(
+            target=self._target.path,
+            rows=sum(part.rows for part in parts),
+            bytes=size,
+            requests=sum(part.requests for part in parts),
+            seconds=perf_counter() - self._began,
+            resumed_rows=self._resumed,
+            changes=sum((part.changes for part in parts), changes),
+            skipped=tuple(rows.values())[:SKIPPED_ROWS_NAMED],
+            skipped_rows=skipped,
+            gone=tuple(id for part in parts for id in part.gone)[:SKIPPED_ROWS_NAMED],
+            gone_tickets=gone,
+            attachments=sum((part.attachments for part in parts), NO_ATTACHMENTS),
+            read_from=parts[0].read_from,
+            read_until=parts[-1].read_at,
+            exact=not doubts,
+            reason="; ".join(doubts) or proof,
+        )
 
     def _checked(self, report: ExportReport, place: Path | None = None) -> ExportReport:
         """Return the report. With `strict` raises `ExportError` if it is not exact; `place` is where the rows stay."""

@@ -1,7 +1,6 @@
 """The arguments of an export, its progress, and its result, which is the sum of its parts."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, Unpack
@@ -9,7 +8,6 @@ from typing import Annotated, Final, Literal, TypeAlias, Unpack
 from attrs import define, field, fields_dict, frozen
 
 from workorder_async.arguments import Option, flag, function, must_be, path, with_defaults
-from workorder_async.document.fields import CHINA_STANDARD_TIME
 from workorder_async.errors import CallFacts, ConfigError, ExportError
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
@@ -199,50 +197,3 @@ class InexactExportError(ExportError):
     ) -> None:
         super().__init__(problem, mend=mend, **call)
         self.report = report
-
-
-def report_of(
-    parts: Sequence[Part],
-    target: Path,
-    size: int,
-    changes: TextChanges,
-    doubts: Sequence[str],
-    *,
-    resumed: int,
-    seconds: float,
-) -> ExportReport:
-    """Add up the parts; `changes` are those of a conversion, `doubts` those about the queries together."""
-    last = {part.query: part for part in parts}.values()
-    named = [row for part in parts for row in part.skipped]
-    # Another query, or the call that goes on, may have come across the same ticket.
-    rows = {(row.id, place if row.id is None else 0): row for place, row in enumerate(named)}
-    skipped = sum(part.skipped_rows for part in parts) - len(named) + len(rows)
-    gone = sum(part.gone_tickets for part in parts)
-    doubts = [*doubts, *dict.fromkeys(part.reason for part in last if not part.exact)]
-    if gone:
-        examples = ", ".join([str(id) for part in parts for id in part.gone][:5])
-        doubts.append(f"{gone} tickets were gone when their full records were asked for, as {examples}")
-    if skipped:
-        doubts.append(f"{skipped} rows could not be read, and were skipped")
-    proofs = [part.reason for part in last]
-    proof = proofs[0] if len(proofs) == 1 else f"each of {len(proofs)} walks is exact"
-    if resumed:
-        proof += f"; the list as of {datetime.fromtimestamp(parts[0].read_from, CHINA_STANDARD_TIME)}"
-    return ExportReport(
-        target=target,
-        rows=sum(part.rows for part in parts),
-        bytes=size,
-        requests=sum(part.requests for part in parts),
-        seconds=seconds,
-        resumed_rows=resumed,
-        changes=sum((part.changes for part in parts), changes),
-        skipped=tuple(rows.values())[:SKIPPED_ROWS_NAMED],
-        skipped_rows=skipped,
-        gone=tuple(id for part in parts for id in part.gone)[:SKIPPED_ROWS_NAMED],
-        gone_tickets=gone,
-        attachments=sum((part.attachments for part in parts), NO_ATTACHMENTS),
-        read_from=parts[0].read_from,
-        read_until=parts[-1].read_at,
-        exact=not doubts,
-        reason="; ".join(doubts) or proof,
-    )
