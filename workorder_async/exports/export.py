@@ -23,13 +23,14 @@ from attrs import define, field
 from workorder_async.arguments import kind_of
 from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.document import TicketQuery
+from workorder_async.document.codec import encode
 from workorder_async.document.fields import CHINA_STANDARD_TIME
 from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Target, target_of
-from workorder_async.exports.parts import Disk, GrowingFile, Head, Lines, Manifest, Renamed, Stream, said_of
+from workorder_async.exports.parts import Disk, GrowingFile, Head, Lines, Manifest, Renamed, Stream
 from workorder_async.exports.reading import Reading, UnfoundedError
 from workorder_async.exports.report import (
     NO_ATTACHMENTS,
@@ -130,7 +131,7 @@ class _Export:
         self._head = Head(
             platform=self._client.base_url,
             app_id=self._client.app_id,
-            queries=tuple(map(said_of, self._queries)),
+            queries=tuple(map(encode, self._queries)),
             format=self._target.format.name,
             columns=() if options["raw"] else self._columns.names,
             raw=options["raw"],

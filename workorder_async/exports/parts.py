@@ -42,8 +42,6 @@ from zlib import crc32
 from attrs import define, fields_dict, frozen
 from cattrs import Converter
 
-from workorder_async.document import TicketQuery
-from workorder_async.document.codec import encode
 from workorder_async.document.json_text import to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError, naming
 from workorder_async.errors import ConfigError, ExportError
@@ -75,7 +73,8 @@ class Head:
     version: int = VERSION
     platform: str
     app_id: str = ""
-    queries: tuple[dict[str, Any], ...]
+    queries: tuple[Any, ...]
+    """As `encode` writes them."""
     format: str
     columns: tuple[str, ...]
     raw: bool
@@ -235,12 +234,6 @@ class Manifest:
                 self.remove()
         finally:
             self._file.close()
-
-
-def said_of(query: TicketQuery) -> dict[str, Any]:
-    """Return a query as a head has it."""
-    said: dict[str, Any] = json.loads(to_json(encode(query)))
-    return said
 
 
 class StoppedError(Exception):

@@ -49,7 +49,6 @@ from workorder_async.durable import InUseError, LockedFile, check_place, made_pr
 from workorder_async.errors import ConfigError, DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Value
 from workorder_async.exports.formats import Format
-from workorder_async.exports.parts import said_of
 from workorder_async.exports.sink import INT64, storable
 from workorder_async.exports.sqlite import disk_errors, table_of
 
@@ -599,7 +598,7 @@ def database_of(client: WorkorderClient, database: object, query: object) -> Mir
     if query.status is not None:
         mend = "leave it out: a mirror follows tickets from one status to the next; select in the database"
         raise ConfigError("is not for a mirror", argument="status", mend=mend)
-    identity = {"platform": client.base_url, "app_id": client.app_id, "query": said_of(query)}
+    identity = {"platform": client.base_url, "app_id": client.app_id, "query": encode(query)}
     return MirrorDatabase(Path(arguments.path("database", database)), identity)
 
 
