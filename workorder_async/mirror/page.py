@@ -5,12 +5,11 @@ stand side by side.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from html import escape
 from typing import Final, Literal, TypeAlias
 
 from workorder_async.document import TicketStatus, TicketType
-from workorder_async.document.fields import CHINA_STANDARD_TIME
+from workorder_async.document.fields import iso
 from workorder_async.mirror.figures import Figures
 
 Language: TypeAlias = Literal["zh", "en"]
@@ -119,10 +118,8 @@ def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[
 
 def day(seconds: int, length: int = 10) -> str:
     """Write a moment in China: its day, or with a length of 16 its minute."""
-    try:
-        return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME).isoformat(" ", "minutes")[:length]
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
+    written = iso(seconds)
+    return str(seconds) if written is None else written.replace("T", " ")[:length]
 
 
 def lasting(seconds: int, word: Words) -> str:
