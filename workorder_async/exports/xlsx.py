@@ -30,11 +30,7 @@ _ESCAPED = re.compile(rf"{_CONTROL}|_(?=x[0-9a-fA-F]{{4}}(?:_|{_CONTROL}))")
 
 def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Told) -> TextChanges:
     """Convert staged rows to a workbook, and return its changes; its parts are in a folder beside it meanwhile."""
-    with (
-        staged.open("rb") as lines,
-        written_through(target) as file,
-        _workbook(file, parts_of(target)) as workbook,
-    ):
+    with staged.open("rb") as lines, written_through(target) as file, _workbook(file, parts_of(target)) as workbook:
         sheets = _Sheets(workbook, columns)
         for line in lines:
             sheets.add(loads(line).values())

@@ -195,11 +195,7 @@ class Run:
         self._files = None if folder is None else AttachmentFolder(folder, client, private_addresses=private)
         self._began = perf_counter()
         self._report = MirrorReport(run=0)
-        self._walks: WalkOptions = {
-            "page_size": options["page_size"],
-            "concurrency": self._at_once,
-            "on_bad_row": "skip",
-        }
+        self._walks = WalkOptions(page_size=options["page_size"], concurrency=self._at_once, on_bad_row="skip")
         self._phase: Phase = "all"
         self._rows, self._total_rows = 0, -1
         # The tickets that an exact walk should have shown, and did not.
