@@ -396,8 +396,9 @@ class MirrorDatabase:
         tells_new, known = mark is None or not mark.is_first, fields_of(TicketSummary)
         with self.transaction() as ask:
             for row in rows:
-                cells = _cells_of(row)
-                if cells is None:
+                try:
+                    cells, _ = storable(TICKET_COLUMNS.read(read_row(row)))
+                except DecodeError:
                     skipped.append(row["id"])
                     # It was shown: it is not missing.
                     ask("UPDATE tickets SET run = ? WHERE id = ?", (self.run, row["id"]))
@@ -605,14 +606,6 @@ def database_of(client: WorkorderClient, database: object, query: object) -> Mir
 _Change: TypeAlias = tuple[Value, ...]
 # A gap is looked for among so many tickets, on either side of the middle.
 _LOOKED_THROUGH: Final = 2000
-
-
-def _cells_of(row: Row) -> tuple[Value, ...] | None:
-    """Return the cells of a row as SQLite keeps them; None if it cannot be read."""
-    try:
-        return storable(TICKET_COLUMNS.read(read_row(row)))[0]
-    except DecodeError:
-        return None
 
 
 def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[tuple[Value, ...]]:
