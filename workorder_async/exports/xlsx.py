@@ -75,12 +75,8 @@ class _Output:
         self._file = file
 
     def __getattr__(self, name: str) -> Any:
-        return _ignore if self.is_given_up else getattr(self._file, name)
-
-
-def _ignore(*arguments: object) -> int:
-    """Do nothing; the number that it returns is a place in the file behind everything that was written."""
-    return 2**62
+        # A place in the file behind everything that was written.
+        return (lambda *_: 2**62) if self.is_given_up else getattr(self._file, name)
 
 
 def _escaped(data: object) -> object:
