@@ -7,7 +7,7 @@ from tests.support.export_rows import full_ticket
 from tests.support.rows import each
 from workorder_async.document import TicketStatus, TicketSummary
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
-from workorder_async.exports.lines import CsvLines
+from workorder_async.exports.formats import CsvLines
 from workorder_async.exports.sink import TextChanges
 
 

@@ -15,7 +15,7 @@ from workorder_async import DecodeError, TicketQuery
 from workorder_async.document import JSON, Priority, TicketStatus, TicketSummary, TicketType
 from workorder_async.exports import export_tickets
 from workorder_async.exports.columns import TICKET_COLUMNS
-from workorder_async.exports.lines import JsonLines, RawLines
+from workorder_async.exports.formats import JsonLines, RawLines
 from workorder_async.exports.sink import TextChanges
 
 _TICKET = TicketSummary(

@@ -29,7 +29,7 @@ from workorder_async.document.codec import read_row
 from workorder_async.document.enums import OpenEnum
 from workorder_async.errors import ConfigError, DecodeError
 from workorder_async.exports.columns import TICKET_COLUMNS
-from workorder_async.exports.lines import zstd_module
+from workorder_async.exports.formats import zstd_module
 from workorder_async.exports.sink import storable
 from workorder_async.extras import extra_module
 
