@@ -180,7 +180,8 @@ class _Export:
                     await reading.read()
                 except UnfoundedError:
                     await disk.run(self._parts.close)
-                    await disk.run(partial(self._go_on, 0))
+                    await disk.run(partial(self._manifest.keep, 0))
+                    await disk.run(self._open_parts)
                 else:
                     return reading
 
@@ -223,15 +224,10 @@ class _Export:
         return named
 
     def _open_parts(self) -> None:
-        """Open the file that takes the rows."""
+        """Open the file that takes the rows, behind those of the parts that are there as they were written."""
         self._disk.opened.callback(self._clear_if_nothing)
         if self._manifest.head is None:
             self._manifest.add(self._head)
-        self._go_on(len(self._manifest.parts))
-
-    def _go_on(self, parts: int) -> None:
-        """Keep so many parts, and take rows behind them."""
-        self._manifest.keep(parts)
         file = GrowingFile(self._target.part, self._manifest, self._disk.check)
         self._disk.opened.callback(file.close)
         self._parts = Lines(file, self._new_sink, self._manifest.parts, self._manifest.add)
