@@ -22,7 +22,7 @@ def test_success() -> None:
     assert open_envelope(200, b'{"data":{},"errmsg":"","errno":10000,"request_id":""}', {}) == Answer({}, "")
 
 
-@each("status", [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 599])
+@each("status", [300, 304, 399, 400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 599])
 def test_success_with_a_status_of_failure(status: int) -> None:
     """The status is judged before the errno: a success that comes with a failure's status is none, nor a refusal."""
     with pytest.raises(ResponseError, match=f"HTTP {status} with errno 10000") as caught:
@@ -97,7 +97,7 @@ def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
 
 
 @each(("status", "kind"), [(401, AuthenticationError), (403, AuthenticationError), (429, RateLimitedError)])
-@each("body", [b"<html>", b"", b"slow down", b"{}"])
+@each("body", [b"<html>", b"", b"slow down", b"{}", b'{"errno":null}', b'{"errno":"SLOW_DOWN"}'])
 def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -> None:
     """These statuses have their class on a page, too, with the errno 0: what that proves depends on the operation."""
     with pytest.raises(kind, match=f"HTTP {status} with .* instead of the platform's answer") as caught:
@@ -115,6 +115,14 @@ def test_an_errno_of_the_wrong_kind(value: bytes) -> None:
     with pytest.raises(DecodeError, match="the envelope's errno is not a whole number") as caught:
         open_envelope(200, b'{"errno":%b}' % value, {})
     assert caught.value.path == "$.errno"
+
+
+@each("status", [404, 500, 503])
+def test_a_failure_with_an_errno_of_the_wrong_kind(status: int) -> None:
+    """Where the status says that it failed, an errno that is no number makes it a page, whose read is asked again."""
+    with pytest.raises(ResponseError, match=f"HTTP {status} with an errno that is no whole number") as caught:
+        open_envelope(status, b'{"errno":"FAILED"}', {})
+    assert type(caught.value) is ResponseError
 
 
 @each("value", [b'"10000"', b"10000.0", b'" 10000 "'])

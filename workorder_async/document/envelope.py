@@ -4,7 +4,7 @@ Every answer is `{"errno": int, "errmsg": str, "request_id": str, "data": ...}`;
 else a failure (API document, close_ticket: 10000表示接口请求成功, 其他均表示失败). `data` may be absent in both.
 
 The status is judged before the errno. With a status of 500 or more an envelope says nothing of what was done, whatever
-its errno is, and success with any status of failure contradicts itself: both are a `ResponseError`. A page without the
+its errno is, and success with any status but 2xx contradicts itself: both are a `ResponseError`. A page without the
 envelope is one as well, but for 401 and 403 (`AuthenticationError`) and 429 (`RateLimitedError`), with the errno 0.
 """
 
@@ -75,8 +75,8 @@ def open_envelope(
     """Return the contents of a successful answer.
 
     For a failure that the platform declared with a status below 500, it raises `ApiError`, or the class that `errnos`
-    has for the errno. For an envelope whose errno is no number it raises `DecodeError`, and for anything else
-    `ResponseError`.
+    has for the errno. For an envelope whose errno is no number it raises `DecodeError`; with a status of failure it is
+    a page. For anything else it raises `ResponseError`.
 
     `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
     answer. `parsed` is the body as JSON, if it was parsed already.
@@ -94,7 +94,7 @@ def open_envelope(
     errno, request_id = value["errno"], value.get("request_id")
     errno = errno if type(errno) is int else _whole(errno, status, body)
     request_id = request_id if type(request_id) is str and request_id.isascii() else _text(request_id)
-    if errno == SUCCESS and status < 400:
+    if errno == SUCCESS and status < 300:
         return Answer(value.get("data"), request_id, operation, attempts)
     errmsg = _text(value.get("errmsg"))
     if errno == SUCCESS or status >= 500:
@@ -110,6 +110,8 @@ def _whole(errno: object, status: int, body: bytes) -> int:
     try:
         return whole_number(errno)
     except MisfitError:
+        if status >= 400:
+            raise not_the_platforms(status, body, "an errno that is no whole number") from None
         said, start = "the envelope's errno is not a whole number", body[:_BODY_START]
     raise DecodeError(said, path="$.errno", expected="a whole number", status=status, body_start=start)
 
