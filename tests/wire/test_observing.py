@@ -396,21 +396,26 @@ async def test_a_closed_client_starts_no_call() -> None:
     assert seen.events == []
 
 
-async def test_an_observer_that_raises(caplog: pytest.LogCaptureFixture) -> None:
-    """It is reported once, hurts neither the call nor the other observers, and is told of what follows."""
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+async def test_an_observer_that_raises(caplog: pytest.LogCaptureFixture, error: type[BaseException]) -> None:
+    """It is reported once, hurts neither the call nor the other observers, and is told of what follows.
+
+    It may ask a future that was cancelled for its result: that cancels nobody's call, and costs no slot.
+    """
 
     class Broken:
         count = 0
 
         def on_event(self, event: Event) -> None:
             self.count += 1
-            raise RuntimeError("a full disk")
+            raise error("a full disk")
 
     broken, seen = Broken(), Seen()
     async with serving(drop, TICKET) as wire, make_client(wire.url) as client:
         observe(client, broken, seen)
         assert (await client.get_ticket(1)).id == 1
         assert (await client.get_ticket(1)).id == 1
+        assert client.stats().in_flight == 0
     check_pairs(seen)
     assert broken.count == len(seen.events)
     reports = [record for record in caplog.records if record.levelno >= logging.WARNING]

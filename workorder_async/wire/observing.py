@@ -7,6 +7,7 @@ Where nobody observes, no event is made.
 """
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
@@ -161,11 +162,14 @@ class Watches:
         return None
 
     def tell(self, event: Event) -> None:
-        """Tell every observer. An observer that raises is reported once, and disturbs no call."""
+        """Tell every observer. An observer that raises is reported once, and disturbs no call.
+
+        Nothing is awaited here: a `CancelledError` is of a future that the observer asked, and not of the call.
+        """
         for observer in self._observers:
             try:
                 observer.on_event(event)
-            except Exception as error:
+            except (Exception, CancelledError) as error:
                 if observer not in self._failed:
                     self._failed.append(observer)
                     what = "the observer %s failed; the calls go on, and further failures of it are not reported"
