@@ -184,6 +184,21 @@ async def test_only_the_deadline_ends_it(call: Callable[[WorkorderClient], Await
 
 @each("call", [read, comment])
 @virtual_time
+async def test_a_class_of_the_users_that_throttles(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
+    """A call that is throttled until its deadline ends by the user's own class, whatever arguments that class needs."""
+
+    class BusyError(RateLimitedError):
+        def __init__(self, message: str, *, errno: int, **facts: Any) -> None:
+            super().__init__(message, errno=errno, **facts)
+
+    async with serving(http('{"errno":4290}')) as wire, make_client(wire.url, errnos={4290: BusyError}) as client:
+        with pytest.raises(BusyError, match=r"the deadline of 90 s is before its end \(errno 4290\)") as caught:
+            await call(client)
+        assert caught.value.errno == 4290
+
+
+@each("call", [read, comment])
+@virtual_time
 async def test_the_deadline_finds_it_in_an_attempt(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
     """The deadline finds a call that was turned away before it is sent again: it says that it was turned away."""
 

@@ -14,7 +14,6 @@ the errno is about the mutation, and says nothing of what happened.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
@@ -295,7 +294,7 @@ class Call:
             said += f"the server asks for a pause of {pause:,.0f} s more, and {deadline}"
         else:
             said += f"the server turned it away until its deadline of {self.deadline.seconds:g} s"
-        error = copy(answer or RateLimitedError("", status=429))
+        error = answer or RateLimitedError("", status=429)
         error.args = (f"{said} ({error.message})" if error.message else said,)
         error.retry_after = pause or None
         return error
