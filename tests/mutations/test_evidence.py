@@ -94,6 +94,25 @@ async def test_reopened_where_the_date_is_wrong(kind: str, offset: int, ours: in
 
 @pytest.mark.parametrize("kind", CONVERGENT)
 @virtual_time
+async def test_reopened_where_a_read_was_refused_and_the_date_is_wrong(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happened and was undone is not sent again where the wrong `Date` signs for a refusal that was no clock's."""
+    monkeypatch.setattr("workorder_async.sandbox.gate.TOLERANCE", 7200)  # many platforms look at no time stamp
+    async with virtual_sandbox(40, date_offset=3600) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        assert isinstance(mutation, CloseTicket | RejectTicket)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation)
+        await sandbox.act(mutation.id, "reopen")
+        await asyncio.sleep(LATER)
+        sandbox.faults = [Fault("errno", errno=50_000, times=1)]
+        await client.list_tickets()
+        assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
 async def test_a_replica_that_is_behind_for_too_long(kind: str) -> None:
     """Refused, and open all the same, contradict each other: neither refused nor done."""
     async with virtual_sandbox(40, lag=LATER + 20) as (sandbox, client):

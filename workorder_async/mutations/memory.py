@@ -242,9 +242,10 @@ class Sendings:
             until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
             if until < since:
                 return Span()
-        # Where our own clock is refused, signatures are made by one of a `Date`, too, which may be some minutes off.
+        # A clock of a `Date` that signs may be some minutes off. Our own may be right all the same: a read that was
+        # refused for another reason, and then served, is enough to sign by the other.
         signs = self._clock.signing_offset and self._clock.signing_offset - BELIEVED_BEHIND
-        first = -inf if now is None else since + min(0.0, signs - now.most)
+        first = -inf if now is None else since + min(0.0, -now.most, signs - now.most)
         return Span(since - TOLERANCE, until + TOLERANCE, first - TOLERANCE)
 
     def left(self, sending: Sending) -> float:
