@@ -763,6 +763,22 @@ async def test_a_mark_that_was_cut_off_where_the_date_is_ahead(kind: str, offset
         assert await error.verify(client) is None
 
 
+@pytest.mark.parametrize("offset", [-200.0, 3600.0])
+@pytest.mark.parametrize("later", [False, True])
+@virtual_time
+async def test_a_mark_where_no_texts_are_shown_and_the_date_is_wrong(offset: float, later: bool) -> None:
+    """A step without words, of the time in which ours was sent by another clock than that `Date`, may be ours."""
+    async with virtual_sandbox(40, date_offset=offset) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        sandbox._store._stored = lambda _: ""
+        sandbox.faults = [Fault("reset" if later else "reset_after", operation="comment_ticket", times=1)]
+        error = await lost(client, comment, mark="ref-1")
+        await asyncio.sleep(LATER + 3600)
+        if later:
+            await client.change(comment)
+        assert await error.verify(client) is (False if later else None)
+
+
 @pytest.mark.parametrize(
     ("shown", "happened"),
     [

@@ -42,7 +42,7 @@ from workorder_async.document.endpoints import Endpoint, Safety
 from workorder_async.document.json_text import to_json
 from workorder_async.document.tickets import TicketFlowHistory
 from workorder_async.errors import ConfigError, Settlement
-from workorder_async.mutations.memory import APART, TOLERANCE, Known, Sending, Sendings
+from workorder_async.mutations.memory import TOLERANCE, Known, Sending, Sendings
 
 if TYPE_CHECKING:
     from workorder_async.wire.reads import Reads
@@ -288,7 +288,7 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
 
     def may_be_ours(said: str, time: int) -> bool:
         if not (parts := _skeletons(said) - {""}):
-            return known.span.may_have(time, off=APART)
+            return known.span.may_have_by_any(time)
         begins = any(one.startswith(part) for one in whole for part in parts)
         return begins or any(map(anywhere.search, _readings(said)))
 

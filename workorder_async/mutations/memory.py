@@ -39,14 +39,20 @@ class Span:
     first: float = -inf
     """The beginning by the earlier of two clocks, of which nobody says which one dates the tickets: that of `Date`, and
     our own, by which signatures are accepted."""
+    last: float = inf
+    """The end by the later one."""
 
     def has(self, time: int) -> bool:
         """Tell whether a time on a ticket lies in it for certain; a time that is absent does not."""
         return self.since > -inf and self.since <= time <= self.until
 
-    def may_have(self, time: int, off: float = 0.0) -> bool:
-        """Tell whether a time may lie in it, by a clock that is so many seconds off: one that is absent may."""
-        return not time or self.since - off <= time <= self.until + off
+    def may_have(self, time: int) -> bool:
+        """Tell whether a time may lie in it; one that is absent may."""
+        return not time or self.since <= time <= self.until
+
+    def may_have_by_any(self, time: int) -> bool:
+        """Tell the same by whichever clock dates the tickets, also if that is somewhat off."""
+        return not self.follows(time) and time <= self.last + APART
 
     def follows(self, time: float) -> bool:
         """Tell whether a time on a ticket is certainly before it, also by a clock that is somewhat behind."""
@@ -246,7 +252,8 @@ class Sendings:
         # refused for another reason, and then served, is enough to sign by the other.
         signs = self._clock.signing_offset and self._clock.signing_offset - BELIEVED_BEHIND
         first = -inf if now is None else since + min(0.0, -now.most, signs - now.most)
-        return Span(since - TOLERANCE, until + TOLERANCE, first - TOLERANCE)
+        last = inf if now is None else until + max(0.0, -now.least)
+        return Span(since - TOLERANCE, until + TOLERANCE, first - TOLERANCE, last + TOLERANCE)
 
     def left(self, sending: Sending) -> float:
         """Return the seconds until it has happened or never will; not above 0 once that is so.
