@@ -502,6 +502,25 @@ async def test_a_change_that_a_comment_may_explain(assigns: list[int], later: in
         assert found.happened is known
 
 
+@pytest.mark.parametrize(
+    ("line", "progress", "known"), [(None, 30, False), (9, 30, False), (None, 0, None), (3, 30, None)]
+)
+async def test_a_mark_in_a_share_that_is_not_shown(line: int | None, progress: int, known: bool | None) -> None:
+    """A time that no step explains may be that of a marked comment, and so may be all of a share that is not shown."""
+    step = {"id": 7, "action": 3, "created_time": int(NOW) + 30, "detail": "别的", "creator_id": 5}
+    times = {"updated_time": int(NOW) + 30, "updated_progress_time": int(NOW) + progress}
+    assigns = [{"product_group_id": 9, "status": 1, "history": [step]}]
+    detail, comment = (
+        dated(data({"id": 1, "status": 2, **times, "assigns": assigns})),
+        evolve(COMMENT, productGroupId=line),
+    )
+    async with serving(drop, detail) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(comment, mark="ref-1")
+        found = await client.settle(comment, caught.value.began, mark="ref-1", patient=True, deadline=2)
+        assert found.happened is known
+
+
 async def test_an_id_of_another_that_looks_the_same_by_now() -> None:
     """An id that was given to any other creation is no sign, though that one was sent with other words."""
     async with serving(dated(data({"id": 7})), drop, listed(7)) as wire, make_client(wire.url) as client:

@@ -163,8 +163,7 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
     if sending.mark:
         shown = [(step.detail, step.created_time) for step in _steps(detail)]
         happened = _by_mark(comment.detail, shown, sending, known)
-        lines = {assign.product_group_id for assign in detail.assigns}
-        own = [one for one in detail.assigns if sending.line not in lines or one.product_group_id == sending.line]
+        own = [one for one in detail.assigns if sending.line in (None, one.product_group_id)]
         if happened is False and (_hides_steps(detail, known) or not (own and all(assign.history for assign in own))):
             happened = None  # who is shown no history, or one without comments, does not miss the mark in it
     else:
@@ -267,9 +266,12 @@ def _hides_steps(detail: TicketDetail, known: Known) -> bool:
 
     A share that shows no history may hide it, and a platform may note no step for it.
     """
-    updated = max(detail.updated_time, detail.updated_progress_time)
+    times = (detail.updated_time, detail.updated_progress_time)
     shown = [step.created_time for step in _steps(detail)] if all(assign.history for assign in detail.assigns) else []
-    return not known.span.follows(updated) and updated > max(shown, default=0) + TOLERANCE
+    return any(
+        time and not known.span.follows(time) and not any(abs(time - step) <= TOLERANCE for step in shown)
+        for time in times
+    )
 
 
 def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: Known) -> bool | None:
