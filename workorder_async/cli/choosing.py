@@ -1,4 +1,4 @@
-"""Which tickets `close`, `comment` and `reject` are about: numbers, a file of them, or the filters of `list`.
+"""Which tickets a command is about: the filters of the API document as options, or a file of tickets' numbers.
 
 A file of --from declares itself by how it begins:
 
@@ -18,32 +18,21 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
-from math import floor
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from attrs import evolve, frozen
-from cyclopts import Group, Parameter, types, validators
+from cyclopts import Group, Parameter
 
-from workorder_async.cli.connection import Connection
-from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, moment, note
-from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
-from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
-from workorder_async.errors import ConfigError, WorkorderError
+from workorder_async.cli.values import TIME_HELP, Age, Time, Whole, content_of, decoded, member, names
+from workorder_async.document import TicketQuery, TicketStatus, TicketType
+from workorder_async.errors import ConfigError
 from workorder_async.extras import extra_module
-from workorder_async.walk_report import WalkReport
-from workorder_async.walks.queries import together
 
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
-
-# So many rounds of tickets are read before the bar is told again.
-_ROUNDS_OF_A_STEP: Final = 8
+_SINCE: Final = f"Created at or after the beginning of it: {TIME_HELP}."
 _ID_MAX: Final = 2**63 - 1
 _BLANK: Final = re.compile(r"\s*")
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
 _LONGEST_CELL: Final = 2**31 - 1
-_SHOWN: Final = ("status", "type", "sub_type", "second_subtype")
 _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号", "编号")
 # What is no column's name: a number, or a time.
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
@@ -53,127 +42,82 @@ _BINARY: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"SQLite format 3\0", b"\
 _EXACT: Final = 2**53
 _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
 
-Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
-"""What these commands do to a ticket."""
-
 _Found: TypeAlias = Iterator[tuple[str, object]]
 """What is found to be a ticket's number, each with its place in the file."""
 
+# Each field's docstring is its help.
 
-@Parameter(name="*", group=Group("Batch", sort_key=4))
+
+@Parameter(name="*", group=Group("Filters", sort_key=5))
 @frozen(kw_only=True)
-class BatchOptions:
-    """How many tickets are changed by one command, which ones, and where."""
+class TicketFilters:
+    """Which tickets; a filter that is left out filters nothing."""
 
-    source: Annotated[str | None, Parameter(name="--from")] = None
-    """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV, CSV or .xlsx with a column id (or
-    工单ID); the JSON of `list --json` and `export`."""
-    dry_run: bool = False
-    """Show what would be done, and change nothing."""
-    yes: bool = False
-    """Do not ask before tickets of --from or of filters are changed."""
-    journal: types.File | None = None
-    """A file that remembers what was done: run again with it, and it goes on."""
-    limit: Annotated[Whole | None, Parameter(validator=validators.Number(gte=1))] = None
-    """Change so many tickets at most. With --journal over all runs together: what it says was done, or may have been,
-    counts."""
-    stop_after: Annotated[Whole, Parameter(validator=validators.Number(gte=0))] = 20
-    """Stop after so many failures in a row; 0 for never."""
-    concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
-    """Requests in flight at once, at most."""
-    json: bool = False
-    """Print one JSON object per ticket."""
-    filters: TicketFilters = TicketFilters()
-    connection: Connection = Connection()
+    status: str | None = None
+    """pending, processing, closed, cancelled; or 1 to 4, or 待处理 ...; several with commas between"""
+    type: str | None = None
+    """troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ..."""
+    created_start: Annotated[Time | None, Parameter(name=["--since", "--created-start"], help=_SINCE)] = None
+    created_end: Annotated[Time | None, Parameter(name=["--until", "--created-end"])] = None
+    """Created until the end of it, written likewise: a day is meant as a whole."""
+    older_than: Age | None = None
+    """Created longer ago than this, to the second: 30d, 2w."""
+    creator_id: Whole | None = None
+    """Creator's long staff number (业务平台长工号)."""
+    customer: Annotated[str | None, Parameter(name=["--customer", "--customer-organization-name"])] = None
+    """Name of the customer."""
+    product_group_id: Annotated[tuple[Whole, ...], Parameter(name=["--product-group", "--product-group-id"])] = ()
+    """Product line; may be repeated, for any of several."""
+    sub_type: Whole | None = None
+    """Id of the sub-type."""
+    second_subtype: Whole | None = None
+    """Id of the second-level sub-type."""
 
-    def text(self, detail: str) -> str:
-        """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""
-        if detail == self.source == "-":
-            mend = "there is one stdin: put one into a file"
-            raise ConfigError("--detail - and --from - cannot go together", mend=mend)
-        return text_or_stdin(detail, "--detail")
+    def queries(self) -> tuple[TicketQuery, ...]:
+        """Return a query for each status that is named, else one for all. Raises `ConfigError`, naming the option."""
+        start, end = self.created_start, self.created_end
+        if end is not None and self.older_than is not None:
+            raise ConfigError("say the same", argument=f"{end.option} and {self.older_than.option}", mend="write one")
+        end = end or self.older_than
+        if start and end:
+            start.check_before(end)
+        words = [] if self.status is None else names(self.status)
+        statuses = dict.fromkeys(member(TicketStatus, word, "--status") for word in words) or [None]
+        query = TicketQuery(
+            type=None if self.type is None else member(TicketType, self.type, "--type"),
+            created_start=None if start is None else start.begun(),
+            created_end=None if end is None else end.last(),
+            creator_id=self.creator_id,
+            customer_organization_name=self.customer,
+            product_group_id=self.product_group_id,
+            sub_type=self.sub_type,
+            second_subtype=self.second_subtype,
+        )
+        return tuple(evolve(query, status=status) for status in statuses)
 
-
-@frozen
-class Chosen:
-    """A ticket to be changed, and its known fields; with an `error` it cannot be changed."""
-
-    id: int
-    title: str = ""
-    creator: str = ""
-    status: str = ""
-    created: int = 0
-    error: WorkorderError | None = None
-
-
-def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int], Sequence[TicketQuery]]:
-    """Return the tickets' numbers, or the queries for them. Raises `ConfigError` unless chosen in exactly one way."""
-    filtered = options.filters != TicketFilters()
-    ways = bool(ids) + (options.source is not None) + filtered
-    if ways > 1:
-        raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
-    if not ways:
-        raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
-    if filtered:
-        return (), options.filters.queries()
-    return list(dict.fromkeys(ids)) if options.source is None else numbers_from(options.source), ()
+    def steady_times(self) -> list[str]:
+        """Return options in place of those whose time is another one tomorrow."""
+        times = (self.created_start, self.created_end, self.older_than)
+        return [steady for time in times if time is not None and (steady := time.steady())]
 
 
-async def read_matching(
-    client: "WorkorderClient", queries: Sequence[TicketQuery], *, has_age: bool
-) -> tuple[Sequence[TicketQuery], list[Chosen]]:
-    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too.
+@frozen(kw_only=True)
+class Reading:
+    """How much of each ticket is read, and how fast."""
 
-    With `has_age` the queries end at an age, which no clock may make less.
-    """
-    chosen: dict[int, Chosen] = {}
-    reports: list[WalkReport] = []
-    if has_age:
-        await client.ping()
-        behind = floor(min(0.0, client.clock_offset))
-        queries = [evolve(query, created_end=(query.created_end or 0) + behind) for query in queries]
-    with Bar("listing") as bar:
-        for query in queries:
-            async with client.walk(query) as walk:
-                async for tickets in walk:
-                    chosen |= {one.id: _of_row(query, one) for one in tickets}
-                    total = together(queries, [*reports, walk.report]).last_total
-                    bar(len(chosen), max(len(chosen), total))
-            reports.append(walk.report)
-    report = together(queries, reports)
-    if not report.exact:
-        note(f"a ticket may be missing here: {report.reason}; run it again to find what is left")
-    return queries, list(chosen.values())
+    detail: bool = False
+    """Read the full record of each ticket that is written, by a request each."""
+    attachments: str | None = None
+    """A folder for the tickets' attachments; their full records are read, too."""
+    private_addresses: bool = False
+    """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
+    concurrency: Whole = 8
+    """Requests in flight at once, at most (32 is the most there are)."""
+    page_size: Whole = 100
+    """Tickets to ask for per request."""
 
 
-def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
-    """Return a ticket of the list; with an error where its row does not show that it is one that was asked for."""
-    shown = [(name, getattr(query, name), getattr(row, name)) for name in _SHOWN]
-    odd = [f"{name} {found!s}" for name, wanted, found in shown if wanted is not None and found != wanted]
-    if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
-        odd.append(f"customer {row.customer_organization_name!r}")
-    start, end = query.created_start or 0, query.created_end
-    if row.created_time < start or (end is not None and not 0 < row.created_time <= end):
-        odd.append(f"created {moment(row.created_at) or 'at no time'}")
-    if not odd:
-        return _of(row)
-    problem = f"its row in the list does not match: {', '.join(odd)}"
-    return evolve(_of(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
-
-
-async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
-    """Read each ticket; a ticket that cannot be read gets its error. A refused signature ends it all."""
-    read: dict[int, Ticket | WorkorderError] = {}
-    with Bar("reading") as bar:
-        step = _ROUNDS_OF_A_STEP * concurrency
-        for start in range(0, len(ids), step):
-            read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
-            bar(len(read), len(ids))
-    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _of(one) for id, one in read.items()]
-
-
-def _of(ticket: Ticket | TicketSummary) -> Chosen:
-    return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
+# A file of numbers
 
 
 def numbers_from(source: str) -> list[int]:

@@ -12,8 +12,7 @@ from rich.console import Console
 
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder, on_terminal
-from workorder_async.cli.choosing import Chosen
-from workorder_async.cli.commands.batch import print_chosen, row_of
+from workorder_async.cli.commands.batch import Chosen, print_chosen, row_of
 from workorder_async.document import CloseTicket, CommentTicket
 from workorder_async.errors import ApiError
 from workorder_async.sandbox import Sandbox

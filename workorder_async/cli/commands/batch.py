@@ -4,43 +4,111 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing, suppress
+from math import floor
 from pathlib import Path
 from shlex import quote
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from attrs import Factory, define, evolve, field, frozen
-from cyclopts import Parameter
+from cyclopts import Group, Parameter, types, validators
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column
 
 from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.cli.choosing import BatchOptions, Change, Chosen, chosen_by, read_each, read_matching
+from workorder_async.cli.choosing import TicketFilters, numbers_from
 from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
-from workorder_async.cli.connection import PATIENCE, run_with
+from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
 from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, print_table, tell, whole, write_json
-from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo
-from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, TicketQuery
+from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo, text_or_stdin
+from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
-from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
+from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError, WorkorderError
 from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, ticket_id_of, words_of
 from workorder_async.tasks import for_each
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
+# So many rounds of tickets are read before the bar is told again.
+_ROUNDS_OF_A_STEP: Final = 8
 _ROWS_SHOWN: Final = 20
 _TITLE_WIDTH: Final = 8
 _OUTAGE: Final = 300.0
 _LOOKS_AT_ONCE: Final = 16
+_SHOWN: Final = ("status", "type", "sub_type", "second_subtype")
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
 
 _IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
 _TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
+
+Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
+"""What these commands do to a ticket."""
+
+
+@Parameter(name="*", group=Group("Batch", sort_key=4))
+@frozen(kw_only=True)
+class BatchOptions:
+    """How many tickets are changed by one command, which ones, and where."""
+
+    source: Annotated[str | None, Parameter(name="--from")] = None
+    """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV, CSV or .xlsx with a column id (or
+    工单ID); the JSON of `list --json` and `export`."""
+    dry_run: bool = False
+    """Show what would be done, and change nothing."""
+    yes: bool = False
+    """Do not ask before tickets of --from or of filters are changed."""
+    journal: types.File | None = None
+    """A file that remembers what was done: run again with it, and it goes on."""
+    limit: Annotated[Whole | None, Parameter(validator=validators.Number(gte=1))] = None
+    """Change so many tickets at most. With --journal over all runs together: what it says was done, or may have been,
+    counts."""
+    stop_after: Annotated[Whole, Parameter(validator=validators.Number(gte=0))] = 20
+    """Stop after so many failures in a row; 0 for never."""
+    concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
+    """Requests in flight at once, at most."""
+    json: bool = False
+    """Print one JSON object per ticket."""
+    filters: TicketFilters = TicketFilters()
+    connection: Connection = Connection()
+
+    def text(self, detail: str) -> str:
+        """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""
+        if detail == self.source == "-":
+            mend = "there is one stdin: put one into a file"
+            raise ConfigError("--detail - and --from - cannot go together", mend=mend)
+        return text_or_stdin(detail, "--detail")
+
+
+@frozen
+class Chosen:
+    """A ticket to be changed, and its known fields; with an `error` it cannot be changed."""
+
+    id: int
+    title: str = ""
+    creator: str = ""
+    status: str = ""
+    created: int = 0
+    error: WorkorderError | None = None
+
+
+def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int], Sequence[TicketQuery]]:
+    """Return the tickets' numbers, or the queries for them. Raises `ConfigError` unless chosen in exactly one way."""
+    filtered = options.filters != TicketFilters()
+    ways = bool(ids) + (options.source is not None) + filtered
+    if ways > 1:
+        raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
+    if not ways:
+        raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
+    if filtered:
+        return (), options.filters.queries()
+    return list(dict.fromkeys(ids)) if options.source is None else numbers_from(options.source), ()
 
 
 @Parameter(name="*")
@@ -219,6 +287,66 @@ def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None 
     words = {"created_start": "created since", "created_end": "created until", "solved_time": "solved"}
     times = ((what, getattr(one, name, None)) for one in (*queries[:1], change) for name, what in words.items())
     return f"{platform}{''.join(f', {what} {moment(at)}' for what, at in times if at is not None)}"
+
+
+# Which tickets
+
+
+async def read_matching(
+    client: "WorkorderClient", queries: Sequence[TicketQuery], *, has_age: bool
+) -> tuple[Sequence[TicketQuery], list[Chosen]]:
+    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too.
+
+    With `has_age` the queries end at an age, which no clock may make less.
+    """
+    chosen: dict[int, Chosen] = {}
+    reports: list[WalkReport] = []
+    if has_age:
+        await client.ping()
+        behind = floor(min(0.0, client.clock_offset))
+        queries = [evolve(query, created_end=(query.created_end or 0) + behind) for query in queries]
+    with Bar("listing") as bar:
+        for query in queries:
+            async with client.walk(query) as walk:
+                async for tickets in walk:
+                    chosen |= {one.id: _of_row(query, one) for one in tickets}
+                    total = together(queries, [*reports, walk.report]).last_total
+                    bar(len(chosen), max(len(chosen), total))
+            reports.append(walk.report)
+    report = together(queries, reports)
+    if not report.exact:
+        note(f"a ticket may be missing here: {report.reason}; run it again to find what is left")
+    return queries, list(chosen.values())
+
+
+def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
+    """Return a ticket of the list; with an error where its row does not show that it is one that was asked for."""
+    shown = [(name, getattr(query, name), getattr(row, name)) for name in _SHOWN]
+    odd = [f"{name} {found!s}" for name, wanted, found in shown if wanted is not None and found != wanted]
+    if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
+        odd.append(f"customer {row.customer_organization_name!r}")
+    start, end = query.created_start or 0, query.created_end
+    if row.created_time < start or (end is not None and not 0 < row.created_time <= end):
+        odd.append(f"created {moment(row.created_at) or 'at no time'}")
+    if not odd:
+        return _of(row)
+    problem = f"its row in the list does not match: {', '.join(odd)}"
+    return evolve(_of(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
+
+
+async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
+    """Read each ticket; a ticket that cannot be read gets its error. A refused signature ends it all."""
+    read: dict[int, Ticket | WorkorderError] = {}
+    with Bar("reading") as bar:
+        step = _ROUNDS_OF_A_STEP * concurrency
+        for start in range(0, len(ids), step):
+            read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
+            bar(len(read), len(ids))
+    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _of(one) for id, one in read.items()]
+
+
+def _of(ticket: Ticket | TicketSummary) -> Chosen:
+    return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
 
 
 # What would happen

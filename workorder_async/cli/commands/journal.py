@@ -21,8 +21,7 @@ from cyclopts.types import ExistingFile
 from workorder_async.arguments import is_whole
 from workorder_async.batches.journal_file import Record, Records, read_records
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.cli.choosing import Chosen, read_each
-from workorder_async.cli.commands.batch import counted, row as outcome_row
+from workorder_async.cli.commands.batch import Chosen, counted, read_each, row as outcome_row
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_table, tell, texts, whole, write_json
