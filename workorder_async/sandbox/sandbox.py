@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from typing import Self, Unpack, get_args
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from workorder_async.arguments import flag, has_bytes, must_be, number_within, one_of, path, whole_within
 from workorder_async.client import WorkorderClient
@@ -289,30 +288,26 @@ class Sandbox:
         app.on_shutdown.append(lambda _: self._faults.end())
         for rule in rules.RULES:
             for method in (rule.endpoint.method, *rule.further_methods):
-                app.router.add_route(method, rule.endpoint.path, self._handler(rule))
+                app.router.add_route(method, rule.endpoint.path, partial(self._handle, rule))
         app.router.add_route("GET", "/files/{file_path:.+}", self._download)
         return app
 
-    def _handler(self, rule: rules.Rule) -> Handler:
-        endpoint = rule.endpoint
-
-        async def handle(request: web.Request) -> web.StreamResponse:
-            request[AHEAD] = next(self._clocks.turns)
-            self._requests[endpoint.operation] += 1
-            try:
-                if self._limit.grants():
-                    fault = self._faults.strike(endpoint.operation, self._requests[endpoint.operation])
-                else:
-                    self._refused[endpoint.operation] += 1
-                    fault = self._limit.refusal()
-                right = partial(self._envelope, rule, request, self._clocks.now(request), fault)
-                if fault is not None:
-                    return await self._faults.carry_out(fault, request, right)
-                return envelope(await right())
-            except (ConnectionError, web.RequestPayloadError):
-                raise web.HTTPBadRequest(text="the body ended before its end") from None
-
-        return handle
+    async def _handle(self, rule: rules.Rule, request: web.Request) -> web.StreamResponse:
+        request[AHEAD] = next(self._clocks.turns)
+        operation = rule.endpoint.operation
+        self._requests[operation] += 1
+        try:
+            if self._limit.grants():
+                fault = self._faults.strike(operation, self._requests[operation])
+            else:
+                self._refused[operation] += 1
+                fault = self._limit.refusal()
+            right = partial(self._envelope, rule, request, self._clocks.now(request), fault)
+            if fault is not None:
+                return await self._faults.carry_out(fault, request, right)
+            return envelope(await right())
+        except (ConnectionError, web.RequestPayloadError):
+            raise web.HTTPBadRequest(text="the body ended before its end") from None
 
     async def _envelope(self, rule: rules.Rule, request: web.Request, came: float, fault: Fault | None) -> bytes:
         said: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}

@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 from typing import Literal, Self, TypeAlias
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from attrs import define
 
 from workorder_async.client import WorkorderClient
@@ -99,22 +98,18 @@ class SandboxThread(Sandbox):
         await self._see("applied", rule.endpoint.operation)
         return data
 
-    def _handler(self, rule: Rule) -> Handler:
-        operation, handle = rule.endpoint.operation, super()._handler(rule)
-
-        async def watched(request: web.Request) -> web.StreamResponse:
-            if await self._see("received", operation):
-                self._requests[operation] += 1
-                return web.Response(status=503)
-            response = await handle(request)
-            if self.witness is not None:
-                with suppress(ConnectionError):
-                    await response.prepare(request)
-                    await response.write_eof()
-                    await self._see("answered", operation)
-            return response
-
-        return watched
+    async def _handle(self, rule: Rule, request: web.Request) -> web.StreamResponse:
+        operation = rule.endpoint.operation
+        if await self._see("received", operation):
+            self._requests[operation] += 1
+            return web.Response(status=503)
+        response = await super()._handle(rule, request)
+        if self.witness is not None:
+            with suppress(ConnectionError):
+                await response.prepare(request)
+                await response.write_eof()
+                await self._see("answered", operation)
+        return response
 
 
 @define
