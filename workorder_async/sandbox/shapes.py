@@ -66,12 +66,8 @@ def summary(row: sqlite3.Row) -> dict[str, JSON]:
     return shown
 
 
-def ticket(row: sqlite3.Row) -> dict[str, JSON]:
+def ticket(row: sqlite3.Row, names: Iterable[str] = _BASE_NAMES) -> dict[str, JSON]:
     """Return the answer of base (schema Ticket工单表): integers, booleans, and times in seconds."""
-    return _fields(row, _BASE_NAMES)
-
-
-def _fields(row: sqlite3.Row, names: Iterable[str]) -> dict[str, JSON]:
     return {name: bool(row[name]) if name in _FLAGS else row[name] for name in names}
 
 
@@ -84,7 +80,7 @@ def detail(row: sqlite3.Row, assigns: Iterable[Record], url: Callable[[str], str
     suspended = ("suspended_time", "closed_time" if row["closed_time"] else "updated_time")
     times = {**_DURATIONS, "suspended_duration": suspended}
     return {
-        **_fields(row, _DETAIL_NAMES),
+        **ticket(row, _DETAIL_NAMES),
         **{name: _between(row[start], row[end]) for name, (start, end) in times.items()},
         "created_time": date_time(row["created_time"]),
         "reported_time": date_time(row["reported_time"]),
