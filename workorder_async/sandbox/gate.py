@@ -10,7 +10,7 @@ from itertools import cycle
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from attrs import define, field, frozen
+from attrs import define, field
 from attrs.validators import optional
 
 from workorder_async.arguments import as_validator, is_plain, items, must_be, number_within, shown, whole_within
@@ -26,33 +26,26 @@ TOLERANCE = 300
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 
-@frozen
-class Gate:
-    """Knows one application, its secret and its signing scheme (API document: 请求Header)."""
+def check_headers(app_id: str, headers: Mapping[str, str], now: float) -> None:
+    """Refuse an unknown AppId, and a timestamp (seconds or milliseconds) that is far from `now` (seconds)."""
+    if (got := headers.get("AppId", "")) != app_id:
+        raise Refused(Errno.APP_ID, f"AppId {got!r} 未注册")
+    timestamp = headers.get("Timestamp", "")
+    if not re.fullmatch(r"[0-9]{9,14}", timestamp):
+        raise Refused(Errno.TIMESTAMP, f"Timestamp {timestamp!r} 不是秒级或毫秒级时间戳")
+    seconds = int(timestamp) / (1000 if len(timestamp) > 11 else 1)
+    away = abs(seconds - now)
+    if away > TOLERANCE:
+        raise Refused(Errno.TIMESTAMP, f"Timestamp 与服务器时间相差 {away:.0f} 秒, 超过 {TOLERANCE} 秒")
 
-    signer: SchemeSigner
-    secret: Secret
 
-    def check_headers(self, headers: Mapping[str, str], now: float) -> None:
-        """Refuse an unknown AppId, and a timestamp (seconds or milliseconds) that is far from `now` (seconds)."""
-        if (app_id := headers.get("AppId", "")) != self.signer.app_id:
-            raise Refused(Errno.APP_ID, f"AppId {app_id!r} 未注册")
-        timestamp = headers.get("Timestamp", "")
-        if not re.fullmatch(r"[0-9]{9,14}", timestamp):
-            raise Refused(Errno.TIMESTAMP, f"Timestamp {timestamp!r} 不是秒级或毫秒级时间戳")
-        seconds = int(timestamp) / (1000 if len(timestamp) > 11 else 1)
-        away = abs(seconds - now)
-        if away > TOLERANCE:
-            raise Refused(Errno.TIMESTAMP, f"Timestamp 与服务器时间相差 {away:.0f} 秒, 超过 {TOLERANCE} 秒")
-
-    def check_signature(self, request: web.Request, body: bytes) -> None:
-        """Refuse a `Sign` that is not the signature of this body."""
-        timestamp, got = request.headers["Timestamp"], request.headers.get("Sign", "")
-        app_id, scheme = self.signer.app_id, self.signer.scheme
-        signed = SigningInput(request.method, request.path, tuple(request.query.items()), (body,))
-        wanted = scheme.signature(signed, app_id=app_id, secret=self.secret, timestamp=timestamp)
-        if not hmac.compare_digest(got.encode(errors="surrogateescape"), wanted.encode()):
-            raise Refused(Errno.SIGN, "Sign 与请求内容不符, 请检查密钥和签名算法")
+def check_signature(signer: SchemeSigner, secret: Secret, request: web.Request, body: bytes) -> None:
+    """Refuse a `Sign` that is not the signature of this body (API document: 请求Header)."""
+    timestamp, got = request.headers["Timestamp"], request.headers.get("Sign", "")
+    signed = SigningInput(request.method, request.path, tuple(request.query.items()), (body,))
+    wanted = signer.scheme.signature(signed, app_id=signer.app_id, secret=secret, timestamp=timestamp)
+    if not hmac.compare_digest(got.encode(errors="surrogateescape"), wanted.encode()):
+        raise Refused(Errno.SIGN, "Sign 与请求内容不符, 请检查密钥和签名算法")
 
 
 class Hosts:

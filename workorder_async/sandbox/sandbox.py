@@ -27,7 +27,7 @@ from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
 from workorder_async.sandbox.faults import AHEAD, FAR, Fault, Faults, Struck, envelope
 from workorder_async.sandbox.files import Files, download_headers, invented
-from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
+from workorder_async.sandbox.gate import Clocks, Hosts, Limit, check_headers, check_signature
 from workorder_async.sandbox.rules import Texts
 from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
 from workorder_async.sandbox.shapes import Spelling, speller
@@ -154,7 +154,6 @@ class Sandbox:
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open the store, and a place for files; the stack closes them."""
         self._requests, self._refused = Counter[str](), Counter[str]()
-        self._gate = Gate(self._signer, self._secret)
         if self._db is None:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="workorder-sandbox-")))
         else:
@@ -312,7 +311,7 @@ class Sandbox:
     async def _envelope(self, rule: rules.Rule, request: web.Request, came: float, fault: Fault | None) -> bytes:
         said: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
         try:
-            self._gate.check_headers(request.headers, came)
+            check_headers(self._signer.app_id, request.headers, came)
             data = await self._answer(rule, request, fault)
             if data is not None:
                 said["data"] = data
@@ -326,7 +325,7 @@ class Sandbox:
         """Answer a request by its rule. A GET of an endpoint that takes a body may have one in place of its query."""
         if (request.content_length or 0) > rule.limit or len(body := await request.read()) > rule.limit:
             raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {rule.limit} 字节")
-        self._gate.check_signature(request, body)
+        check_signature(self._signer, self._secret, request, body)
         if request.method == "POST" or (body and rule.endpoint.method == "POST"):
             asked = rule.decode(request.headers.get("Content-Type", ""), body)
         else:
