@@ -275,7 +275,7 @@ async def test_a_wait_ends_when_its_caller_goes_away(kind: Kind) -> None:
         waits = noted_waits(wire.sandbox)
         async with commenting(wire):
             await waits.until(1)
-            server = waits[0].server
+            server = waits[0].protocol
         await waits.until(0)
         assert server.transport is None, "the server knows that the connection has gone"
         wire.sandbox.faults = ()

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
+from aiohttp import web
 from yarl import URL
 
 from tests.support.sandbox_wire import PREFIX, Answer, Wire
@@ -55,8 +56,16 @@ def noted_struck(sandbox: Sandbox) -> Noted:
 
 def noted_waits(sandbox: Sandbox) -> Noted:
     """Return the requests that are kept waiting."""
-    noted = Noted()
-    sandbox._faults._watches = noted  # type: ignore[assignment]
+    noted, wait = Noted(), sandbox._faults.wait
+
+    async def noting(request: web.Request, seconds: float | None) -> None:
+        noted.append(request)
+        try:
+            await wait(request, seconds)
+        finally:
+            noted.remove(request)
+
+    sandbox._faults.wait = noting  # type: ignore[method-assign]
     return noted
 
 

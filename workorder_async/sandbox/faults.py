@@ -185,15 +185,15 @@ class _Line:
 
 
 class _Watch(asyncio.Protocol):
-    """Stands between a connection and its server, to see its end; bytes that come meanwhile are dropped."""
+    """Stands between a connection and its server, to end a wait with it; bytes that come meanwhile are dropped."""
 
-    def __init__(self, server: asyncio.BaseProtocol) -> None:
-        self.server = server
-        self.over = asyncio.Event()
+    def __init__(self, server: asyncio.BaseProtocol, waiting: asyncio.Timeout) -> None:
+        self.server, self.waiting = server, waiting
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.connection_lost(exc)
-        self.over.set()
+        if not self.waiting.expired():
+            self.waiting.reschedule(0)
 
 
 class Faults:
@@ -202,7 +202,6 @@ class Faults:
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
         self._clock = clock
-        self._watches: set[_Watch] = set()
         self._ended = asyncio.Event()
         self._later: set[asyncio.Task[None]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
@@ -247,8 +246,6 @@ class Faults:
     async def end(self) -> None:
         """Let every wait be over, and every further one, and wait for what is handled later."""
         self._ended.set()
-        for watch in self._watches:
-            watch.over.set()
         await self.settle()
 
     async def settle(self) -> None:
@@ -344,18 +341,15 @@ class Faults:
     async def wait(self, request: web.Request, seconds: float | None) -> None:
         """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
         transport = request.transport
-        if transport is None or self._ended.is_set():
+        if transport is None:
             return
-        watch = _Watch(transport.get_protocol())
-        self._watches.add(watch)
-        transport.set_protocol(watch)
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await watch.over.wait()
+                async with asyncio.timeout(seconds) as waiting:
+                    transport.set_protocol(_Watch(request.protocol, waiting))
+                    await self._ended.wait()
         finally:
-            self._watches.remove(watch)
-            transport.set_protocol(watch.server)
+            transport.set_protocol(request.protocol)
 
 
 def envelope(body: bytes, status: int = 200) -> web.Response:
