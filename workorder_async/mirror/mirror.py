@@ -80,7 +80,8 @@ class MirrorOptions(TypedDict, total=False):
     recheck: Annotated[int, Option(0, partial(whole, at_least=0))]
     """How many full records of open tickets are read again in each run, those that are the oldest (0)."""
     attachments: Annotated[str | PathLike[str] | None, Option(None, path)]
-    """A folder for the attachments; full records are read then, too (None)."""
+    """A folder for the attachments, the same in each run; full records are read then, too (None). A file that somebody
+    takes away from it is not fetched again."""
     private_addresses: Annotated[bool, Option(False, flag)]
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
     port of the platform itself)."""
