@@ -485,6 +485,7 @@ async def test_what_another_line_says_where_its_share_shows_nothing(other: list[
 @pytest.mark.parametrize(
     ("assigns", "later", "known"), [([3], 0, False), ([3], 1, False), ([3, 4], 0, None), ([3], 9, None)]
 )
+@virtual_time
 async def test_a_change_that_a_comment_may_explain(assigns: list[int], later: int, known: bool | None) -> None:
     """A comment of ours that is shown explains the time of a ticket's last change.
 
@@ -505,15 +506,14 @@ async def test_a_change_that_a_comment_may_explain(assigns: list[int], later: in
 @pytest.mark.parametrize(
     ("line", "progress", "known"), [(None, 30, False), (9, 30, False), (None, 0, None), (3, 30, None)]
 )
+@virtual_time
 async def test_a_mark_in_a_share_that_is_not_shown(line: int | None, progress: int, known: bool | None) -> None:
     """A time that no step explains may be that of a marked comment, and so may be all of a share that is not shown."""
     step = {"id": 7, "action": 3, "created_time": int(NOW) + 30, "detail": "别的", "creator_id": 5}
     times = {"updated_time": int(NOW) + 30, "updated_progress_time": int(NOW) + progress}
     assigns = [{"product_group_id": 9, "status": 1, "history": [step]}]
-    detail, comment = (
-        dated(data({"id": 1, "status": 2, **times, "assigns": assigns})),
-        evolve(COMMENT, productGroupId=line),
-    )
+    detail = dated(data({"id": 1, "status": 2, **times, "assigns": assigns}))
+    comment = evolve(COMMENT, productGroupId=line)
     async with serving(drop, detail) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.comment_ticket(comment, mark="ref-1")

@@ -225,7 +225,7 @@ class Carrier:
             return refused
         try:
             found = await self._client.settle(mutation, inf, lane=self._lane, until=until)
-        except ConfigError:  # as above
+        except ConfigError:  # the client was closed meanwhile
             return refused
         except asyncio.CancelledError:
             self._if_cut_short[entry.key] = self._record(entry.key, refused)
