@@ -11,6 +11,7 @@ from aioresponses import aioresponses, core
 from hypothesis import settings
 
 from tests.support.clients import make_client
+from tests.support.ports import held_port
 from workorder_async import WorkorderClient
 
 # How long an example takes is no property. `.ci/run` tries more examples, `--hypothesis-profile=thorough`, and the same
@@ -40,6 +41,13 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
     monkeypatch.setattr(core, "ClientResponse", _Response)
     with aioresponses() as answers:
         yield answers
+
+
+@pytest.fixture
+def unused_tcp_port() -> Iterator[int]:
+    """Give a port where nobody listens; that of pytest-asyncio may be given to another server meanwhile."""
+    with held_port() as port:
+        yield port
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import inspect
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -189,12 +188,13 @@ async def test_proxies(
     url: str,
     known_from: str,
     use: Use,
+    unused_tcp_port: int,
 ) -> None:
     """However a proxy fails, and wherever it is known from, its password is not told."""
     # Pages are read on a road of their own where the log is switched off.
     caplog.set_level(logging.WARNING if use is read_page else logging.DEBUG, "workorder_async")
     async with serving(step or TICKET) as proxy:
-        address = with_password(proxy.url if step else f"http://127.0.0.1:{free_port()}")
+        address = with_password(proxy.url if step else f"http://127.0.0.1:{unused_tcp_port}")
         options: dict[str, Any] = {"attempt_timeout": 0.1, "connect_timeout": 0.1, "deadline": 0.3}
         if known_from == "option":
             options["proxy"] = address
@@ -240,14 +240,6 @@ async def test_a_deadline_behind_a_proxy(caplog: pytest.LogCaptureFixture) -> No
         await caught(DeadlineExceededError, lambda: read_page(client), caplog)
 
 
-def free_port() -> int:
-    """Return a port where nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 # Servers
 
 
@@ -270,9 +262,9 @@ async def test_servers(caplog: pytest.LogCaptureFixture, step: Any, wanted: type
         await caught(wanted, lambda: client.get_ticket(1), caplog)
 
 
-async def test_no_server(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_server(caplog: pytest.LogCaptureFixture, unused_tcp_port: int) -> None:
     """A refused connection, and one that speaks no TLS."""
-    async with client_of(f"http://127.0.0.1:{free_port()}") as client:
+    async with client_of(f"http://127.0.0.1:{unused_tcp_port}") as client:
         await caught(NotSentError, lambda: client.get_ticket(1), caplog)
     async with serving(TICKET) as wire, client_of(wire.url.replace("http:", "https:")) as client:
         await caught(NotSentError, lambda: client.get_ticket(1), caplog)

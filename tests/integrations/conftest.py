@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,14 +12,14 @@ from typing import Any
 import pytest
 
 from tests.support.engines import SandboxThread
+from tests.support.ports import held_port
 
 
 @pytest.fixture(scope="session")
-def place() -> dict[str, Any]:
-    """Return where sandboxes listen, and who may ask them: executors learn that once, when they begin."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    return {"port": port, "app_secret": secrets.token_hex(16)}
+def place() -> Iterator[dict[str, Any]]:
+    """Give where sandboxes listen, and who may ask them: executors learn that once, when they begin."""
+    with held_port() as port:
+        yield {"port": port, "app_secret": secrets.token_hex(16)}
 
 
 @pytest.fixture

@@ -37,9 +37,9 @@ NOBODY = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
-async def valkey(tmp_path: Path) -> AsyncIterator[Valkey]:
+async def valkey(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Valkey]:
     """Give a server that runs."""
-    server = Valkey(tmp_path)
+    server = Valkey(tmp_path, unused_tcp_port)
     await server.start()
     yield server
     await server.stop()
@@ -396,20 +396,20 @@ def told_by(error: BaseException) -> str:
 @pytest.mark.parametrize("given", ["redis://user:{}@127.0.0.1:{}/0", "redis://127.0.0.1:{1}/0?password={0}"])
 @pytest.mark.parametrize("runs", [True, False])
 async def test_no_password_is_said(
-    tmp_path: Path, given: str, runs: bool, caplog: pytest.LogCaptureFixture, hasty: None
+    tmp_path: Path, unused_tcp_port: int, given: str, runs: bool, caplog: pytest.LogCaptureFixture, hasty: None
 ) -> None:
     """Neither by the error of a server that is gone or knows another password, nor by `repr`, nor by the log."""
-    server = Valkey(tmp_path, "--requirepass", "another")
+    server = Valkey(tmp_path, unused_tcp_port, "--requirepass", "another")
     if runs:
         await server.start()
     why = "AuthenticationError|ResponseError" if runs else "ConnectionError"
-    async with RedisLimits(given.format(PASSWORD, server.port), rate=RATE) as limits:
+    async with RedisLimits(given.format(PASSWORD, unused_tcp_port), rate=RATE) as limits:
         limits.pause(1)
         with pytest.raises(NotSentError, match=why) as caught:
             await limits.acquire(soon())
         assert PASSWORD not in told_by(caught.value)
         assert PASSWORD not in repr(limits)
-        assert f"limits at redis://127.0.0.1:{server.port}/0 cannot" in str(caught.value)
+        assert f"limits at {server.url} cannot" in str(caught.value)
     assert "other processes could not be told of a pause" in caplog.text
     assert PASSWORD not in caplog.text
     await server.stop()

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from tests.support.engines import SandboxThread, once_it_is, pids_of
+from tests.support.ports import held_port
 from workorder_async.sandbox.seed import FIRST_ID
 
 pyspark = pytest.importorskip("pyspark")
@@ -39,8 +40,8 @@ class Cluster:
     """A master and two workers, and jobs on them; everything ends with the block."""
 
     def __init__(self, sandbox: SandboxThread, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self._port = server.getsockname()[1]
+        self._stack = ExitStack()
+        self._port = self._stack.enter_context(held_port())
         self._folder = folder
         home = Path(pyspark.__file__).parent
         self._environment = {
@@ -53,7 +54,6 @@ class Cluster:
         }
         self._class = [str(home / "bin" / "spark-class")]
         self.url = f"spark://127.0.0.1:{self._port}"
-        self._stack = ExitStack()
 
     def __enter__(self) -> "Cluster":
         master = "org.apache.spark.deploy.master.Master --host 127.0.0.1 --webui-port 0 --port"

@@ -70,12 +70,10 @@ async def test_a_taken_port_is_named_with_the_mend() -> None:
             _ = sandbox.environment
 
 
-async def test_it_listens_where_it_is_told() -> None:
+async def test_it_listens_where_it_is_told(unused_tcp_port: int) -> None:
     """Host and port are those asked for, an IPv6 address in brackets."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    async with Sandbox(0, port=port) as sandbox:
-        assert sandbox.url == f"http://127.0.0.1:{port}"
+    async with Sandbox(0, port=unused_tcp_port) as sandbox:
+        assert sandbox.url == f"http://127.0.0.1:{unused_tcp_port}"
     async with Sandbox(0, host="::1") as sandbox, aiohttp.ClientSession() as http:
         assert sandbox.url.startswith("http://[::1]:")
         async with http.get(sandbox.url) as response:

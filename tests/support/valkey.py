@@ -1,9 +1,8 @@
-"""A Valkey or Redis of one's own: on a free port, in a folder that is given, keeping nothing on disk."""
+"""A Valkey or Redis of one's own: on a port and in a folder that are given, keeping nothing on disk."""
 
 import asyncio
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,14 @@ def program() -> str:
 class Valkey:
     """A server that is started, killed, and started again on the same port."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self._folder, self._options = folder, options
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        self.url: str = f"redis://127.0.0.1:{self.port}/0"
+    def __init__(self, folder: Path, port: int, *options: str) -> None:
+        self._folder, self._port, self._options = folder, port, options
+        self.url: str = f"redis://127.0.0.1:{port}/0"
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start it; return when it accepts connections."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *self._options]
+        options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *self._options]
         self._process = await asyncio.create_subprocess_exec(
             program(), *options, cwd=self._folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
