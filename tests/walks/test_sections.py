@@ -69,6 +69,29 @@ def test_the_counts_of_a_report(order: str, crowd: int, crowded: int) -> None:
     assert rules.report.exact
 
 
+@pytest.mark.parametrize(
+    ("habits", "exact", "words"),
+    [
+        ({}, True, "neighbouring answers share a ticket at each of 4 edges"),
+        ({"order": "nearly", "skew": 3}, True, "; the list is nearly sorted, and they overlap by "),
+        ({"order": "none"}, True, " ranges was shown whole"),
+        ({"size_cap": 4}, False, "the list shows no more than 4 rows at once, too few to see its order"),
+    ],
+)
+def test_what_a_report_rests_on(habits: dict[str, object], exact: bool, words: str) -> None:
+    """The reason says why a walk is exact, or why not; before the end, that it is not finished."""
+    server = ListServer(Random(1), [(BEGAN + 2 * id, id) for id in range(1, 201)], Habits(**habits))  # type: ignore[arg-type]
+    rules = WalkRules(Window(TicketQuery()), walk_options(page_size=50, concurrency=1))
+    while not rules.finished:
+        assert (rules.report.exact, rules.report.reason.split("; ")[0]) == (False, "not finished")
+        if (read := rules.next_read()) is not None:
+            rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
+        while rules.take() is not None:
+            pass
+    assert rules.report.exact is exact
+    assert words in rules.report.reason
+
+
 @pytest.mark.parametrize("slots", [1, 8])
 def test_rows_that_are_left_out_of_a_page(slots: int) -> None:
     """Where a page shows none of the tickets that it counts, those behind are found, and the walk is not exact."""
