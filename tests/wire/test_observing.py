@@ -43,7 +43,7 @@ COMMENT = CommentTicket(id=1, detail="private words")
 
 
 async def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Each answer is a line of DEBUG and each repetition one of INFO, with the facts as attributes of the record."""
+    """Each attempt is a line of DEBUG and each repetition one of INFO, with the facts as attributes of the record."""
     caplog.set_level(logging.DEBUG, "workorder_async")
     async with serving(BROKEN, drop, TICKET) as wire, make_client(wire.url) as client:
         await client.get_ticket(1)
@@ -53,6 +53,7 @@ async def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert lines == [
         ("DEBUG", "get_ticket: attempt 1, 502 ResponseError, "),
         ("INFO", "get_ticket: ResponseError; attempt 2"),
+        ("DEBUG", "get_ticket: attempt 2, no answer: NoAnswerError, "),
         ("INFO", "get_ticket: NoAnswerError; attempt 3"),
         ("DEBUG", "get_ticket: attempt 3, 200 ok, r1"),
     ]
@@ -69,6 +70,16 @@ async def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
         "workorder_error": None,
         "workorder_wait": None,
     }
+
+
+async def test_the_log_of_a_lost_mutation(caplog: pytest.LogCaptureFixture) -> None:
+    """The attempt that matters most, whose answer was lost and which is not repeated, is in the log as well."""
+    caplog.set_level(logging.DEBUG, "workorder_async")
+    async with serving(drop) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError):
+            await client.comment_ticket(COMMENT)
+    (record,) = [record for record in caplog.records if record.name == "workorder_async"]
+    assert record.getMessage().startswith("comment_ticket: attempt 1, no answer: ")
 
 
 async def test_nothing_private() -> None:

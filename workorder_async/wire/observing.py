@@ -113,7 +113,7 @@ class Observer(Protocol):
 
 
 class LogObserver:
-    """Writes attempts to the logger "workorder_async": each answer as DEBUG, each repetition as INFO.
+    """Writes attempts to the logger "workorder_async": each one as DEBUG, each repetition as INFO.
 
     Every client has one. The facts are in the record as well, each as an attribute `workorder_...`.
     """
@@ -123,12 +123,12 @@ class LogObserver:
         if not isinstance(event, AttemptEnded):
             return
         why = str(event.error) if event.errno is None else f"{event.error} {event.errno}"
-        if event.status is not None and logger.isEnabledFor(logging.DEBUG):
+        if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "%s: attempt %d, %s, %s, %.3f s",
                 event.operation,
                 event.attempt,
-                f"{event.status} {'ok' if event.error is None else why}",
+                f"{event.status or 'no answer:'} {'ok' if event.error is None else why}",
                 event.request_id,
                 event.seconds.request,
                 extra=_flat(event),
