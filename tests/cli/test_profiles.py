@@ -107,7 +107,7 @@ WRONG = [
     ("no toml", "workorder.toml: this is no TOML: "),
     ('defualt = "a"', "has no place for 'defualt'; did you mean default?"),
     ("profiles = 1", "profiles must be tables, such as [profiles.stage]"),
-    ("default = 1", "default is 1; it must be one of its profiles"),
+    ("default = 1", "default is 1; it must be one of its profiles, as stage is of [profiles.stage]"),
     ('default = "b"\n[profiles.a]\n', "default is 'b'; it must be one of a"),
     ("[profiles]\na = 1", "profiles.a must be a table: [profiles.a]"),
     ("[profiles.a]\nbase-url = 'x'", "profiles.a has no key 'base-url'; did you mean base_url?"),
@@ -118,7 +118,7 @@ WRONG = [
     ("[profiles.a]\nsecret_command = 84133", "profiles.a.secret_command is int; it must be text, in quotes"),
     ("[profiles.a]\napp_id = ['hunter2']", "profiles.a.app_id is list; it must be text, in quotes"),
     (f"[profiles.a]\napp_id{'.a' * 3000} = 1", "profiles.a.app_id is dict; it must be text, in quotes"),
-    (f"default{'.a' * 3000} = 1", "default is dict; it must be one of its profiles"),
+    (f"default{'.a' * 3000} = 1", "default is dict; it must be one of its profiles, as stage is of [prof"),
     ("[profiles.a]\nsecret = 'x'\nsecret_command = 'x'", "has both secret and secret_command; remove one"),
     ("[profiles.a]\nsecret_command = ''", "profiles.a.secret_command told no secret: it is empty; try it in a shell"),
     ("[profiles.a]\nsecret_command = '\"'", "profiles.a.secret_command told no secret: No closing quotation"),
@@ -143,6 +143,14 @@ def test_what_is_refused(bare: Workorder, write: Write, text: str, said: str) ->
     assert said in ran.err
     assert "hunter2" not in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_the_books_file(write: Write) -> None:
+    """The file that the book shows is one, with each key that is known but for `secret`, which stands in its remark."""
+    book = Path(__file__).parents[2] / "docs" / "operations.md"
+    sample = book.read_text("utf-8").partition("```toml\n")[2].partition("```")[0]
+    found = profiles.read(write(sample))
+    assert {*found.by_name[found.default].values} == {*profiles.KEYS} - {"secret"}
 
 
 def test_no_file(bare: Workorder, tmp_path: Path) -> None:

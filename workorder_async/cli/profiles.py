@@ -172,7 +172,7 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
     for name, values in profiles.items():
         _check(path, name, values)
     if not isinstance(default, str) or (default and default not in profiles):
-        mend = f"it must be one of {', '.join(profiles) or 'its profiles'}"
+        mend = f"it must be one of {', '.join(profiles) or 'its profiles, as stage is of [profiles.stage]'}"
         said = type(default).__name__ if isinstance(default, list | dict) else repr(default)
         raise ConfigError(f"is {said}", argument=f"{path}: default", mend=mend)
     by_name = {name: Profile(path, name, values, is_users) for name, values in profiles.items()}
