@@ -7,6 +7,7 @@ from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import cast
 from unittest.mock import Mock
 
 import pytest
@@ -143,6 +144,8 @@ async def test_left_and_opened_again(tmp_path: Path) -> None:
             with pytest.raises(ConfigError, match="a watch is not open; write `async with watch"):
                 await use
         async with events:
+            with pytest.raises(ConfigError, match="event is 1001; it must be an event that the watch told"):
+                await events.done(cast("Event", 1001))
             assert (await told(events, 30, done=False))[:2] == found
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Self, TypeAlias, Unpack, cast
 
 from attrs import define, field, frozen
 
-from workorder_async.arguments import above_zero, path
+from workorder_async.arguments import above_zero, must_be, path
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.document.fields import fields_of
@@ -144,6 +144,7 @@ class Watch(AsyncIterator[Event]):
 
     async def done(self, event: Event) -> None:
         """Note that an event is dealt with: it is not told again, once those before it are done as well."""
+        _EVENT("event", event)
         if event.number in self._undone:
             del self._undone[event.number]
             await self._mirror.do(MirrorDatabase.keep, "bookmark", next(iter(self._undone), self._read + 1) - 1)
@@ -168,6 +169,9 @@ class Watch(AsyncIterator[Event]):
         else:
             self.failure = None
             self._rounds += 1
+
+
+_EVENT: Final = must_be("an event that the watch told", lambda given: isinstance(given, _Event))
 
 
 def watch(
