@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from csv import DictReader
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,6 +141,15 @@ def test_samples_are_typed(command: str, typed_samples: Path) -> None:
         [sys.executable, "-m", *words], cwd=typed_samples, capture_output=True, text=True, check=False
     )
     assert child.returncode == 0, child.stdout + child.stderr
+
+
+def test_links_are_in_a_release() -> None:
+    """What the README leads to is in the source distribution as well, where the tests look for it, too."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    folders = {target.partition("/")[0] for target in re.findall(r"\]\(([^):]+)\)", README)}
+    assert folders == {"docs", "docs-zh"}
+    assert folders <= {*included}
 
 
 def test_length() -> None:
