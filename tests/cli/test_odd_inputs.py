@@ -285,6 +285,7 @@ ODD = r"""
 2 | export new/                                 | OUTPUT 'new/' names no file
 2 | export folder                               | folder
 2 | export none/x.csv                           | 'none/x.csv': there is no folder
+2 | mirror none/x.db                            | none/x.db': there is no folder
 2 | export x                                    | 'x' says no format by its suffix; add --format, or use one of
 2 | export x.txt                                | says no format by its suffix
 2 | export x.csv --format cvs                   | --format 'cvs' is not known

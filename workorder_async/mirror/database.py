@@ -236,6 +236,9 @@ class MirrorDatabase:
 
     def open(self, /) -> None:
         """Lock it, and make what is not there."""
+        if not self.path.parent.is_dir():
+            problem = f"{str(self.path)!r}: there is no folder {str(self.path.parent)!r}"
+            raise ConfigError(problem, argument="database", mend="make it first")
         self._lock()
         self._refuse_sides()
         self._place = made_private(self.path)
