@@ -15,10 +15,10 @@ from workorder_async.cli.app import make_app
 
 _HEAD = """# The command line
 
-The extra `cli` brings it: `pip install 'workorder-async[cli]'`. Every command takes the connection from the four
-variables of [the start](index.md#against-your-platform), or from a profile that `workorder login` made. A change
-of tickets that a filter or `--from` chose is asked about before it is sent, or needs `--yes`; `--dry-run` shows it.
-What names its tickets, as `reject 1473`, is sent as it stands.
+The extra `cli` brings it: `pip install 'workorder-async[cli]'`. A command that asks the platform takes the connection
+from the four variables of [the start](index.md#against-your-platform), or from [a profile](operations.md#secrets). A
+change of tickets that a filter or `--from` chose is asked about before it is sent, or needs `--yes`; `--dry-run` shows
+it. What names its tickets, as `reject 1473`, is sent as it stands.
 
 | exit code | meaning |
 | --- | --- |

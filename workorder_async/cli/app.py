@@ -23,7 +23,7 @@ from workorder_async.errors import ConfigError, WorkorderError
 _HELP = f"""\
 Kingsoft Cloud's work orders (工单) on the command line; each command has its own --help.
 
-`workorder demo` needs nothing and shows everything. The other commands read {BASE_URL}, {APP_ID},
+`workorder demo` needs nothing and shows everything. Those that ask the platform read {BASE_URL}, {APP_ID},
 {SECRET} and {SCHEME}, or a profile that `workorder login` wrote.
 Results go to stdout, everything else to stderr.
 
