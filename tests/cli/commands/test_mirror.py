@@ -44,6 +44,13 @@ def test_runs(workorder: Workorder, tmp_path: Path) -> None:
     assert asked(path, "SELECT ticket, kind FROM changes") == [(made, "new")]
 
 
+def test_its_help_offers_no_filter_that_it_refuses(workorder: Workorder) -> None:
+    """A mirror follows tickets through each status and age, and takes neither."""
+    said = workorder("mirror", "--help").out
+    assert "--creator-id" in said
+    assert not [option for option in ("--status", "--older-than") if option in said]
+
+
 def test_wrong_use(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
     """Mistakes are told before anything is sent, with the mend."""
     before = sandbox.requests.total()

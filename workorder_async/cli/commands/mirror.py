@@ -13,7 +13,7 @@ from workorder_async.cli.choosing import Reading, TicketFilters
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.terminal import Bar, moment, named, note, one_line, print_table, tell, texts, whole, write_json
-from workorder_async.cli.values import TIME_HELP, File, Time, Whole
+from workorder_async.cli.values import TIME_HELP, Age, File, Time, Whole
 from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.words import spoken
@@ -48,12 +48,20 @@ class Mirroring(Reading):
     """How many seconds a new ticket may take until the list shows it."""
 
 
+@frozen(kw_only=True)
+class Followed(TicketFilters):
+    """Which tickets are followed. What no mirror takes is refused with the reason, and not offered."""
+
+    status: Annotated[str | None, Parameter(show=False)] = None
+    older_than: Annotated[Age | None, Parameter(show=False)] = None
+
+
 def mirror(
     database: Annotated[str, Parameter(name="DB", help="The database; it is made if there is none.")],
     /,
     *,
     how: Mirroring = Mirroring(),
-    filters: TicketFilters = TicketFilters(),
+    filters: Followed = Followed(),
     connection: Connection = Connection(),
 ) -> int:
     """Bring a SQLite database up to date with the platform, and say what changed.
