@@ -166,22 +166,26 @@ class OutcomeUnknownError(NoAnswerError):
         self.ahead: object = None
         self.run: object = None
         self.ticket_id: int = ticket_id
+        self._did_not_happen = False
 
     async def verify(self, client: Settles) -> bool | None:
         """Find out whether it happened: True, False, or None where that is not known, or not known yet.
 
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
-        `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown, and so does a mutation of
-        which nobody knows when it `began`, and one that looks like another in its batch's journal. Raises `ConfigError`
-        for a client without coroutines.
+        `ticket_id`. Once it is False, it stays so. Reads only, within one deadline. A read that fails leaves it
+        unknown, and so does a mutation of which nobody knows when it `began`, and one that looks like another in its
+        batch's journal. Raises `ConfigError` for a client without coroutines.
         """
         if not iscoroutinefunction(getattr(client, "settle", None)):
             mend = "it must be a WorkorderClient with coroutines; a blocking one does client.run(error.verify)"
             raise ConfigError(f"is a {type(client).__name__}", argument="client", mend=mend)
         if self.mutation is None or not self.began:
             return None
+        if self._did_not_happen:
+            return False
         settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead, run=self.run)
         self.ticket_id = settlement.ticket_id or self.ticket_id
+        self._did_not_happen = settlement.happened is False
         return settlement.happened
 
 
