@@ -5,6 +5,7 @@ import itertools
 import pickle
 from bisect import bisect_left
 from collections import Counter
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -138,6 +139,18 @@ def test_a_window_is_a_value() -> None:
     assert (beyond.span, beyond.owns(4), beyond.owns(91)) == ((5, 90), False, False)
     with pytest.raises(ConfigError, match="start 20 is not before its end 20"):
         Window(TicketQuery(), 20, 20)
+
+
+def test_what_is_no_window() -> None:
+    """Another kind of value is told by its name, and not where the window is walked."""
+    wrong: list[tuple[tuple[Any, ...], str]] = [
+        ((5, 6), "Window.query is 5; it must be a TicketQuery"),
+        ((TicketQuery(), "5"), "Window.start is '5'; it must be a whole second since the epoch"),
+        ((TicketQuery(), None, datetime.now(UTC)), "Window.end is datetime.datetime.*; it must be a whole second"),
+    ]
+    for values, said in wrong:
+        with pytest.raises(ConfigError, match=said):
+            Window(*values)
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "none"])

@@ -31,6 +31,9 @@ _LOOKS_BACK: Final = (1, 4, 64, 1024)
 # It is not documented whether `created_start` and `created_end` are inclusive: a second more on either side is asked
 # for, and what is not owned is left out.
 _MARGIN = 1
+_SECOND: Final = arguments.must_be(
+    "a whole second since the epoch, such as int(moment.timestamp())", arguments.is_whole
+)
 
 
 @frozen
@@ -52,6 +55,10 @@ class Window:
     """About how many tickets it holds, by the totals of the plan."""
 
     def __attrs_post_init__(self) -> None:
+        arguments.must_be("a TicketQuery", lambda given: isinstance(given, TicketQuery))("Window.query", self.query)
+        for name, second in (("start", self.start), ("end", self.end)):
+            if second is not None:
+                _SECOND(f"Window.{name}", second)
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ConfigError(f"the window's start {self.start} is not before its end {self.end}")
 
