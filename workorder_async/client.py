@@ -482,7 +482,7 @@ class WorkorderClient(MadeOfVariables):
 
         `source` is a path, bytes, or a file object opened with 'rb' that can seek. Name and MIME type are taken from it
         unless given; bytes need a `file_name`. `on_progress(sent, total)` is told of bytes of the file; a second
-        attempt begins at the start again.
+        attempt begins at the start again. If it fails, that is a `ConfigError`, and the upload ends.
         """
         until = self.deadline(deadline)
         try:

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from tests.support.clients import NOW, make_client
-from tests.support.mutations import close_of, creation, mutation_of
+from tests.support.mutations import OPERATIONS, close_of, creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import virtual_time
@@ -632,6 +632,22 @@ def test_what_was_forgotten_is_not_vouched_for() -> None:
     assert sendings.rivals(first) is None
     assert sendings.rivals(others[-1]) is None
     assert sendings.find(Sending("a", began=first.began)) is not first
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+@pytest.mark.parametrize("kind", OPERATIONS)
+async def test_others_may_be_forgotten(sandbox: Sandbox, client: WorkorderClient, kind: str, forgets: bool) -> None:
+    """Where a client has sent more than it keeps, a sign may be that of another, and proves nothing."""
+    mutation = await mutation_of(client, kind)
+    sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind]), Fault("reset", operation="get_ticket_detail")]
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.change(mutation)
+    sandbox.faults = []
+    if forgets:
+        client._mutations._sendings._most = 1
+    for _ in range(2):
+        await client.comment_ticket(CommentTicket(id=1030, detail="已联系客户"))
+    assert await caught.value.verify(client) is (None if forgets else True)
 
 
 def test_moments_tell_equal_ones_apart() -> None:

@@ -357,16 +357,16 @@ async def test_a_file_object_whose_seek_tells_nothing(tmp_path: Path) -> None:
 
 
 async def test_progress_that_fails() -> None:
-    """An error of the caller's callback is the cause."""
+    """An error of the caller's callback ends the upload, and is the cause."""
 
     def fail(sent: int, size: int) -> None:
         raise LookupError("mine")
 
-    once = RetryPolicy(attempts=1)
-    async with serving(UPLOADED) as wire, make_client(wire.url, retry=once) as client:
-        with pytest.raises(NoAnswerError, match="LookupError: mine") as caught:
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match="on_progress failed: LookupError: mine") as caught:
             await client.upload_file(b"x", file_name="a", on_progress=fail)
         assert isinstance(caught.value.__cause__, LookupError)
+        assert caught.value.attempts == 1
 
 
 async def test_vanished(tmp_path: Path) -> None:

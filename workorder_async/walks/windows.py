@@ -31,6 +31,7 @@ _LOOKS_BACK: Final = (1, 4, 64, 1024)
 # It is not documented whether `created_start` and `created_end` are inclusive: a second more on either side is asked
 # for, and what is not owned is left out.
 _MARGIN = 1
+_QUERY: Final = arguments.must_be("a TicketQuery", lambda given: isinstance(given, TicketQuery))
 _SECOND: Final = arguments.must_be(
     "a whole second since the epoch, such as int(moment.timestamp())", arguments.is_whole
 )
@@ -55,7 +56,7 @@ class Window:
     """About how many tickets it holds, by the totals of the plan."""
 
     def __attrs_post_init__(self) -> None:
-        arguments.must_be("a TicketQuery", lambda given: isinstance(given, TicketQuery))("Window.query", self.query)
+        _QUERY("Window.query", self.query)
         for name, second in (("start", self.start), ("end", self.end)):
             if second is not None:
                 _SECOND(f"Window.{name}", second)

@@ -16,7 +16,8 @@ from typing import BinaryIO, TypeAlias, cast
 from attrs import define
 
 from workorder_async.arguments import function, has_bytes, kind_of, path, plain
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, WorkorderError
+from workorder_async.secret import without_credentials
 
 _CHUNK = 256 * 1024
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.ASCII)
@@ -102,12 +103,22 @@ class FileBody:
                 yield chunk
                 sent += len(chunk)
                 if self._on_progress is not None:
-                    plain("on_progress", self._on_progress(sent, size))
+                    self._tell(self._on_progress, sent, size)
                 reading = self._reading = in_thread(None, next, chunks, b"")
         finally:
             # If this is cancelled, the thread may still read.
             reading.add_done_callback(lambda done: _close(chunks, done))
         yield self._tail
+
+    @staticmethod
+    def _tell(on_progress: OnProgress, sent: int, size: int) -> None:
+        try:
+            plain("on_progress", on_progress(sent, size))
+        except WorkorderError:
+            raise
+        except Exception as error:
+            said = without_credentials(f"failed: {type(error).__name__}: {error}")
+            raise ConfigError(said, argument="on_progress") from error
 
     def _chunks(self, size: int) -> Generator[bytes, None, None]:
         """Read the file from its start; it must have so many bytes, neither fewer nor more."""
