@@ -1,5 +1,7 @@
 """client.py: several tickets at once, each with its own outcome, and how many match."""
 
+import asyncio
+
 import pytest
 
 from tests.support.virtual_loop import running_loop, taking, virtual_time
@@ -11,10 +13,12 @@ from workorder_async import (
     NotFoundError,
     ResponseError,
     Ticket,
+    TicketDetail,
     TicketQuery,
     TicketStatus,
 )
 from workorder_async.sandbox import Fault
+from workorder_async.wire.limits import Lane
 
 
 @virtual_time
@@ -72,3 +76,18 @@ async def test_count() -> None:
         sandbox.faults = [Fault("bad_row", operation="list_tickets")]
         assert await client.count_tickets() == 300
         assert sandbox.requests["list_tickets"] - before == 3
+
+
+@virtual_time
+async def test_a_lane_of_another_client() -> None:
+    """Of two clients in one lane, one would take a call that the other ends, and keep its slot for good."""
+    async with virtual_sandbox(40, latency=0.1, client={"max_in_flight": 2}) as (sandbox, client):
+        lane = Lane(4)
+        async with sandbox.client(max_in_flight=8, now=running_loop().wall_clock) as other:
+            of_both = [each.get_ticket_detail(id, lane=lane) for id in range(1001, 1021) for each in (client, other)]
+            found = await asyncio.gather(*of_both, return_exceptions=True)
+            assert {str(one) for one in found[1::2]} == {
+                "get_ticket_detail: lane is of another client; make one for each client"
+            }
+            assert {type(one) for one in found[::2]} == {TicketDetail}
+            assert client.stats().in_flight == other.stats().in_flight == 0

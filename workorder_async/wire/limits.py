@@ -20,7 +20,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
-from workorder_async.errors import NotSentError, WorkorderError
+from workorder_async.errors import ConfigError, NotSentError, WorkorderError
 
 __all__ = ["ClientStats", "Limits", "TurnTimeoutError"]
 
@@ -48,10 +48,14 @@ class Waiter:
 
 
 class Lane:
-    """Calls that belong together, such as a walk's: at most `width` of them under way, in the order of asking."""
+    """Calls that belong together, such as a walk's: at most `width` of them under way, in the order of asking.
+
+    It is of one client: where two took calls from it, one would count a call that starts, the other that it ends.
+    """
 
     def __init__(self, width: int) -> None:
         self.width = width
+        self.limiter: Limiter | None = None
         self.under_way = 0
         self.waiting: deque[Waiter] = deque()
 
@@ -273,9 +277,14 @@ class Limiter:
     async def start(self, lane: Lane | None, until: float) -> float:
         """Wait for the turn to start a request, which `end` must end; return when it came, by the loop's clock.
 
-        Raises `TurnTimeoutError` where it does not come before `until`.
+        Raises `TurnTimeoutError` where it does not come before `until`, and `ConfigError` for a lane of another client.
         """
-        lane = self._interactive if lane is None else lane
+        if lane is None:
+            lane = self._interactive
+        elif lane.limiter is not self:
+            if lane.limiter is not None:
+                raise ConfigError("is of another client", argument="lane", mend="make one for each client")
+            lane.limiter = self
         is_next = not lane.waiting and self._timer is None and self._has_permit
         if is_next and self._has_room(lane) and not self._seconds_to_next():
             self._take(lane)
