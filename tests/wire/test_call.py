@@ -234,10 +234,22 @@ async def test_a_read_that_tells_nothing_is_no_proof(probe: str) -> None:
 
 @virtual_time
 async def test_an_unknown_errno_that_reads_get_too_was_of_the_signature() -> None:
-    """A read by the same clock that is refused with the same errno tells that it was the signature."""
+    """Reads by this clock are refused with the same errno, and by the other one served: it was the signature."""
     wire, failure = await judged(judge(3600, 300, '{"errno":7}'), lambda client: client.comment_ticket(COMMENT))
     assert failure is None
-    assert stamps(wire) == pytest.approx([0, 0, 3600], abs=1)
+    assert stamps(wire) == pytest.approx([0, 0, 3600, 0, 3600], abs=1)
+
+
+@each("refused", [0, 1, 2, 3, 9])
+@virtual_time
+async def test_an_outage_is_no_refusal_of_the_signature(refused: int) -> None:
+    """Where all is answered with one errno for a while, a comment that may have been made amid that is sent once."""
+    outage = [dated('{"errno":50000}', 3600)] * (1 + refused)
+    async with serving(*outage, *[dated(PAGE, 3600)] * 9) as wire, make_client(wire.url) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert type(caught.value) is ApiError
+        assert [b"comment_ticket" in request for request in wire.requests] == [True] + [False] * len(wire.requests[1:])
 
 
 @virtual_time
@@ -339,14 +351,15 @@ async def test_our_own_clock_comes_before_another_trial() -> None:
 async def test_a_refused_trial_of_a_mutation_is_the_last() -> None:
     """An errno that nobody mapped, to a comment that was signed again, is no proof that nothing happened."""
     refusal = dated('{"errno":7}', 9000)
-    answers = [dated('{"errno":7}', 3600), dated(TICKET, 3600), *[refusal] * 3, dated(DONE, 9000)]
+    kept, probes = [dated('{"errno":7}', 3600), dated(TICKET, 3600)], [refusal, dated(PAGE, 9000), refusal]
+    answers = [*kept, refusal, *probes, refusal, dated(DONE, 9000)]
     async with serving(*answers) as wire, make_client(wire.url) as client:
         await client.get_ticket(1)
         with pytest.raises(ApiError):
             await client.comment_ticket(COMMENT)
         sent = [request.split()[1].rsplit(b"/")[-1][:7] for request in wire.requests[2:]]
-        assert sent == [b"comment", b"list_ti", b"comment"]
-        assert stamps(wire)[2:] == pytest.approx([3600, 3600, 0], abs=1)
+        assert sent == [b"comment", *[b"list_ti"] * 3, b"comment"]
+        assert stamps(wire)[2:] == pytest.approx([3600, 3600, 0, 3600, 0], abs=1)
 
 
 @virtual_time

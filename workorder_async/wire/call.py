@@ -7,8 +7,9 @@ the call is signed once more by that time. If that is accepted, the client keeps
 is refused, our own is tried before another one. A page of a gateway refuses only reads: of a mutation it says nothing.
 
 A mutation is signed again only where the refusal is known to be of the signature. For an errno without a known meaning
-a READ with the same clock tells: if it is refused in the same way, the refusal was of the signature; if it is served,
-the errno is about the mutation, and says nothing of what happened.
+READs tell: it was of the signature if one by the same clock is refused in the same way, one by the other clock served,
+and one by the same clock refused again. Else the errno is about the mutation, or of an outage that refuses all, and
+says nothing of what happened.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from attrs import Factory, define, field, frozen
 
 from workorder_async.arguments import above_zero, as_validator, seconds, whole_within
 from workorder_async.document.endpoints import Endpoint, Safety
+from workorder_async.document.envelope import SUCCESS
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -205,13 +207,13 @@ class Call:
             self.clock.signing_offset, self.tried = self.tried, None
 
     async def another_clock(
-        self, error: WorkorderError, reads_are_refused: Callable[[ApiError], Awaitable[bool]]
+        self, error: WorkorderError, read_by: Callable[[float], Awaitable[int | None]]
     ) -> WorkorderError | None:
         """Return None where the signature was refused for our clock's sake; the clock to try next is set then.
 
         Else return the error. If a further clock is refused as well, that is the first refusal, which says why. If its
-        answer has another known meaning, the further clock is kept. `reads_are_refused` asks, by the clock that was
-        refused, for something that changes nothing, and tells whether that is refused in the same way.
+        answer has another known meaning, the further clock is kept. `read_by` reads something by a clock, and returns
+        the errno of the platform's answer.
         """
         if self.tried is not None:
             if self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
@@ -224,24 +226,35 @@ class Call:
                     self._left = ()
             self.tried, error = None, self._refusal
         elif self._refusal is None and isinstance(error, ApiError):
-            await self._consider(error, reads_are_refused)
+            await self._consider(error, read_by)
         if not self._left or error is not self._refusal:
             return error
         self.tried, *left = self._left
         self._left = tuple(left)
         return None
 
-    async def _consider(self, error: ApiError, reads_are_refused: Callable[[ApiError], Awaitable[bool]]) -> None:
+    async def _consider(self, error: ApiError, read_by: Callable[[float], Awaitable[int | None]]) -> None:
         """Note a refusal that may be of the clock, and which to try: our own if it was set aside, the server's."""
         used, seen = self.used, self.seen
         if seen is None or abs(seen - used) <= _TOLERANCE or self._is_open(error):
             return
-        blamed = isinstance(error, AuthenticationError)
-        if not blamed and type(error) is ApiError and error.errno not in self.errnos:
-            blamed = self.endpoint.safety is Safety.READ or await reads_are_refused(error)
-        if blamed:
-            self._refusal = error
-            self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
+        left: tuple[float, ...] = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
+        if not isinstance(error, AuthenticationError):
+            if type(error) is not ApiError or error.errno in self.errnos:
+                return
+            if self.endpoint.safety is not Safety.READ:
+                left = await self._proven(left, error.errno, read_by)
+        self._refusal, self._left = error, left
+
+    async def _proven(
+        self, clocks: tuple[float, ...], errno: int, read_by: Callable[[float], Awaitable[int | None]]
+    ) -> tuple[float, ...]:
+        """Return the first clock by which a read is served between two that are refused by the clock of this call."""
+        for clock in clocks:
+            refused = await read_by(self.used) == errno and await read_by(clock) == SUCCESS
+            if refused and await read_by(self.used) == errno:
+                return (clock,)
+        return ()
 
     def interrupted(self, error: Exception) -> WorkorderError:
         """Return the error for an attempt that foreign code ended, with its error as the cause."""

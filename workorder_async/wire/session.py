@@ -16,7 +16,7 @@ from attrs import evolve
 
 from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
-from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
+from workorder_async.document.envelope import SUCCESS, Answer, not_the_platforms, open_envelope
 from workorder_async.document.json_text import LARGE, loads, parse_slowly
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, DeadlineExceededError, RateLimitedError, WorkorderError
 from workorder_async.signing.clock import ServerClock
@@ -170,7 +170,7 @@ class SignedSession:
             call.turned_away = raised
             call.uncounted += 1
             return None
-        error = await call.another_clock(raised, lambda refused: self._reads_are_refused(call, refused))
+        error = await call.another_clock(raised, lambda clock: self._read_by(call, clock))
         if error is None:
             call.uncounted += 1
             return 0.0
@@ -183,14 +183,14 @@ class SignedSession:
             _fail(call, error)
         return wait
 
-    async def _reads_are_refused(self, call: Call, refused: ApiError) -> bool:
-        """Ask by the same clock for something that changes nothing; whether that is refused in the same way."""
-        smallest, clock = JsonBody(_SMALLEST_READ), call.used
+    async def _read_by(self, call: Call, clock: float) -> int | None:
+        """Read something by this clock; return the errno of the platform's answer, and None where there is none."""
+        smallest = JsonBody(_SMALLEST_READ)
         try:
             await self.call(LIST_TICKETS, body=smallest, lane=call.lane, until=call.deadline, tried=clock)
         except WorkorderError as error:
-            return isinstance(error, ApiError) and error.errno == refused.errno
-        return False
+            return error.errno if isinstance(error, ApiError) else None
+        return SUCCESS
 
     async def _attempt(self, call: Call, started: float) -> Answer:
         """Make one attempt, whose turn has come, and give the turn back."""
