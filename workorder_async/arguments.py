@@ -169,7 +169,7 @@ def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -
     """
     for name in given:
         if name not in known:
-            near = get_close_matches(name, known, 2)
+            near = get_close_matches(str(name), known, 2)
             mend = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
             return f"{complaint} {name!r}; {mend}"
     return ""

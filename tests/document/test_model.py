@@ -191,6 +191,8 @@ MISFITS: list[tuple[type[Model], Any, type[Exception], str]] = [
         "CloseTicket.id is str .1473.; it must be a whole number",
     ),
     (CloseTicket, CLOSE.to_dict() | {"": 1}, ConfigError, "CloseTicket has no field ''; it has id, closer_id"),
+    # So `csv.DictReader` calls what stands behind the last column.
+    (CloseTicket, CLOSE.to_dict() | {None: ["x"]}, ConfigError, "CloseTicket has no field None; it has id, closer_id"),
     (CloseTicket, CLOSE.to_dict() | {"closer": 1}, ConfigError, "has no field 'closer'; did you mean closer_id or"),
     (CloseTicket, CLOSE.to_dict() | {"handle_attachment": [7]}, DecodeError, r"Attachment: \$ is a number"),
     (CloseTicket, CLOSE.to_dict() | {"handle_attachment": 7}, ConfigError, "must be a list of Attachment, not int 7"),
