@@ -89,7 +89,7 @@ def _pairs_of_query(signed: Signed) -> list[bytes]:
     return [f"{key}={value}".encode() for key, value in sorted(signed.request.query)]
 
 
-def _json_of(body: Iterable[bytes]) -> tuple[object, Iterable[bytes]]:
+def json_of(body: Iterable[bytes]) -> tuple[object, Iterable[bytes]]:
     """Return the value that a body of JSON holds; else None, and the body as it is. Only JSON is read as a whole."""
     pieces = iter(body)
     first = next((piece for piece in pieces if piece), b"")
@@ -106,7 +106,7 @@ def _sorted_body(**options: Any) -> Callable[[Signed], Iterable[bytes]]:
     """Return a function that writes a body of JSON again with its keys sorted; another body stays as it is."""
 
     def pieces(signed: Signed) -> Iterable[bytes]:
-        value, body = _json_of(signed.request.body)
+        value, body = json_of(signed.request.body)
         if value is None:
             return body
         return (json.dumps(value, sort_keys=True, **options).encode(errors="surrogatepass"),)
@@ -116,7 +116,7 @@ def _sorted_body(**options: Any) -> Callable[[Signed], Iterable[bytes]]:
 
 def _pairs_of_body(signed: Signed) -> list[bytes]:
     """Return k=v of each field of a JSON object, sorted: texts as they are, all else as JSON."""
-    value, _ = _json_of(signed.request.body)
+    value, _ = json_of(signed.request.body)
     if not isinstance(value, dict):
         return []
     write = partial(json.dumps, separators=_NO_BLANKS, ensure_ascii=False)
