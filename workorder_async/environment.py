@@ -107,8 +107,9 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
         return f"has {what}: {rule}", "remove them, and write %40 for an @ in a path"
     try:
         parts = urlsplit(base_url)
-        is_one_word = base_url.isprintable() and base_url == base_url.strip() and " " not in parts.netloc
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not is_one_word:
+        is_one = base_url.isprintable() and base_url == base_url.strip() and " " not in parts.netloc
+        is_one = is_one and "://" not in base_url.partition("://")[2]
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not is_one:
             return f"{base_url!r} must be http:// or https:// and a host, such as http://localhost:8011", ""
         # What the name of a host can be is asked where it is looked up, too late to say what is wrong.
         (URL(base_url).raw_host or "").encode("idna")

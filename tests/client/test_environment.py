@@ -33,6 +33,7 @@ from workorder_async.sandbox import Sandbox
     [
         ("", "must be http:// or https:// and a host"),
         ("workorder.example.com", "must be http:// or https:// and a host"),
+        ("http://https://workorder.example.com", "must be http:// or https:// and a host"),
         ("ftp://x", "must be http://"),
         ("http://", "and a host"),
         (" http://x", "and a host"),

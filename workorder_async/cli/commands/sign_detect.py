@@ -136,7 +136,7 @@ async def _report(requests: Sequence[Accepted], secret: Secret) -> int:
         tell(str(scheme))
     if found.schemes:
         note(f"put the first line into the environment: export {SCHEME}='...'; `workorder doctor` tries it")
-        if found.deciding and (len(found.schemes) > 1 or len(requests) == 1):
+        if found.deciding:
             note(f"to be sure, put further requests into the file for --curl: {'; '.join(found.deciding)}")
     elif found.alone:
         note(f"workorder: no scheme fits all {len(requests)} requests; these fit the one that shows most:")
