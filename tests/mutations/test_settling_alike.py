@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.utils import formatdate
+from math import inf
 from typing import Any
 
 import orjson
@@ -32,7 +33,7 @@ from workorder_async import (
 )
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import State
-from workorder_async.mutations.memory import EarlierRun, Sending, Sendings
+from workorder_async.mutations.memory import EarlierRun, Sending, Sendings, Span
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.signing.clock import ServerClock
 
@@ -620,6 +621,13 @@ def memory(**options: Any) -> Sendings:
     return Sendings(ServerClock(lambda: NOW), steady=lambda: 0.0, **options)
 
 
+def tell(sendings: Sendings, ahead: float) -> None:
+    """Let an answer say that the server's clock is ahead by so much."""
+    clock, steady = sendings._clock, sendings.steady
+    now = clock.local()
+    clock.observe(formatdate(now + ahead, usegmt=True), now, now, steady)
+
+
 def test_what_was_forgotten_is_not_vouched_for() -> None:
     """Of those that were sent while others are forgotten, none can be told from them; the memory is bounded."""
     sendings = memory(most=3)
@@ -650,6 +658,32 @@ async def test_others_may_be_forgotten(sandbox: Sandbox, client: WorkorderClient
     assert await caught.value.verify(client) is (None if forgets else True)
 
 
+def test_the_times_that_the_server_tells_must_agree() -> None:
+    """Where its clock is another one by now, nobody knows by which of the two it dates a ticket."""
+    moment = 0.0
+    sendings = Sendings(ServerClock(lambda: NOW + moment), steady=lambda: moment)
+    tell(sendings, 100)
+    sendings.enter(sending := Sending("a"))
+    moment = 5.0
+    sendings.ended(sending)
+    assert [sendings.span(sending).has(int(NOW) + at) for at in (90, 100, 105, 115)] == [False, True, True, False]
+    for _ in range(9):
+        tell(sendings, 4000)
+    assert sendings.span(sending) == Span()
+
+
+@pytest.mark.parametrize(("ended", "until"), [(-20, 94), (-2000, inf)])
+def test_the_end_of_another_run(ended: float, until: float) -> None:
+    """Of another machine, the server's clock alone tells the end; where that is before the beginning, nothing does."""
+    sendings = memory()
+    tell(sendings, 100)
+    sending = Sending("a", began=NOW - 50, ahead=sendings._clock.ahead())
+    found = sendings.find(sending, EarlierRun(within=1000, attempt=10, ended=ended))
+    assert sendings.span(found).until == NOW + until
+    assert sendings.find(Sending("a", began=NOW - 50)) is found
+    assert sendings.rivals(Sending("a", start=0.0)) == [found]
+
+
 def test_moments_tell_equal_ones_apart() -> None:
     """However coarse the clock, each has a moment of its own, by which it is found again."""
     sendings = memory()
@@ -665,10 +699,19 @@ def test_moments_tell_equal_ones_apart() -> None:
     assert sendings.rivals(alike[0]) == alike[2:]
 
 
-@pytest.mark.parametrize(("start", "is_timed"), [(-10.0, True), (-9.0, True), (-100.0, False), (90.0, False)])
-def test_a_start_by_another_clock(start: float, *, is_timed: bool) -> None:
+@pytest.mark.parametrize(
+    ("start", "ended", "is_timed", "left"),
+    [
+        (-10.0, 55.0, True, 50),
+        (-9.0, 55.0, True, 51),
+        (-10.0, 5.0, True, 25),
+        (-100.0, 55.0, False, 75),
+        (90.0, 55.0, False, 75),
+    ],
+)
+def test_a_start_by_another_clock(start: float, ended: float, *, is_timed: bool, left: float) -> None:
     """What a killed run sent ten seconds ago by our clock did not start at a time that is far from that."""
     sendings = memory()
-    sending = sendings.find(Sending("a", began=NOW - 10), EarlierRun(start, within=40.0, attempt=20.0, ended=55.0))
+    sending = sendings.find(Sending("a", began=NOW - 10), EarlierRun(start, within=40.0, attempt=20.0, ended=ended))
     assert sending.is_timed is is_timed
-    assert sendings.left(sending) == (60 + start if is_timed else 75)
+    assert sendings.left(sending) == left

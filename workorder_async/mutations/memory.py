@@ -141,8 +141,6 @@ class Sendings:
     def enter(self, sending: Sending) -> None:
         """Keep a mutation that is being sent. Each further call says that it is sent again, and may happen later."""
         sending.end = inf
-        if sending in self._kept:
-            return
         # What was forgotten, since it seemed not to have happened, still began when it was sent first.
         if not sending.began:
             sending.began, sending.start, sending.ahead = self._clock.local(), self.steady(), self._clock.ahead()
