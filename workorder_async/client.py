@@ -102,7 +102,7 @@ class WorkorderClient(MadeOfVariables):
     """A client of one platform: makes signed requests, at most `max_in_flight` at a time.
 
     Use it as `async with WorkorderClient(...) as client`, inside one event loop. Every coroutine raises errors of the
-    tree in `workorder_async.errors` and no others. Arguments:
+    tree in `workorder_async.errors`, and a TypeError for an argument that does not exist. Arguments:
 
     * `base_url`: scheme, host, port and, where there is one, a path before /workorder/api/ticket.
     * `signer`: a `SchemeSigner`, or anything else with `sign(request) -> headers`.
