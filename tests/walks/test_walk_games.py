@@ -628,6 +628,14 @@ def test_a_list_that_is_never_what_it_seems() -> None:
     assert rules._mode == "numbers"
 
 
+@pytest.mark.parametrize("slots", [1, 2, 8, 32])
+def test_page_numbers_that_are_ignored(slots: int) -> None:
+    """Once a server has shown the first page for a later one, nothing is asked for by its number any more."""
+    game = Game(ListServer(Random(1), evenly(Random(1), 2000), Habits(ignores_page=True)), slots=slots)
+    assert game.play().exact
+    assert game.server.requests <= 30
+
+
 @pytest.mark.parametrize("tickets", [0, 1, 99])
 def test_one_page(tickets: int) -> None:
     """A list of one page takes one request; an empty one is asked twice more, since that may be an accident."""
