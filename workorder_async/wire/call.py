@@ -6,14 +6,13 @@
 the call is signed once more by that time. If that is accepted, the client keeps that clock. Where a clock that was kept
 is refused, our own is tried before another one. A page of a gateway refuses only reads: of a mutation it says nothing.
 
-A mutation is signed again only where the refusal is known to be of the signature. For an errno without a known meaning
-READs tell: it was of the signature if one by the same clock is refused in the same way, one by the other clock served,
-and one by the same clock refused again. Else the errno is about the mutation, or of an outage that refuses all, and
-says nothing of what happened.
+A mutation is signed again only where the refusal is known to be of the signature. What an errno without a known meaning
+says no read can tell: an outage that comes and goes looks like a refused signature. So it ends the call, and a read
+finds out which clock is accepted, for the calls that follow.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from random import Random
@@ -23,7 +22,6 @@ from attrs import Factory, define, field, frozen
 
 from workorder_async.arguments import above_zero, as_validator, seconds, whole_within
 from workorder_async.document.endpoints import Endpoint, Safety
-from workorder_async.document.envelope import SUCCESS
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -203,17 +201,14 @@ class Call:
 
     def keep_clock(self) -> None:
         """Keep the clock that was tried for a refusal: its signature was accepted."""
-        if self.tried is not None and self._refusal is not None:
+        if self.tried is not None:
             self.clock.signing_offset, self.tried = self.tried, None
 
-    async def another_clock(
-        self, error: WorkorderError, read_by: Callable[[float], Awaitable[int | None]]
-    ) -> WorkorderError | None:
+    def another_clock(self, error: WorkorderError) -> WorkorderError | None:
         """Return None where the signature was refused for our clock's sake; the clock to try next is set then.
 
         Else return the error. If a further clock is refused as well, that is the first refusal, which says why. If its
-        answer has another known meaning, the further clock is kept. `read_by` reads something by a clock, and returns
-        the errno of the platform's answer.
+        answer has another known meaning, the further clock is kept.
         """
         if self.tried is not None:
             if self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
@@ -225,36 +220,35 @@ class Call:
                 if self.endpoint.safety is not Safety.READ:
                     self._left = ()
             self.tried, error = None, self._refusal
-        elif self._refusal is None and isinstance(error, ApiError):
-            await self._consider(error, read_by)
+        elif self._refusal is None and self._may_be_of_clock(error) and not self._is_unclear(error):
+            used, seen = self.used, self.seen or 0.0
+            # Our own if it was set aside, then the server's.
+            self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
+            self._refusal = error
         if not self._left or error is not self._refusal:
             return error
         self.tried, *left = self._left
         self._left = tuple(left)
         return None
 
-    async def _consider(self, error: ApiError, read_by: Callable[[float], Awaitable[int | None]]) -> None:
-        """Note a refusal that may be of the clock, and which to try: our own if it was set aside, the server's."""
-        used, seen = self.used, self.seen
-        if seen is None or abs(seen - used) <= _TOLERANCE or self._is_open(error):
-            return
-        left: tuple[float, ...] = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
-        if not isinstance(error, AuthenticationError):
-            if type(error) is not ApiError or error.errno in self.errnos:
-                return
-            if self.endpoint.safety is not Safety.READ:
-                left = await self._proven(left, error.errno, read_by)
-        self._refusal, self._left = error, left
+    def _may_be_of_clock(self, error: WorkorderError) -> bool:
+        """Tell whether a refusal may be of the clock: the answer tells another time, and no other reason is known."""
+        is_unknown = type(error) is ApiError and error.errno not in self.errnos
+        is_apart = self.seen is not None and abs(self.seen - self.used) > _TOLERANCE
+        return is_apart and (is_unknown or isinstance(error, AuthenticationError)) and not self._is_open(error)
 
-    async def _proven(
-        self, clocks: tuple[float, ...], errno: int, read_by: Callable[[float], Awaitable[int | None]]
-    ) -> tuple[float, ...]:
-        """Return the first clock by which a read is served between two that are refused by the clock of this call."""
-        for clock in clocks:
-            refused = await read_by(self.used) == errno and await read_by(clock) == SUCCESS
-            if refused and await read_by(self.used) == errno:
-                return (clock,)
-        return ()
+    def _is_unclear(self, error: WorkorderError) -> bool:
+        """Tell whether this is the refusal of a mutation that does not say whether it is of the signature."""
+        return self.endpoint.safety is not Safety.READ and not isinstance(error, AuthenticationError)
+
+    def leaves_clock_open(self, error: WorkorderError) -> bool:
+        """Tell whether a mutation may have been refused for the clock that signs, and say in its error what to do."""
+        if not (self._is_unclear(error) and self._may_be_of_clock(error)):
+            return False
+        apart = f"our clock and the server's are {abs((self.seen or 0.0) - self.used):,.0f} s apart"
+        mend = "set ours, or map the errno to AuthenticationError (errnos=) if it means a refused signature"
+        error.args = (f"{error.message}; {apart}: {mend}",)
+        return self.clock.signing_offset == self.used
 
     def interrupted(self, error: Exception) -> WorkorderError:
         """Return the error for an attempt that foreign code ended, with its error as the cause."""

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
-from workorder_async.document.envelope import SUCCESS, Answer, not_the_platforms, open_envelope
+from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
 from workorder_async.document.json_text import LARGE, loads, parse_slowly
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, DeadlineExceededError, RateLimitedError, WorkorderError
 from workorder_async.signing.clock import ServerClock
@@ -37,7 +37,6 @@ from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
-_ONCE = RetryPolicy(attempts=1)
 # Shorter than any page of tickets.
 _SHORT = 1024
 # Further attempts that a client may have in hand: each costs one, and each answer earns half of one. So an outage does
@@ -87,18 +86,17 @@ class SignedSession:
         lane: Lane | None = None,
         until: Deadline | None = None,
         attempts: int = 0,
-        tried: float | None = None,
     ) -> Answer:
         """Send one request, repeat it where that does no harm, and return the platform's answer.
 
         Calls of one `lane` have only so many requests under way as it allows; a call without one goes before them.
         Where the call is part of a larger one, `until` is the deadline of that, and `attempts` how many were made
-        before. Where it is to find out whether a clock is accepted, `tried` is that clock, and nothing is repeated.
+        before.
         """
         self.check_usable()
         until = self.deadline() if until is None else until
-        retry, time = self.retry if tried is None else _ONCE, asyncio.get_running_loop().time
-        call = Call(endpoint, query, body, lane, until, retry, self.clock, self.errnos, time, time(), attempts, tried)
+        time = asyncio.get_running_loop().time
+        call = Call(endpoint, query, body, lane, until, self.retry, self.clock, self.errnos, time, time(), attempts)
         watch = self._watches.watch(call)
         try:
             while True:
@@ -170,10 +168,14 @@ class SignedSession:
             call.turned_away = raised
             call.uncounted += 1
             return None
-        error = await call.another_clock(raised, lambda clock: self._read_by(call, clock))
+        error = call.another_clock(raised)
         if error is None:
             call.uncounted += 1
             return 0.0
+        if call.leaves_clock_open(error):
+            # A read may be signed again, and the clock that is accepted is kept.
+            with suppress(WorkorderError):
+                await self.call(LIST_TICKETS, body=JsonBody(_SMALLEST_READ), lane=call.lane, until=call.deadline)
         made, left = call.attempts - call.uncounted, call.deadline.left()
         wait = call.retry.wait(error, call.endpoint.safety, made, self._random)
         if wait is None or wait >= left or not self.may_repeat(made):
@@ -182,15 +184,6 @@ class SignedSession:
                 error.args = (f"{error.message}; {said} of {call.deadline.seconds:g} s",)
             _fail(call, error)
         return wait
-
-    async def _read_by(self, call: Call, clock: float) -> int | None:
-        """Read something by this clock; return the errno of the platform's answer, and None where there is none."""
-        smallest = JsonBody(_SMALLEST_READ)
-        try:
-            await self.call(LIST_TICKETS, body=smallest, lane=call.lane, until=call.deadline, tried=clock)
-        except WorkorderError as error:
-            return error.errno if isinstance(error, ApiError) else None
-        return SUCCESS
 
     async def _attempt(self, call: Call, started: float) -> Answer:
         """Make one attempt, whose turn has come, and give the turn back."""
