@@ -1,6 +1,7 @@
 """kinds.py and memory.py, over sockets: of mutations that look alike, none is taken for another."""
 
 import asyncio
+import operator
 import pickle
 import time
 from collections.abc import AsyncIterator
@@ -697,6 +698,16 @@ def test_moments_tell_equal_ones_apart() -> None:
     sendings.drop(alike[1])
     sendings.drop(alike[1])
     assert sendings.rivals(alike[0]) == alike[2:]
+
+
+def test_two_closes_of_one_moment_are_two() -> None:
+    """Where two killed ones began in one tick of a coarse clock, what is found of the one says nothing of the other."""
+    sendings, solutions = memory(), ((1660298580, False), (1660298600, False), None)
+    found = [sendings.find(Sending("a", solution=one, began=NOW - 50)) for one in solutions]
+    sendings.note(found[0])
+    assert [one.happened for one in found] == [True, False, False]
+    again = [sendings.find(Sending("a", solution=one, began=NOW - 50)) for one in solutions]
+    assert all(map(operator.is_, again, found))
 
 
 @pytest.mark.parametrize(

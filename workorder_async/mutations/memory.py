@@ -158,7 +158,9 @@ class Sendings:
         run = run or EarlierRun(within=self._within)
         attempt = max(run.attempt, self._attempt)
         wanted.over = run.ended + attempt
-        alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
+        # A clock may be coarse: two closes of one moment differ by how they say that the ticket was solved.
+        what = (wanted.trace, wanted.line, wanted.solution)
+        alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line, one.solution) == what]
         found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
             found[0].over = min(found[0].over, wanted.over)
