@@ -3,12 +3,14 @@
 import gzip
 import json
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.exports import SUFFIXES
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, TicketQuery
@@ -166,6 +168,17 @@ def test_whether_somebody_handles_it(tmp_path: Path, handler: int | None, said: 
     (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n")
     page = "".join(page_of(figures_of(tmp_path / "t.jsonl"), "t"))
     assert f"<td>{said}</td></tr>\n</table></section>\n</body>" in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file has such a name")
+@virtual_time
+async def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    """A file of any format is read, whatever bytes its name has."""
+    async with virtual_sandbox(20) as (_, client):
+        for suffix in SUFFIXES:
+            path = tmp_path / f"t\udcff{suffix}"
+            await export_tickets(client, TicketQuery(), path)
+            assert figures_of(path).tickets == 20
 
 
 @virtual_time

@@ -276,7 +276,8 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
     """Yield the rows of an exported file, by the names of its columns."""
     if head.startswith(b"PAR1"):
         parquet = extra_module("pyarrow.parquet", "parquet", "a report of a Parquet file")
-        with parquet.ParquetFile(path) as file:
+        # A path that is no UTF-8 pyarrow does not take.
+        with path.open("rb") as content, parquet.ParquetFile(content) as file:
             names = [name for name in _COLUMNS if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=names):
                 yield from batch.to_pylist()
