@@ -1,11 +1,14 @@
 """Names of the server that are safe in a folder of ours."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path, PureWindowsPath
 
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.programs import ROOT
 from tests.support.rows import each
 from workorder_async.exports.attachments import LONGEST, distinct_names, safe_name
 
@@ -48,6 +51,16 @@ from workorder_async.exports.attachments import LONGEST, distinct_names, safe_na
 def test_safe_name(name: str, safe: str) -> None:
     """Nothing of a name leads out of a folder, misleads a reader, or is refused by a system."""
     assert safe_name(name) == safe
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name has bytes")
+def test_a_name_without_bytes() -> None:
+    """What the encoding of the system's file names lacks is replaced: else one name would end every export."""
+    said = f"print(safe_name({'运行日志 1.log'!a}))"
+    program = f"from workorder_async.exports.attachments import safe_name; {said}"
+    ascii_names = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **ascii_names}
+    assert subprocess.check_output([sys.executable, "-c", program], env=environment) == b"____ 1.log\n"
 
 
 @given(st.text(st.characters(), max_size=300))

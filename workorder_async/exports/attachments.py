@@ -15,6 +15,7 @@ import os
 import re
 import socket
 import stat
+import sys
 import unicodedata
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -283,8 +284,10 @@ def _told(error: Exception) -> str:
 
 def safe_name(name: str) -> str:
     """Return the last part of a name, without characters that could mislead a file system or a reader."""
-    last = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
-    # NUL, other control characters, lone surrogates, and marks that turn the text around do not print.
+    last, encoding = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1]), sys.getfilesystemencoding()
+    # What has no bytes in a file's name becomes a question mark, as all of Chinese does where these are ASCII.
+    last = last.encode(encoding, "replace").decode(encoding)
+    # NUL, other control characters, and marks that turn the text around do not print.
     shown = "".join(one if one.isprintable() and one not in _FORBIDDEN else "_" for one in last)
     kept = _joined(shown.lstrip(". ").rstrip(". ") or "file")
     return _joined(f"_{kept}") if _DEVICES.match(kept) else kept
