@@ -215,6 +215,7 @@ async def test_an_unknown_errno_is_not_signed_again(errno: int) -> None:
         with pytest.raises(ApiError) as caught:
             await client.comment_ticket(COMMENT)
         assert type(caught.value) is ApiError
+        assert str(caught.value) == f"comment_ticket: errno {errno}"
         sent = [request.split()[1].rsplit(b"/")[-1] for request in wire.requests]
         assert sent == [b"comment_ticket", b"list_tickets"]
         assert stamps(wire) == [0, 0]
@@ -240,8 +241,8 @@ async def test_after_an_unknown_errno_a_read_finds_the_clock() -> None:
         with pytest.raises(ApiError) as caught:
             await client.comment_ticket(COMMENT)
         assert str(caught.value) == (
-            "comment_ticket: errno 7; our clock and the server's are 3,600 s apart: set ours, or map the errno to "
-            "AuthenticationError (errnos=) if it means a refused signature"
+            "comment_ticket: errno 7; the server's clock signs from now on, for a read by ours was refused; if this "
+            "errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
         )
         await client.comment_ticket(COMMENT)
 

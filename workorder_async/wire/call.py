@@ -242,13 +242,8 @@ class Call:
         return self.endpoint.safety is not Safety.READ and not isinstance(error, AuthenticationError)
 
     def leaves_clock_open(self, error: WorkorderError) -> bool:
-        """Tell whether a mutation may have been refused for the clock that signs, and say in its error what to do."""
-        if not (self._is_unclear(error) and self._may_be_of_clock(error)):
-            return False
-        apart = f"our clock and the server's are {abs((self.seen or 0.0) - self.used):,.0f} s apart"
-        mend = "set ours, or map the errno to AuthenticationError (errnos=) if it means a refused signature"
-        error.args = (f"{error.message}; {apart}: {mend}",)
-        return self.clock.signing_offset == self.used
+        """Tell whether nobody knows if a mutation was refused for the clock that signed it."""
+        return self._is_unclear(error) and self._may_be_of_clock(error)
 
     def interrupted(self, error: Exception) -> WorkorderError:
         """Return the error for an attempt that foreign code ended, with its error as the cause."""

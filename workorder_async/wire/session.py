@@ -173,9 +173,7 @@ class SignedSession:
             call.uncounted += 1
             return 0.0
         if call.leaves_clock_open(error):
-            # A read may be signed again, and the clock that is accepted is kept.
-            with suppress(WorkorderError):
-                await self.call(LIST_TICKETS, body=JsonBody(_SMALLEST_READ), lane=call.lane, until=call.deadline)
+            await self._find_clock(call, error)
         made, left = call.attempts - call.uncounted, call.deadline.left()
         wait = call.retry.wait(error, call.endpoint.safety, made, self._random)
         if wait is None or wait >= left or not self.may_repeat(made):
@@ -184,6 +182,19 @@ class SignedSession:
                 error.args = (f"{error.message}; {said} of {call.deadline.seconds:g} s",)
             _fail(call, error)
         return wait
+
+    async def _find_clock(self, call: Call, error: WorkorderError) -> None:
+        """Find the clock that is accepted, for the calls that follow, and let the error say so.
+
+        A read does that: it may be signed again.
+        """
+        if self.clock.signing_offset == call.used:
+            with suppress(WorkorderError):
+                await self.call(LIST_TICKETS, body=JsonBody(_SMALLEST_READ), lane=call.lane, until=call.deadline)
+        if self.clock.signing_offset != call.used:
+            said = "the server's clock signs from now on, for a read by ours was refused"
+            mend = "if this errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
+            error.args = (f"{error.message}; {said}; {mend}",)
 
     async def _attempt(self, call: Call, started: float) -> Answer:
         """Make one attempt, whose turn has come, and give the turn back."""
