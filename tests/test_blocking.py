@@ -24,6 +24,7 @@ from attrs import evolve
 
 import workorder_async
 from tests.support.cli_runs import elsewhere, python_c
+from tests.support.garbage import collect_in
 from tests.support.raw_server import Handler, data, hang, http, serving
 from tests.support.samples import BASE, CLOSE, ENVIRONMENT
 from workorder_async import (
@@ -556,7 +557,7 @@ def test_a_client_that_is_collected_in_its_own_thread(sandbox: Sandbox) -> None:
     next(tickets)
     thread, loop = client._loop._thread, client._loop._loop
     del client, cycle, tickets
-    loop.call_soon_threadsafe(gc.collect)
+    collect_in(loop)
     thread.join(PATIENCE)
     assert not thread.is_alive()
 

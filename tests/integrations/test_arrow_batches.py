@@ -1,13 +1,12 @@
 """Windows as Arrow record batches: every ticket once, the columns of exports, and what cannot be exact."""
 
 import asyncio
-import gc
 import pickle
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +16,7 @@ import pytest
 from tests.support.engines import SandboxThread
 from tests.support.export_rows import as_read, cells
 from tests.support.exports import truth
+from tests.support.garbage import collect_in
 from workorder_async import (
     ConfigError,
     TicketQuery,
@@ -213,11 +213,8 @@ def test_collected_in_its_own_thread(sandbox: SandboxThread) -> None:
     next(batches)
     (thread,) = {*threading.enumerate()} - before
     del cycle, batches
-    for _ in range(20):
-        # While another thread collects, it does nothing.
-        with suppress(RuntimeError):  # the loop has ended
-            loops[0].call_soon_threadsafe(gc.collect)
-        thread.join(0.5)
+    collect_in(loops[0])
+    thread.join(60)
     assert not thread.is_alive()
 
 
