@@ -233,6 +233,18 @@ class TestSideFiles:
             assert is_of(target, await truth(client))
         assert os.listdir(tmp_path) == [target.name]
 
+    async def test_of_a_sandbox(self, tmp_path: Path) -> None:
+        """The database of a sandbox is no file to replace: what was done there is nowhere else."""
+        target = tmp_path / "t.db"
+        async with Sandbox(tickets=30, db=target) as sandbox, sandbox.client() as client:
+            with pytest.raises(ExportError, match=r"t\.db' is in use by another program; choose another name"):
+                await export_tickets(client, TicketQuery(), target, overwrite=True)
+            assert await client.count_tickets() == 30
+        async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+            with pytest.raises(ConfigError, match=r"t\.db' is the database of a sandbox; choose another name"):
+                await export_tickets(client, TicketQuery(), target, overwrite=True)
+            assert os.listdir(tmp_path) == [target.name]
+
     async def test_appears_meanwhile(self, tmp_path: Path) -> None:
         """The same if it appears while rows are read."""
         target, beside = tmp_path / "t.sqlite", tmp_path / "t.sqlite-wal"

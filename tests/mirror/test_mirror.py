@@ -21,7 +21,7 @@ from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
-from workorder_async.exports import TICKET_COLUMNS
+from workorder_async.exports import TICKET_COLUMNS, export_tickets
 from workorder_async.mirror import Changed, MirrorProgress, MirrorReport, mirror_tickets, watch
 from workorder_async.sandbox import Drift, Fault
 from workorder_async.sandbox.store import Store
@@ -520,8 +520,10 @@ async def test_whose_it_is(tmp_path: Path) -> None:
         ):
             await mirror_tickets(client, path, TicketQuery(type="consultation"))
         (tmp_path / "notes.db").write_text("hello")
-        with pytest.raises(ExportError, match="not a database"):
+        with pytest.raises(ExportError, match=r"notes\.db' is no database of SQLite; choose another name"):
             await mirror_tickets(client, tmp_path / "notes.db")
+        with pytest.raises(ConfigError, match=r"tickets\.db' is a mirror; choose another name"):
+            await export_tickets(client, TicketQuery(), path, overwrite=True)
         before = sandbox.requests.total()
         with pytest.raises(ConfigError, match="status is not for a mirror"):
             await mirror_tickets(client, path, TicketQuery(status=1))

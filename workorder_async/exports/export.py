@@ -213,6 +213,7 @@ class _Export:
         named = manifest.named if manifest.named is not None and manifest.named.is_at(target.path) else None
         if not options["overwrite"] and named is None:
             target.refuse_existing()
+        target.refuse_kept()
         if differences or not options["resume"]:
             self._clear()  # of another export that has nothing on disk, nothing is lost
             return None

@@ -29,7 +29,7 @@ from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import INT64, Record, Sink, TextChanges, Told, storable
-from workorder_async.exports.sqlite import LONGEST_PATH, TablePages, to_sqlite
+from workorder_async.exports.sqlite import LONGEST_PATH, TablePages, application_of, to_sqlite
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
 
@@ -39,6 +39,8 @@ SUFFIXES: Final = (
     *(".parquet", ".sqlite", ".db", ".xlsx"),
 )
 _CONVERTERS: Final = {"parquet": to_parquet, "sqlite": to_sqlite, "xlsx": to_xlsx}
+# What is no export, by SQLite's application_id.
+_KEPT: Final = {b"WOmi": "a mirror", b"WOsb": "the database of a sandbox"}
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
 # A float from 1e16 on, as it is written, and the part of it that is quickly found to be missing.
@@ -338,6 +340,11 @@ class Target:
                 mend="run it again with overwrite=True, to replace it, or move it away and run it again",
             )
         raise ConfigError(f"{str(taken)!r} exists", argument="target", mend="overwrite=True replaces it")
+
+    def refuse_kept(self) -> None:
+        """Raise an error if the file is a mirror or a sandbox's: nobody can make their history anew."""
+        if kept := _KEPT.get(application_of(self.path)):
+            raise ConfigError(f"{str(self.path)!r} is {kept}", argument="target", mend="choose another name")
 
 
 def target_of(target: object, format: str | None) -> Target:

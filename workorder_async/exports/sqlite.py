@@ -143,6 +143,21 @@ def table_of(name: str, model: type, keys: tuple[str, ...] = ()) -> ModelTable:
     return ModelTable(name, keys, columns, children)
 
 
+def application_of(path: Path) -> bytes:
+    """Return the application_id of a database; "" for another file, or none. Raises `ExportError` for one in use.
+
+    SQLite reads it: whoever else closes the file takes away the locks that this process has on it.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True)) as database:
+            ((number,),) = database.execute("PRAGMA application_id")
+            return bytes(int(number).to_bytes(4, signed=True))
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            raise ExportError(f"{str(path)!r} is in use by another program", mend="choose another name") from None
+        return b""
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn an error of SQLite about the disk into an `OSError` with the path, one about the file into `ExportError`."""
@@ -150,7 +165,9 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if code & 0xFF == sqlite3.SQLITE_NOTADB:
+            raise ExportError(f"{str(path)!r} is no database of SQLite", mend="choose another name") from error
+        if code & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise ExportError(f"{str(path)!r} is damaged: {error}", mend="move it away, and begin anew") from error
         number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
         raise OSError(number, f"SQLite: {error}", str(path)) from error
