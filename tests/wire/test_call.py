@@ -241,8 +241,8 @@ async def test_after_an_unknown_errno_a_read_finds_the_clock() -> None:
         with pytest.raises(ApiError) as caught:
             await client.comment_ticket(COMMENT)
         assert str(caught.value) == (
-            "comment_ticket: errno 7; the server's clock signs from now on, for a read by ours was refused; if this "
-            "errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
+            "comment_ticket: errno 7; another clock signs from now on, for a read by the one before was refused; if "
+            "this errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
         )
         await client.comment_ticket(COMMENT)
 

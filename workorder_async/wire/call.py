@@ -220,7 +220,7 @@ class Call:
                 if self.endpoint.safety is not Safety.READ:
                     self._left = ()
             self.tried, error = None, self._refusal
-        elif self._refusal is None and self._may_be_of_clock(error) and not self._is_unclear(error):
+        elif self._refusal is None and self._may_be_of_clock(error) and not self.leaves_clock_open(error):
             used, seen = self.used, self.seen or 0.0
             # Our own if it was set aside, then the server's.
             self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
@@ -237,13 +237,10 @@ class Call:
         is_apart = self.seen is not None and abs(self.seen - self.used) > _TOLERANCE
         return is_apart and (is_unknown or isinstance(error, AuthenticationError)) and not self._is_open(error)
 
-    def _is_unclear(self, error: WorkorderError) -> bool:
-        """Tell whether this is the refusal of a mutation that does not say whether it is of the signature."""
-        return self.endpoint.safety is not Safety.READ and not isinstance(error, AuthenticationError)
-
     def leaves_clock_open(self, error: WorkorderError) -> bool:
         """Tell whether nobody knows if a mutation was refused for the clock that signed it."""
-        return self._is_unclear(error) and self._may_be_of_clock(error)
+        is_unclear = self.endpoint.safety is not Safety.READ and not isinstance(error, AuthenticationError)
+        return is_unclear and self._may_be_of_clock(error)
 
     def interrupted(self, error: Exception) -> WorkorderError:
         """Return the error for an attempt that foreign code ended, with its error as the cause."""

@@ -192,7 +192,7 @@ class SignedSession:
             with suppress(WorkorderError):
                 await self.call(LIST_TICKETS, body=JsonBody(_SMALLEST_READ), lane=call.lane, until=call.deadline)
         if self.clock.signing_offset != call.used:
-            said = "the server's clock signs from now on, for a read by ours was refused"
+            said = "another clock signs from now on, for a read by the one before was refused"
             mend = "if this errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
             error.args = (f"{error.message}; {said}; {mend}",)
 
