@@ -20,6 +20,10 @@ settings.register_profile("quick", deadline=None, max_examples=20, derandomize="
 settings.register_profile("thorough", deadline=None, max_examples=100, derandomize="CI" in os.environ)
 settings.load_profile("quick")
 
+# Whoever runs the tests may use the library, too. `WORKORDER_TEST_...` are for the tests.
+for _name in [name for name in os.environ if name.startswith("WORKORDER_") and "_TEST_" not in name]:
+    del os.environ[_name]
+
 
 def pytest_collection_finish() -> None:
     """Leave what was collected out of every later garbage collection: it lives to the end, and is most of the heap."""

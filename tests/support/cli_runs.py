@@ -83,8 +83,6 @@ def runner(
     environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Workorder:
     """Return what runs a command line in this process, under these environment variables."""
-    for name in ("BASE_URL", "APP_ID", "APP_SECRET", "SIGN_SCHEME", "PROFILE"):
-        monkeypatch.delenv(f"WORKORDER_{name}", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", _NOWHERE)
     monkeypatch.setenv("WORKORDER_LANG", "en")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
