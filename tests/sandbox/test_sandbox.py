@@ -80,6 +80,14 @@ async def test_it_listens_where_it_is_told(unused_tcp_port: int) -> None:
             assert response.status == 404
 
 
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:"), ("::", "http://[::1]:")])
+async def test_its_url_is_one_to_ask(host: str, url: str) -> None:
+    """A server that listens on all addresses is asked by the one of this machine, and not warned of."""
+    async with Sandbox(3, host=host) as sandbox, sandbox.client() as client:
+        assert sandbox.url.startswith(url)
+        assert await client.count_tickets() == 3
+
+
 async def test_it_is_entered_once_and_asked_only_while_it_runs() -> None:
     """Before it runs it has no URL, and it cannot be entered twice."""
     sandbox = Sandbox(0)

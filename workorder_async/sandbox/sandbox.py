@@ -40,6 +40,8 @@ from workorder_async.wire.options import ClientOptions, hide_passwords
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
 
 _WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) and has_bytes(value))
+# Who listens on all addresses is asked here by this one.
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
 
@@ -147,6 +149,7 @@ class Sandbox:
                 mend = "choose another port, 0 for any free one, or another host"
                 raise ConfigError(problem, mend=mend) from None
             host, port = runner.addresses[0][:2]
+            host = _HERE.get(host, host)
             self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             self._stack = stack.pop_all()
         return self
@@ -168,7 +171,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The base URL, for example `http://127.0.0.1:8011`."""
+        """The base URL, for example `http://127.0.0.1:8011`; also where it listens on all addresses."""
         self._running()
         return self._url
 
