@@ -23,6 +23,7 @@ from workorder_async import (
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
+    RetryPolicy,
     SchemeSigner,
     TicketStateError,
     WorkorderClient,
@@ -231,6 +232,15 @@ async def test_a_read_that_tells_nothing_is_no_proof(probe: str) -> None:
             await client.comment_ticket(COMMENT)
         assert caught.value.errno == 7
         assert sum(b"comment_ticket" in request for request in wire.requests) == 1
+
+
+@virtual_time
+async def test_a_refused_signature_is_no_attempt() -> None:
+    """Of two attempts both are left for a server that is away, once the clock is found."""
+    answers = [dated('{"errno":7}', 3600), dated("", 3600, "503 Busy"), dated(TICKET, 3600)]
+    async with serving(*answers) as wire, make_client(wire.url, retry=RetryPolicy(attempts=2)) as client:
+        assert (await client.get_ticket(1)).id == 1
+        assert stamps(wire) == pytest.approx([0, 3600, 3600], abs=2)
 
 
 @virtual_time

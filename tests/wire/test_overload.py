@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import CommentTicket, RateLimitedError, WorkorderClient
-from workorder_async.sandbox import Errno
+from workorder_async import CommentTicket, NotFoundError, RateLimitedError, WorkorderClient
+from workorder_async.sandbox import Errno, Fault
 from workorder_async.wire import limits
 from workorder_async.wire.limits import Lane
 
@@ -81,3 +81,17 @@ async def test_a_true_limit(
     # The answer, and the next turn of the pace before it; a pause now and then.
     assert waits[int(len(waits) * 0.95) - 1] <= LATENCY + 1.1 / RATE
     assert waits[-1] <= 1.1
+
+
+@pytest.mark.parametrize("id", [1001, 7])
+@virtual_time
+async def test_what_is_answered_is_served(id: int) -> None:
+    """After a throttled answer, others show that the server keeps up: those that say no, too."""
+    faults = [Fault("429", times=1)]
+    async with virtual_sandbox(5, client={"max_in_flight": 10}, faults=faults) as (_, client):
+        await client.ping()
+        assert client.stats().in_flight_limit == 7
+        for _ in range(40):
+            with suppress(NotFoundError):
+                await client.get_ticket(id)
+        assert client.stats().in_flight_limit == 10
