@@ -251,6 +251,22 @@ async def test_a_source_that_cancels_a_worker(sandbox: Sandbox, client: Workorde
     assert len(outcomes) < 2 * concurrency
 
 
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
+def test_a_source_that_ends_the_program(end: type[BaseException]) -> None:
+    """It ends the program, as it would anywhere else, and is no failure of the batch."""
+
+    async def program() -> None:
+        def mutations() -> Iterator[Mutation]:
+            raise end("enough")
+            yield
+
+        async with Sandbox(0) as sandbox, sandbox.client() as client:
+            await ran(client, mutations())
+
+    with pytest.raises(end, match="enough"):
+        asyncio.run(program())
+
+
 async def test_a_callback_that_raises(client: WorkorderClient, journal: Path) -> None:
     """A report that raises ends the batch with its error; the outcome is told and written all the same."""
 

@@ -16,6 +16,8 @@ from tests.support.batches import asked, closes, happened, lines_of, mixed, ran,
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, close_of, creation
 from tests.support.raw_server import AtOnce, http, serving
+from tests.support.virtual_loop import taking, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     AuthenticationError,
     CreateTicket,
@@ -267,6 +269,18 @@ async def test_left_midway(sandbox: Sandbox, client: WorkorderClient, journal: P
     outcomes = await ran(client, batch, concurrency=4, journal=journal, key=key_of)
     assert states(outcomes) == {State.SKIPPED: done, State.DONE: 24 - done}
     assert happened(sandbox) == Counter(map(asked, batch))
+
+
+@virtual_time
+async def test_left_while_outcomes_wait() -> None:
+    """Workers that wait for the consumer have nothing under way, and nobody waits for them."""
+    async with virtual_sandbox(1) as (sandbox, client):
+        outcomes = run_batch(client, (creation(f"工单 {number}") for number in count()), concurrency=2)
+        await anext(outcomes)
+        await asyncio.sleep(60)
+        assert len(sandbox.applied) == 4, len(sandbox.applied)
+        async with taking(0):
+            await outcomes.aclose()
 
 
 async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
