@@ -122,6 +122,8 @@ async def test_done(sandbox: Sandbox, client: WorkorderClient, file: Path, kind:
     mutation = await mutation_of(client, kind)
     async with carrier_of(client, file) as carrier:
         outcome = await carried_out(carrier, KEY, prepare(mutation))
+        # Nothing is kept of what is written down.
+        assert carrier.cut_short(KEY, mutation) == Outcome(mutation, State.NOT_SENT)
         again = await carried_out(carrier, KEY, prepare(mutation))
     (applied,) = sandbox.applied
     assert (outcome.state, outcome.error, outcome.attempts) == (State.DONE, None, 1)
@@ -199,8 +201,8 @@ async def test_nobody_there(file: Path) -> None:
     async with serving(drop) as gone:
         pass
     async with make_client(gone.url, retry=RetryPolicy(attempts=1)) as client, carrier_of(client, file) as carrier:
-        outcome = await carried_out(carrier, KEY, prepare(COMMENT))
-    assert (outcome.state, type(outcome.error)) == (State.NOT_SENT, NotSentError)
+        outcome = await carried_out(carrier, KEY, prepare(COMMENT, "m-1"))
+    assert (outcome.state, type(outcome.error), outcome.mark) == (State.NOT_SENT, NotSentError, "")
     assert states(file) == ["INTENT", "NOT_SENT"]
 
 

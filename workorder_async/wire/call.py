@@ -286,7 +286,6 @@ class Call:
 
         The server still wants to be left alone for `pause` seconds; `answer` is its answer to this call.
         """
-        self.turn_to("queue")
         said = "nothing happened: " if self.endpoint.safety is not Safety.READ else ""
         if pause:
             deadline = f"the deadline of {self.deadline.seconds:g} s is before its end"
