@@ -359,6 +359,38 @@ async def test_a_refused_question() -> None:
         assert (walk.report.tickets >= 2900, walk.report.exact) == (True, False)
 
 
+async def test_a_refused_count_of_a_window() -> None:
+    """The same of a walk whose query has ends: what was bridged is exact without a count."""
+    server = ListServer(Random(1), evenly(Random(1), 300), drift=lambda server: server.leave(1, may_return=False))
+    first, _ = server.rows[0]
+
+    async def read(ask: Ask) -> Answer:
+        if ask.size == 1:
+            raise ApiError("pages have 10 rows or more", errno=10002)
+        return server.read(ask)
+
+    async with Walk(Window(TicketQuery(created_start=first)), walk_options(page_size=50), read) as walk:
+        await _to_the_end(walk)
+        assert walk.report.tickets != walk.report.first_total
+        assert walk.report.exact, walk.report.reason
+
+
+@pytest.mark.parametrize("created_start", [None, 1])
+async def test_a_list_that_shows_none(created_start: int | None) -> None:
+    """A list that counts tickets, and shows not one of them, is not empty, and the walk says so."""
+    shown = []
+
+    async def read(ask: Ask) -> Answer:
+        shown.append(ask)
+        return Answer({"pagination": {"page_size": 100, "total": 5}, "tickets": []})
+
+    async with Walk(Window(TicketQuery(created_start=created_start)), walk_options(), read) as walk:
+        await _to_the_end(walk)
+        assert (walk.report.tickets, walk.report.exact) == (0, False)
+        assert walk.report.reason == "the list counts 5 tickets, and shows none"
+    assert len(shown) < 10
+
+
 @pytest.mark.parametrize("order", ["newest", "none"])
 @pytest.mark.parametrize("slots", [1, 8])
 @pytest.mark.parametrize("bad", [150, 250])
