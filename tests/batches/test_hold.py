@@ -358,6 +358,16 @@ async def test_one_that_the_signer_refuses(place: int) -> None:
 
 
 @virtual_time
+async def test_a_refusal_that_is_known_by_now() -> None:
+    """Where all are refused with one errno without a meaning, and reads are served, one read is enough to know it."""
+    async with platform() as (server, client):
+        server.refuse = lambda *_: data(None, 5)
+        outcomes = await ran(client, comments(40), concurrency=1)
+        assert server.reads == 1
+    assert states(outcomes) == {State.REJECTED: 40}
+
+
+@virtual_time
 @pytest.mark.slow
 async def test_one_that_is_always_turned_away() -> None:
     """One that is turned away where others are not ends as well, at the latest after `outage` seconds alone."""
