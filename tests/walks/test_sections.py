@@ -74,7 +74,8 @@ def test_the_counts_of_a_report(order: str, crowd: int, crowded: int) -> None:
     [
         ({}, True, "neighbouring answers share a ticket at each of 4 edges"),
         ({"order": "nearly", "skew": 3}, True, "; the list is nearly sorted, and they overlap by "),
-        ({"order": "none"}, True, " ranges was shown whole"),
+        ({"order": "none"}, True, "each of 8 ranges was shown whole"),
+        ({"order": "none", "hidden": 0.5}, False, " tickets in a range, and shows "),
         ({"size_cap": 4}, False, "the list shows no more than 4 rows at once, too few to see its order"),
     ],
 )
