@@ -175,6 +175,28 @@ async def test_failure(concurrency: int) -> None:
         assert not walk.in_flight
 
 
+async def test_a_failure_while_others_are_under_way() -> None:
+    """They are left at once, also where nobody leaves a block."""
+    server, asked, others = ListServer(Random(1), evenly(Random(1), 3000)), list[Ask](), asyncio.Event()
+
+    async def read(ask: Ask) -> Answer:
+        asked.append(ask)
+        if len(asked) == 1:
+            return server.read(ask)
+        if len(asked) == 2:
+            await others.wait()
+            raise NoAnswerError("the connection was lost")
+        others.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    walk = Walk(Window(TicketQuery()), walk_options(concurrency=4), read)
+    with pytest.raises(NoAnswerError):
+        await _to_the_end(walk)
+    assert len(asked) > 2
+    assert not walk.in_flight
+
+
 async def test_row_without_an_id() -> None:
     """A row that cannot be told apart stops the walk with its path."""
     body = '{"errno":10000,"data":{"pagination":{"page_size":10,"total":2},"tickets":[{"id":1},{"title":"x"}]}}'
