@@ -183,6 +183,15 @@ def test_nothing_is_said_to_be_unchanged_that_may_be(error: BaseException, said:
         assert said[language] in text
 
 
+def test_an_unclear_answer_is_not_called_none() -> None:
+    """An outcome is unknown also where the platform answered: with a failure, or with a new ticket of no number."""
+    for cause in (None, ResponseError("x", status=500), DecodeError("x", path="$.data.id")):
+        error = OutcomeUnknownError("x", mutation=creation())
+        error.__cause__ = cause
+        assert explain(error, "zh").startswith("创建工单：请求已经发出，但没有收到明确的答复，")
+        assert explain(error, "en").startswith("Creating the ticket: it was sent, but no clear answer came back; ")
+
+
 def test_meanings_of_a_users_own_have_words() -> None:
     """A class that is derived from one of ours has the words of that, and an errno is named."""
 

@@ -52,7 +52,7 @@ WorkorderError|操作没有完成|this was not completed|later
 ConfigError|填写的内容或程序的设置不对|an entry, or a setting of this program, is not valid|entry
 NotSentError|没能把请求送到工单平台|the request could not be sent to the ticket platform|later
 NoAnswerError|工单平台没有完整地答复|the ticket platform gave no complete answer|later
-OutcomeUnknownError|请求已经发出，但没有收到工单平台的答复|it was sent, but the ticket platform did not answer|look
+OutcomeUnknownError|请求已经发出，但没有收到明确的答复|it was sent, but no clear answer came back|look
 ResponseError|收到的答复不是工单平台的|the answer did not come from the ticket platform|later
 DecodeError|工单平台的答复无法读懂|the answer of the ticket platform cannot be read|admin
 ApiError|工单平台拒绝了这个请求|the ticket platform refused the request|right
