@@ -412,6 +412,25 @@ def test_ctrl_c_in_a_walk() -> None:
         assert client.stats().in_flight == 0
 
 
+def test_an_interrupt_loses_no_page(client: WorkorderClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that was there when the interrupt came is given by the next call: the walk goes on, and is exact."""
+    wait, came = client._loop._wait, list[int]()
+
+    def interrupted(ended: threading.Event) -> None:
+        wait(ended)
+        raise KeyboardInterrupt
+
+    with client.walk(page_size=50) as walk:
+        came += [ticket.id for ticket in next(walk)]
+        with monkeypatch.context() as patched:
+            patched.setattr(client._loop, "_wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                next(walk)
+        came += [ticket.id for page in walk for ticket in page]
+    assert walk.report.exact
+    assert len(set(came)) == len(came) == TICKETS
+
+
 @interrupts
 def test_ctrl_c_while_a_mutation_is_under_way() -> None:
     """A mutation that is interrupted is sent once, and not again."""

@@ -7,6 +7,7 @@
 Each method is made of the coroutine of the same name, with its arguments, its result and its errors.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from functools import update_wrapper
@@ -176,12 +177,19 @@ class Walk(Closing, Iterator[list[TicketSummary]]):
     def __init__(self, client: WorkorderClient, walk: _Walk) -> None:
         self._client = client
         self._walk = walk
+        self._taken = deque[list[TicketSummary] | None]()
 
     def __next__(self) -> list[TicketSummary]:
-        page = self._client.run(lambda _: anext(self._walk, None))
-        if page is None:
-            raise StopIteration
-        return page
+        async def take(_: _Client) -> None:
+            self._taken.append(await anext(self._walk, None))
+
+        # What interrupts a call may come when a page is here already: the next one gives it, in whichever thread.
+        while True:
+            with suppress(IndexError):
+                if (page := self._taken.popleft()) is None:
+                    raise StopIteration
+                return page
+            self._client.run(take)
 
     @property
     def report(self) -> WalkReport:
