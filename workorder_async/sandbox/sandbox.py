@@ -148,8 +148,8 @@ class Sandbox:
                 problem = f"the sandbox cannot listen on port {self._port} of {self._host} ({why})"
                 mend = "choose another port, 0 for any free one, or another host"
                 raise ConfigError(problem, mend=mend) from None
-            host, port = runner.addresses[0][:2]
-            host = _HERE.get(host, host)
+            address, port = map(str, runner.addresses[0][:2])
+            host = _HERE.get(address, address)
             self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             self._stack = stack.pop_all()
         return self
