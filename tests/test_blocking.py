@@ -12,11 +12,11 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any, assert_type, cast
 
 import pytest
@@ -42,6 +42,7 @@ from workorder_async import (
     TicketQuery,
     TicketStatus,
     TicketSummary,
+    loop_thread,
     run_batch,
 )
 from workorder_async.batches.batch import settle_journal
@@ -416,7 +417,7 @@ def test_an_interrupt_loses_no_page(client: WorkorderClient, monkeypatch: pytest
     """A page that was there when the interrupt came is given by the next call: the walk goes on, and is exact."""
     wait, came = client._loop._wait, list[int]()
 
-    def interrupted(ended: threading.Event) -> None:
+    def interrupted(ended: Any) -> None:
         wait(ended)
         raise KeyboardInterrupt
 
@@ -463,7 +464,7 @@ def test_a_second_interrupt_cancels_too(
         def hold() -> None:
             loop._loop.call_soon_threadsafe(goes_on.wait, PATIENCE)
 
-        def interrupted(_: threading.Event) -> None:
+        def interrupted(_: Any) -> None:
             if has_begun and not told:
                 begun.wait(PATIENCE)
                 hold()
@@ -488,6 +489,37 @@ def test_a_lost_answer_is_unknown(sandbox: Sandbox) -> None:
     with client_of(hang) as client, pytest.raises(OutcomeUnknownError) as caught:
         client.comment_ticket(CommentTicket(id=1, detail="已处理"), deadline=0.2)
     assert caught.value.mutation == CommentTicket(id=1, detail="已处理")
+
+
+def test_an_interrupt_at_each_step_of_a_wait() -> None:
+    """Wherever in a wait an interrupt comes, nothing hangs: neither the caller, nor the loop, nor its end."""
+
+    def interrupting_at(step: int, begun: list[str]) -> Callable[..., Any]:
+        def trace(frame: FrameType, event: str, given: object) -> Callable[..., Any] | None:
+            code = frame.f_code
+            if code.co_filename not in (threading.__file__, loop_thread.__file__):
+                return None
+            if begun or code.co_name == "_wait":
+                begun.append(event)
+            if len(begun) == step:
+                raise KeyboardInterrupt
+            return trace
+
+        return trace
+
+    def wait(step: int, begun: list[str]) -> None:
+        with LoopThread() as loop, suppress(KeyboardInterrupt):
+            sys.settrace(interrupting_at(step, begun))
+            try:
+                loop.run(asyncio.sleep(0.001))
+            finally:
+                sys.settrace(None)
+
+    for step in range(1, 40):
+        thread = threading.Thread(target=wait, args=(step, []), daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), step
 
 
 CUT_SHORT: dict[str, Callable[[WorkorderClient], object]] = {

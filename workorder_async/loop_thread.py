@@ -61,7 +61,7 @@ class LoopThread(Closing):
 
         Raises `NoAnswerError` where it was cut short since this was closed meanwhile.
         """
-        ended, tasks, waiting = threading.Event(), list[asyncio.Task[_T]](), iter([work])
+        ended, tasks, waiting = _Ended(), list[asyncio.Task[_T]](), iter([work])
 
         def begin() -> None:
             # A task that begins when the others have been cancelled would never end.
@@ -147,11 +147,33 @@ class LoopThread(Closing):
                 return
         raise ConfigError(f"this {self._kind} is closed", mend="make another one")
 
-    def _wait(self, ended: threading.Event) -> None:
+    def _wait(self, ended: "_Ended") -> None:
         while not ended.wait(_LOOK):
             if not self._thread.is_alive() and not ended.is_set():
                 # Whatever had begun was cancelled, and has ended: this one never began.
                 raise ConfigError(f"this {self._kind} is closed", mend="make another one")
+
+
+class _Ended:
+    """An event for one thread that waits. What interrupts that of `threading` may leave its lock taken for ever."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._turn = threading.Lock()
+        self._turn.acquire()
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        with suppress(RuntimeError):  # it was set before
+            self._turn.release()
+
+    def wait(self, seconds: float) -> bool:
+        if not self._is_set:
+            self._turn.acquire(timeout=seconds)
+        return self._is_set
 
 
 class _Workers(ThreadPoolExecutor):
