@@ -130,6 +130,11 @@ def test_as_expected(carried: Sequence[CommentTicket], expected: Sequence[Expect
                 "  came 2 times, and should have come 1: comment_ticket",
             ],
         ),
+        (
+            [comment(2), comment(1), comment(1)],
+            [("comment_ticket", {"id": 1}), ("comment_ticket", {})],
+            ["carried out 3 mutations, and 2 should have been:", "  not expected: comment_ticket {"],
+        ),
         ([comment(1)] * 700, [comment(1)] * 1500, ["carried out 700 mutations, and 1500", "  missing: comment_ticket"]),
     ],
 )
