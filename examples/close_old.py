@@ -11,29 +11,42 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
-from workorder_async import BatchReport, CloseTicket, TicketQuery, TicketStatus, WorkorderClient, explain, run_batch
+from workorder_async import (
+    BatchReport,
+    CloseTicket,
+    TicketQuery,
+    TicketStatus,
+    Walk,
+    WorkorderClient,
+    explain,
+    run_batch,
+)
 
 
-async def old(client: WorkorderClient, days: float, closer_id: int) -> AsyncIterator[CloseTicket]:
-    """Yield the close of each old ticket, in its creator's name: nobody else may."""
-    now = datetime.now(UTC)
-    query = TicketQuery(status=TicketStatus.PENDING, created_end=now - timedelta(days=days))
-    async for ticket in client.iter_tickets(query):
-        yield CloseTicket(id=ticket.id, closer_id=closer_id, closer_name=ticket.creator_name, solved_time=now)
+async def closes(walk: Walk, closer_id: int, now: datetime) -> AsyncIterator[CloseTicket]:
+    """Yield the close of each ticket, in its creator's name: nobody else may."""
+    async for tickets in walk:
+        for ticket in tickets:
+            if ticket.creator_name:
+                yield CloseTicket(id=ticket.id, closer_id=closer_id, closer_name=ticket.creator_name, solved_time=now)
+            else:
+                print(f"ticket {ticket.id} names no creator, and stays open")
 
 
 async def main(days: float, closer_id: int, journal: str) -> int:
     """Close them, say what was not closed and why, and return the exit code; twenty failures in a row are enough."""
-    report = BatchReport()
-    async with WorkorderClient.from_env() as client:
-        closes = old(client, days, closer_id)
-        batch = run_batch(client, closes, concurrency=16, journal=journal, stop_after=20, report=report)
+    report, now = BatchReport(), datetime.now(UTC)
+    query = TicketQuery(status=TicketStatus.PENDING, created_end=now - timedelta(days=days))
+    async with WorkorderClient.from_env() as client, client.walk(query) as walk:
+        todo = closes(walk, closer_id, now)
+        batch = run_batch(client, todo, concurrency=16, journal=journal, stop_after=20, report=report)
         async with aclosing(batch) as outcomes:
             async for outcome in outcomes:
                 if outcome.error is not None:
                     print(explain(outcome))
     print(*(f"{state.value}: {count}" for state, count in report.counts.items()), report.stopped, sep="\n")
-    return 0 if report.settled else 1
+    print("all tickets were seen" if walk.report.exact else f"not all may have been seen: {walk.report.reason}")
+    return 0 if report.settled and walk.report.exact else 1
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.support.mutations import creation
 from tests.support.programs import FOLDER, ran
 from workorder_async import CHINA_STANDARD_TIME, Sandbox, TicketQuery, TicketStatus
 from workorder_async.sandbox import Fault
@@ -85,3 +86,17 @@ async def test_close_old(tmp_path: Path) -> None:
         assert (code, "done: 3" in out) == (0, True), out
         assert sorted(applied.ticket_id for applied in sandbox.applied) == sorted(old)
         assert sorted([one.id async for one in client.iter_tickets(query)]) == sorted(young)
+
+
+async def test_close_old_that_cannot_close_all(tmp_path: Path) -> None:
+    """A ticket without a creator stays open; where tickets may be missing, the program ends with 1."""
+    async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:
+        nobodys, *others = [await client.create_ticket(creation()) for _ in range(3)]
+        command = ("close_old.py", -1, 40084, tmp_path / "close.journal")
+        sandbox._store.update(nobodys, {"creator_name": ""})
+        code, out = await ran(sandbox.environment, *command)
+        assert (code, f"ticket {nobodys} names no creator, and stays open" in out) == (0, True), out
+        assert sorted(one.ticket_id for one in sandbox.applied if one.operation == "close_ticket") == others
+        sandbox._store.update(nobodys, {"created_time": 0})
+        code, out = await ran(sandbox.environment, *command)
+        assert (code, "not all may have been seen: 1 tickets have no created time" in out) == (1, True), out
