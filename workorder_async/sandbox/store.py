@@ -85,8 +85,6 @@ _LISTED = (
 _EQUAL_FILTERS = ("creator_id", "customer_organization_name", "status", "type", "sub_type", "second_subtype")
 # Windows ask for many totals; a few thousand are worth keeping, more are a leak.
 _TOTALS_KEPT = 4096
-# Before and after every time that SQLite can have.
-_NEVER, _EVER = -(2**63), 2**63 - 1
 # Ids times a number below it, modulo it, are the same ids in another order, and fit into SQLite's 64 bits.
 _PRIME = 2**31 - 1
 # Tickets that are filled in before others have their turn.
@@ -165,7 +163,7 @@ class Store:
         self._path = path
         self.clock = clock
         self.is_closed: bool = False
-        # By the other filters: the newest `created_end`, and how many tickets match up to it.
+        # By the other filters, and whether there is a `created_end`: the last one, and how many tickets match then.
         self._totals = dict[object, tuple[int, int]]()
         try:
             if path is not None:
@@ -269,16 +267,21 @@ class Store:
         Where only `created_end` differs from the count before, only the tickets between the two are counted: a walk
         asks for one end after the other, and to count a million tickets takes longer than to find a page of them.
         """
-        where, values = filters = _where({**fields, "created_end": 0})
-        end, (before, total) = fields["created_end"] or _EVER, self._totals.get(filters, (_NEVER, 0))
-        if end != before:
-            low, high = sorted((before, end))
-            both = f"{where} {'AND' if where else 'WHERE'} created_time > ? AND created_time <= ?"
-            between = self._number(f"SELECT count(*) FROM tickets {both}", (*values, low, high))  # noqa: S608
+        end = fields["created_end"] or 0
+        kept = _where({**fields, "created_end": 0}), end != 0
+        before, total = self._totals.get(kept, (None, 0))
+        if before is None:
+            where, values = _where(fields)
+            total = self._number(f"SELECT count(*) FROM tickets {where}", values)  # noqa: S608
+        elif end != before:
+            where, values = _where({**fields, "created_end": max(before, end)})
+            later = f"SELECT count(*) FROM tickets {where} AND created_time > ?"  # noqa: S608
+            between = self._number(later, (*values, min(before, end)))
             total += between if end > before else -between
+        if end != before:
             if len(self._totals) >= _TOTALS_KEPT:
                 self._totals.clear()
-            self._totals[filters] = end, total
+            self._totals[kept] = end, total
         return total
 
     def ticket(self, id: int) -> sqlite3.Row:
