@@ -184,12 +184,37 @@ def test_nothing_is_said_to_be_unchanged_that_may_be(error: BaseException, said:
 
 
 def test_an_unclear_answer_is_not_called_none() -> None:
-    """An outcome is unknown also where the platform answered: with a failure, or with a new ticket of no number."""
-    for cause in (None, ResponseError("x", status=500), DecodeError("x", path="$.data.id")):
+    """An outcome is unknown also where the platform answered, with a failure."""
+    for cause in (None, ResponseError("x", status=500)):
         error = OutcomeUnknownError("x", mutation=creation())
         error.__cause__ = cause
         assert explain(error, "zh").startswith("创建工单：请求已经发出，但没有收到明确的答复，")
         assert explain(error, "en").startswith("Creating the ticket: it was sent, but no clear answer came back; ")
+
+
+@each("language", LANGUAGES)
+def test_an_outcome_that_is_known_by_now(language: Language) -> None:
+    """What `verify` has found is said, and so is that a creation was accepted whose number is not known."""
+    error = OutcomeUnknownError("x", mutation=creation())
+    error.happened = True
+    for what in (error, Outcome(creation(), State.UNKNOWN, error)):
+        text = explain(what, language)
+        check(text, language)
+        assert CHANGED[language] in text
+        assert {"zh": "没有给出工单号", "en": "gave no number"}[language] in text
+        assert {"zh": "不要重做", "en": "do not repeat this"}[language] in text
+    error.ticket_id = 1500
+    for what in (error, Outcome(creation(), State.UNKNOWN, error)):
+        text = explain(what, language)
+        assert text.startswith(
+            {"zh": "创建工单 1500：查过了", "en": "Creating ticket 1500: this was looked up"}[language]
+        )
+        assert CHANGED[language] in text
+    error = OutcomeUnknownError("x", mutation=COMMENT)
+    error.happened = False
+    for what in (error, Outcome(COMMENT, State.UNKNOWN, error)):
+        check(explain(what, language), language)
+        assert NOTHING[language] in explain(what, language)
 
 
 def test_meanings_of_a_users_own_have_words() -> None:

@@ -146,8 +146,9 @@ class OutcomeUnknownError(NoAnswerError):
 
     The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer, `mutation`
     is what was sent, `mark` the mark below its text, and `began` when, in seconds since the epoch by our own clock;
-    `ahead` is how far the server's was ahead then, `run` for how long it may be carried out. `ticket_id` is the new
-    ticket's id, once `verify` has found it.
+    `ahead` is how far the server's was ahead then, `run` for how long it may be carried out. `happened` is what is
+    known by now: True where the platform said yes and not which ticket it made, else what `verify` found. `ticket_id`
+    is the new ticket's id, once `verify` has found it.
     """
 
     def __init__(
@@ -166,27 +167,25 @@ class OutcomeUnknownError(NoAnswerError):
         self.ahead: object = None
         self.run: object = None
         self.ticket_id: int = ticket_id
-        self._did_not_happen = False
+        self.happened: bool | None = None
 
     async def verify(self, client: Settles) -> bool | None:
         """Find out whether it happened: True, False, or None where that is not known, or not known yet.
 
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
-        `ticket_id`. Once it is False, it stays so. Reads only, within one deadline. A read that fails leaves it
-        unknown, and so does a mutation of which nobody knows when it `began`, and one that looks like another in its
-        batch's journal. Raises `ConfigError` for a client without coroutines.
+        `ticket_id`. True and False stay so. Reads only, within one deadline. A read that fails leaves it unknown, and
+        so does a mutation of which nobody knows when it `began`, and one that looks like another in its batch's
+        journal. Raises `ConfigError` for a client without coroutines.
         """
         if not iscoroutinefunction(getattr(client, "settle", None)):
             mend = "it must be a WorkorderClient with coroutines; a blocking one does client.run(error.verify)"
             raise ConfigError(f"is a {type(client).__name__}", argument="client", mend=mend)
-        if self.mutation is None or not self.began:
-            return None
-        if self._did_not_happen:
-            return False
+        if self.mutation is None or not self.began or self.happened is False:
+            return self.happened
         settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead, run=self.run)
         self.ticket_id = settlement.ticket_id or self.ticket_id
-        self._did_not_happen = settlement.happened is False
-        return settlement.happened
+        self.happened = self.happened or settlement.happened
+        return self.happened
 
 
 class ResponseError(WorkorderError):

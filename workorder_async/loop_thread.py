@@ -155,7 +155,7 @@ class LoopThread(Closing):
 
 
 class _Ended:
-    """An event for one thread that waits. What interrupts that of `threading` may leave its lock taken for ever."""
+    """An event for one thread that waits. An interrupt may leave that of `threading` locked for ever."""
 
     def __init__(self) -> None:
         self._is_set = False

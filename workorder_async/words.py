@@ -89,6 +89,11 @@ _SETTLEMENTS: Final[Mapping[bool | None, tuple[_Both, _Both, _Both]]] = {
     False: (_LOOKED, _NOTHING, ("可以再试一次", "You can try again")),
     None: (_LOOKED, _PERHAPS, _LOOK),
 }
+_NUMBERLESS: Final = (
+    ("工单平台已经受理，但没有给出工单号", "the ticket platform accepted it, and gave no number"),
+    _CHANGED,
+    ("请在工单列表中查找，不要重做", "Look for it in the list of tickets, and do not repeat this"),
+)
 # Whoever did it.
 _AS_WANTED: Final = (("工单已经是想要的状态", "the ticket is as it was to be"), _PERHAPS, _REST)
 _OPERATIONS: Final[Mapping[str, _Both]] = {
@@ -121,8 +126,8 @@ def explain(what: BaseException | Outcome | Settlement, language: Language | Non
             operation, ticket_id = "", what.ticket_id
             said = _AS_WANTED if what.happened is None and what.holds else _SETTLEMENTS[what.happened]
         case Outcome():
-            (operation, _), ticket_id = _about(what.mutation), what.ticket_id
-            said = _of_outcome(what)
+            (operation, _), ticket_id = _about(what.mutation), what.ticket_id or getattr(what.error, "ticket_id", 0)
+            said = (what.state is State.UNKNOWN and _known(what.error, ticket_id)) or _of_outcome(what)
             if _STATES[what.state][0] is None:
                 facts = _facts(what.error, what.request_id, chinese)
         case BaseException():
@@ -130,7 +135,7 @@ def explain(what: BaseException | Outcome | Settlement, language: Language | Non
             if isinstance(what, OutcomeUnknownError):
                 known, id = _about(what.mutation)
                 operation, ticket_id = operation or known, what.ticket_id or id
-            said = _of_error(what, operation)
+            said = _known(what, ticket_id) or _of_error(what, operation)
             facts = _facts(what, "", chinese)
         case _:
             mend = "it must be an error, an Outcome or a Settlement"
@@ -167,6 +172,13 @@ def _of_error(error: BaseException, operation: str) -> tuple[_Both, _Both, _Both
     if read or (isinstance(error, _HARMLESS) and not failed):
         return happened, _NOTHING, mend
     return happened, _PERHAPS, _LOOK
+
+
+def _known(error: BaseException | None, ticket_id: int) -> tuple[_Both, _Both, _Both] | None:
+    """Return the same of a mutation whose outcome is known by now; None for another error."""
+    if not isinstance(error, OutcomeUnknownError) or error.happened is None:
+        return None
+    return _NUMBERLESS if error.happened and not ticket_id else _SETTLEMENTS[error.happened]
 
 
 def _of_outcome(outcome: Outcome) -> tuple[_Both, _Both, _Both]:

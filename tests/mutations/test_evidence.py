@@ -459,6 +459,10 @@ async def test_a_creation_with_an_id_that_is_none(id: object) -> None:
         sandbox.faults = [Fault("slow_headers", operation="create_ticket", seconds=0, times=1)]
         error = await lost(client, creation())
         assert "$.data.id is no whole number" in str(error)
+        assert error.happened is True
+        async with sandbox.client() as stranger:
+            # Another program did not see the answer, and the error knows what it said.
+            assert await pickle.loads(pickle.dumps(error)).verify(stranger) is True
         sandbox._faults.carry_out = answer  # type: ignore[method-assign]
         # The second one never happens, and the first one's ticket is not taken for it.
         sandbox.faults = [Fault("reset", operation="create_ticket", times=1)]

@@ -177,7 +177,9 @@ class MutationSender:
                 id = decode_created(answer)
             except DecodeError as error:
                 self._sendings.note(sending)  # it did happen, whatever a later look shows
-                raise answer.told_in(OutcomeUnknownError(error.message)) from error
+                unknown = answer.told_in(OutcomeUnknownError(error.message))
+                unknown.happened = True
+                raise unknown from error
         self._note_happened(prepared.mutation, sending, id)
         return Changed(id, answer.request_id, answer.attempts)
 

@@ -40,7 +40,7 @@ from workorder_async.wire.options import ClientOptions, hide_passwords
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
 
 _WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) and has_bytes(value))
-# Who listens on all addresses is asked here by this one.
+# A server that listens on all addresses is asked by this address.
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
