@@ -138,12 +138,13 @@ class Carrier:
                 pause, again = 2 * pause or _FIRST_PAUSE, found.again or inf
                 looks = found.again is not None and (parked.prepared is not None or proves_late)
         outcome = parked.outcome
-        if found.happened:
+        lost = outcome.error if isinstance(outcome.error, OutcomeUnknownError) else None
+        if found.happened or (lost is not None and lost.happened):
             outcome = evolve(outcome, state=State.DONE, error=None, ticket_id=found.ticket_id or outcome.ticket_id)
         elif found.happened is False:
             outcome = Outcome(outcome.mutation, State.NOT_SENT)
-        elif isinstance(outcome.error, OutcomeUnknownError) and await self._has_twin(sent, parked.until):
-            outcome.error.began = 0.0  # its `verify` does not know the journal
+        elif lost is not None and await self._has_twin(sent, parked.until):
+            lost.began = 0.0  # its `verify` does not know the journal
         outcome = evolve(outcome, elapsed=perf_counter() - parked.started)
         # Of what nobody hands over again the journal says that already, however often it is looked for.
         is_told = outcome.state is State.UNKNOWN and parked.prepared is None
