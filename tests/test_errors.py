@@ -95,7 +95,11 @@ def kept(kind: type[WorkorderError]) -> dict[str, Any]:
 
 def later(kind: type[WorkorderError]) -> dict[str, Any]:
     """Return what is set on an error after it was made."""
-    unknown = {"ahead": None, "happened": None, "mark": "", "run": None} if kind is errors.OutcomeUnknownError else {}
+    unknown = (
+        {"ahead": None, "happened": None, "mark": "", "platform": "", "run": None}
+        if kind is errors.OutcomeUnknownError
+        else {}
+    )
     return {"retry_after": None} | unknown
 
 

@@ -52,6 +52,11 @@ class Settlement:
 class Settles(Protocol):
     """What can find out whether a mutation happened: a `WorkorderClient`."""
 
+    @property
+    def base_url(self) -> str:
+        """The platform that it asks."""
+        ...
+
     # The mutations lie on a floor above this one.
     async def settle(
         self, mutation: Any, began: float, *, mark: str = "", ahead: Any = None, run: Any = None
@@ -146,9 +151,9 @@ class OutcomeUnknownError(NoAnswerError):
 
     The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer, `mutation`
     is what was sent, `mark` the mark below its text, and `began` when, in seconds since the epoch by our own clock;
-    `ahead` is how far the server's was ahead then, `run` for how long it may be carried out. `happened` is what is
-    known by now: True where the platform said yes and not which ticket it made, else what `verify` found. `ticket_id`
-    is the new ticket's id, once `verify` has found it.
+    `ahead` is how far the server's was ahead then, `run` for how long it may be carried out. `platform` is the base URL
+    that it was sent to, where that is known. `happened` is what is known by now: True where the platform said yes and
+    not which ticket it made, else what `verify` found. `ticket_id` is the new ticket's id, once `verify` has found it.
     """
 
     def __init__(
@@ -166,6 +171,7 @@ class OutcomeUnknownError(NoAnswerError):
         self.began = began
         self.ahead: object = None
         self.run: object = None
+        self.platform = ""
         self.ticket_id: int = ticket_id
         self.happened: bool | None = None
 
@@ -175,11 +181,14 @@ class OutcomeUnknownError(NoAnswerError):
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
         `ticket_id`. True and False stay so. Reads only, within one deadline. A read that fails leaves it unknown, and
         so does a mutation of which nobody knows when it `began`, and one that looks like another in its batch's
-        journal. Raises `ConfigError` for a client without coroutines.
+        journal. Raises `ConfigError` for a client without coroutines, and for one of another platform.
         """
         if not iscoroutinefunction(getattr(client, "settle", None)):
             mend = "it must be a WorkorderClient with coroutines; a blocking one does client.run(error.verify)"
             raise ConfigError(f"is a {type(client).__name__}", argument="client", mend=mend)
+        if self.platform not in ("", client.base_url):
+            mend = f"use a client of {self.platform}, to which this was sent"
+            raise ConfigError(f"asks {client.base_url}", argument="client", mend=mend)
         if self.mutation is None or not self.began or self.happened is False:
             return self.happened
         settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead, run=self.run)

@@ -234,6 +234,22 @@ async def test_verify_keeps_what_it_found(sandbox: Sandbox, client: WorkorderCli
         assert (await caught.value.verify(other), caught.value.ticket_id) == (True, sandbox.applied[0].ticket_id)
 
 
+async def test_verify_asks_the_platform_that_it_was_sent_to(sandbox: Sandbox, client: WorkorderClient) -> None:
+    """Another platform, where nothing happened, is not asked: its answer would be taken for this one's."""
+    sandbox.faults = [Fault("reset_after", operation="create_ticket", times=1)]
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.create_ticket(creation(), mark="om-1")
+    kept = pickle.loads(pickle.dumps(caught.value))
+    async with Sandbox() as elsewhere, elsewhere.client(**QUICK) as stranger:
+        for error in (caught.value, kept):
+            with pytest.raises(
+                ConfigError, match=rf"client asks {stranger.base_url}; use a client of {client.base_url}"
+            ):
+                await error.verify(stranger)
+        assert not elsewhere.requests
+    assert await kept.verify(client) is True
+
+
 # The deadline
 
 

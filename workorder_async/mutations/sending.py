@@ -198,7 +198,7 @@ class MutationSender:
         if not sending.began:
             self._sendings.enter(sending)
         sending.lost, error.mutation, error.mark = True, prepared.mutation, prepared.mark
-        error.began, error.ahead = sending.began, sending.ahead
+        error.began, error.ahead, error.platform = sending.began, sending.ahead, self._session.base_url
         error.run = EarlierRun(within=self._sendings.steady() - sending.start, attempt=self._longest)
         return error
 
