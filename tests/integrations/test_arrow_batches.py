@@ -5,11 +5,11 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self
 
 import pytest
 
@@ -19,11 +19,13 @@ from tests.support.exports import truth
 from tests.support.garbage import collect_in
 from workorder_async import (
     ConfigError,
+    SchemeSigner,
     TicketQuery,
     TicketStatus,
     WalkDriftError,
     Window,
     WorkorderClient,
+    blocking,
 )
 from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.sink import Record
@@ -218,29 +220,33 @@ def test_collected_in_its_own_thread(sandbox: SandboxThread) -> None:
     assert not thread.is_alive()
 
 
-class _Waiting:
+class _Waiting(WorkorderClient):
     """A client that is interrupted while it begins."""
 
     ended = False
 
-    async def __aenter__(self) -> None:
+    def __init__(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
         try:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             await asyncio.Event().wait()
         finally:
             _Waiting.ended = True
 
+        return self
+
     async def __aexit__(self, *_: object) -> None: ...
 
 
 def test_interrupted(sandbox: SandboxThread) -> None:
     """Ctrl-C while a batch is awaited ends what is in flight, and the thread."""
-    before, connect = _threads(), cast("Callable[[], WorkorderClient]", _Waiting)
+    before = _threads()
     # A shell that runs the tests in the background lets them ignore it.
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            list(arrow_batches(Window(TicketQuery()), connect))
+            list(arrow_batches(Window(TicketQuery()), _Waiting))
     finally:
         signal.signal(signal.SIGINT, usual)
     assert _Waiting.ended
@@ -264,6 +270,15 @@ def test_arguments_that_cannot_work(given: tuple[Any, ...], words: str) -> None:
     """What is no window, no function, or no options, is refused at once."""
     with pytest.raises(ConfigError, match=words):
         arrow_batches(*given)
+
+
+def test_no_client_is_refused() -> None:
+    """What `connect` makes must be a client with coroutines; that is known when it is called."""
+    signer = SchemeSigner("demo", "s3cret", "md5:{secret}")
+    for made in (None, blocking.WorkorderClient("http://localhost:1", signer=signer)):
+        connect: Any = partial(lambda one: one, made)
+        with pytest.raises(ConfigError, match=r"what connect returned is .* a WorkorderClient with coroutines"):
+            list(arrow_batches(Window(TicketQuery()), connect))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from attrs import field, frozen
 
 from workorder_async.arguments import as_validator, flag, is_plain, items, must_be, one_of, whole
-from workorder_async.client import WorkorderClient
+from workorder_async.client import WorkorderClient, with_coroutines
 from workorder_async.document.fields import Column
 from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
@@ -130,7 +130,8 @@ async def _batches(
 ) -> AsyncGenerator[Any, None]:
     """Yield the batches of windows; raise at the end of a window that is not exact."""
     rows, part = list[Record](), Part(query=0)
-    async with connect() as client:
+    with_coroutines("what connect returned", client := connect())
+    async with client:
         details = Details(client, None, options.walk) if options.detail else None
         for window in _merged(windows):
             async with client.walk(window, **options.walk) as walk:
