@@ -1028,6 +1028,8 @@ async def test_whose_journal(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
                 await Once(client, file).__aenter__()
             with pytest.raises(ConfigError, match="Once is open already"):
                 await once.__aenter__()
+        async with once:
+            assert await once.settle() == {}
         batch, other = [CommentTicket(id=1001, detail="一")], file.with_name("batch.journal")
         with pytest.raises(JournalError, match="belongs to another batch"):
             await anext(run_batch(client, iter(batch), journal=file))
