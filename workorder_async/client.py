@@ -125,7 +125,10 @@ class WorkorderClient(MadeOfVariables):
         if not callable(getattr(signer, "sign", None)):
             mend = "for example SchemeSigner(app_id, app_secret, scheme)"
             raise ConfigError("must have a sign method", argument="signer", mend=mend)
-        self._session = SignedSession(environment.checked_url(hidden_url), signer, client_options(**options))
+        complete, url = client_options(**options), environment.checked_url(hidden_url)
+        if complete["trust_env"] and complete["proxy"] is None:
+            complete["proxy"] = environment.proxy_for(url)
+        self._session = SignedSession(url, signer, complete)
         self._signer = signer
         environment.warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)

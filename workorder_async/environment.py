@@ -1,4 +1,4 @@
-"""The platform and the credentials: the four environment variables, and the rules for a base URL.
+"""The platform and the credentials: the four environment variables, the rules for a base URL, and the way there.
 
 Every value is hidden until it is known that it holds no password: a traceback with locals would show it.
 """
@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from yarl import URL
 
@@ -17,6 +18,7 @@ from workorder_async.document.endpoints import PREFIX
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
+from workorder_async.wire.options import http_proxy
 
 VARIABLES = {
     "WORKORDER_BASE_URL": "the platform's URL, such as http://workorder.example.com",
@@ -118,6 +120,22 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
     except ValueError as error:
         return f"{base_url!r} cannot be read: {error}", "such as http://localhost:8011"
     return None
+
+
+def proxy_for(base_url: str) -> Secret | None:
+    """Return the proxy that the environment names for a base URL; None for none, and for this machine.
+
+    It is HTTPS_PROXY or HTTP_PROXY, by the URL, in either case of letters. Hosts of NO_PROXY are reached without one.
+    Raises `ConfigError` for one that is not spoken to over HTTP.
+    """
+    url = urlsplit(base_url)
+    host = url.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(url.netloc):
+        return None
+    found = Secret(getproxies_environment().get(url.scheme, "").strip())
+    if found.reveal() and "://" not in found.reveal():
+        found = Secret(f"http://{found.reveal()}")
+    return http_proxy(f"{url.scheme.upper()}_PROXY", found) if found.reveal() else None
 
 
 def warn_of_plain_http(base_url: str) -> None:

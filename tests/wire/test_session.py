@@ -451,26 +451,48 @@ async def test_proxy() -> None:
         assert b"Proxy-Authorization: Basic " in proxy.requests[0]
 
 
-async def test_trust_env(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With trust_env the environment's proxy is used, without it is not."""
+@pytest.mark.filterwarnings("ignore:plain HTTP")
+@pytest.mark.parametrize("before", ["http://", "", "http://user:hunter2@"])
+async def test_trust_env(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    """With trust_env the environment's proxy is used, but for this machine, hosts of NO_PROXY, and beside proxy=."""
     async with serving(TICKET) as proxy, serving(TICKET) as wire:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        monkeypatch.delenv("no_proxy", raising=False)
-        async with make_client(wire.url) as client:
-            await client.get_ticket(1)
+        monkeypatch.setenv("http_proxy", before + proxy.url.removeprefix("http://"))
+        monkeypatch.setenv("no_proxy", "near.test")
         async with make_client(wire.url, trust_env=True) as client:
             await client.get_ticket(1)
-        assert (len(wire.requests), len(proxy.requests)) == (1, 1)
+        assert (len(wire.requests), len(proxy.requests)) == (1, 0)
+        async with make_client("http://workorder.test", trust_env=True) as client:
+            await client.get_ticket(1)
+        assert proxy.requests[0].startswith(b"GET http://workorder.test/workorder/api/ticket/base?id=1 HTTP/1.1\r\n")
+        assert (b"Proxy-Authorization: Basic " in proxy.requests[0]) == ("@" in before)
+        async with make_client("http://workorder.test", trust_env=True, proxy=wire.url) as client:
+            await client.get_ticket(1)
+        assert (len(wire.requests), len(proxy.requests)) == (2, 1)
+        for url, trusts in (("http://near.test", True), ("http://workorder.test", False)):
+            async with make_client(url, trust_env=trusts) as client:
+                assert client.proxy is None
+
+
+@pytest.mark.parametrize("kind", ["socks5", "socks4", "ftp"])
+def test_a_proxy_of_another_kind(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """It is refused before anything is sent: spoken to in HTTP, it would leave a mutation unknown."""
+    monkeypatch.setenv("https_proxy", f"{kind}://user:hunter2@127.0.0.1:1080")
+    with pytest.raises(ConfigError, match=r"HTTPS_PROXY must be an http:// or https:// URL.*; for SOCKS") as caught:
+        make_client("https://workorder.test", trust_env=True)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("call", [read, comment])
 async def test_a_proxy_without_a_scheme(
     monkeypatch: pytest.MonkeyPatch, call: Callable[[WorkorderClient], Awaitable[object]]
 ) -> None:
-    """A proxy of the environment that is no URL is a wrong setting; its password is not shown."""
+    """One that a session of the user's takes is a wrong setting; its password is not shown."""
     monkeypatch.setenv("http_proxy", "user:hunter2@127.0.0.1:3128")
     monkeypatch.delenv("no_proxy", raising=False)
-    async with make_client("http://127.0.0.1:1", trust_env=True) as client:
+    async with (
+        aiohttp.ClientSession(trust_env=True) as session,
+        make_client("http://127.0.0.1:1", session=session) as client,
+    ):
         with pytest.raises(ConfigError, match="the proxy's URL cannot be read; write it, as in HTTPS_PROXY") as caught:
             await call(client)
     assert caught.value.attempts == 1

@@ -10,8 +10,6 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
-from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 from attrs import frozen
 from cyclopts import Group, Parameter
@@ -20,10 +18,10 @@ from yarl import URL
 from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe, write_remark
-from workorder_async.environment import CA_BUNDLE, ERRNOS, VARIABLES, errnos_of, setting
+from workorder_async.environment import CA_BUNDLE, ERRNOS, VARIABLES, errnos_of, proxy_for, setting
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
-from workorder_async.wire.options import ClientOptions, client_options, trusting
+from workorder_async.wire.options import ClientOptions, http_proxy, trusting
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -178,34 +176,21 @@ def missing(environ: Environment) -> list[str]:
 def _proxy_for(base_url: str, given: str | None) -> Secret | None:
     """Return the proxy for a base URL; None for none. Raises `ConfigError`.
 
-    `given` is the value of --proxy: "" for no proxy, None to ask the environment, HTTPS_PROXY or HTTP_PROXY by the URL,
-    in either case of letters. Hosts of NO_PROXY are reached without one, and so is this machine.
+    `given` is the value of --proxy: "" for no proxy, None to ask the environment.
     """
-    if given is not None:
-        if "@" in given:
-            problem = "holds a user or a password, which everyone on this machine could read"
-            mend = "put the URL into HTTPS_PROXY or HTTP_PROXY, which are read without --proxy"
-            raise ConfigError(problem, argument="--proxy", mend=mend)
-        found, source = Secret(given.strip()), f"--proxy {given!r}"
-    else:
-        try:
-            url = urlsplit(base_url)
-            host = url.hostname or ""
-        except ValueError:  # the client refuses it
-            return None
-        if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(url.netloc):
-            return None
-        found, source = Secret(getproxies_environment().get(url.scheme, "").strip()), f"{url.scheme.upper()}_PROXY"
-        if found.reveal() and "://" not in found.reveal():
-            found = Secret(f"http://{found.reveal()}")
-    if not found.reveal():
-        return None
+    if given and "@" in given:
+        problem = "holds a user or a password, which everyone on this machine could read"
+        mend = "put the URL into HTTPS_PROXY or HTTP_PROXY, which are read without --proxy"
+        raise ConfigError(problem, argument="--proxy", mend=mend)
     try:
-        client_options(proxy=found)
-    except ConfigError:
+        if given is None:
+            return proxy_for(base_url)
+        return http_proxy(f"--proxy {given!r}", given.strip()) if given.strip() else None
+    except ConfigError as error:
         mend = "name another one by --proxy URL, or none by --proxy ''"
-        raise ConfigError("is no http:// or https:// URL of a proxy", argument=source, mend=mend) from None
-    return found
+        raise ConfigError("is no http:// or https:// URL of a proxy", argument=error.argument, mend=mend) from None
+    except ValueError:  # of the base URL, which the client refuses
+        return None
 
 
 class _ToStderr(logging.Handler):

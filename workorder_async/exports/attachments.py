@@ -330,8 +330,7 @@ class AttachmentFolder:
     It is made if it is missing; the folder that it lies in must be there. Files are for their owner alone. One process
     uses it at a time, and it is for the tickets of one platform.
 
-    The client reads a ticket again when its URLs are stale, and its `proxy` and certificates are those for the files; a
-    proxy of the environment (`trust_env`) is not.
+    The client reads a ticket again when its URLs are stale, and its proxy and certificates are those for the files.
     Files come from public addresses only; the host and port of the client's own base URL may be private, too, as those
     of a sandbox are. With `private_addresses` they may come from this machine and from private networks; link-local
     addresses, where clouds keep credentials, never are asked. A proxy looks names up itself: only an address in a URL

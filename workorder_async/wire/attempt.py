@@ -132,7 +132,6 @@ class Pool:
         self._place = (url.raw_host, url.port)
         self.is_own: bool = self.http is None
         self._size = options["max_in_flight"]
-        self._trust_env = options["trust_env"]
         self._loop: asyncio.AbstractEventLoop | None = getattr(self.http, "_loop", None)
         self._closed = False
         self._fresh_until = 0.0
@@ -164,7 +163,6 @@ class Pool:
             self.http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._size),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=self._trust_env,
             )
             # See `_once`, which costs each request some calls, and hides why the connection broke.
             self.http._retry_connection = False
@@ -389,7 +387,7 @@ class Wire:
         self._proxy = None if options["proxy"] is None else Secret(options["proxy"])
         self._options = options
         self._attempt_timeout = options["attempt_timeout"]
-        self._may_know_proxy = self._proxy is not None or options["trust_env"] or not pool.is_own
+        self._may_know_proxy = self._proxy is not None or not pool.is_own
         # The time of an attempt is kept here, so that errors can say where it went. In a pool of our own there is a
         # place for every slot. In a user's session a call may wait for a place, and that time is not spent connecting.
         connect = min(options["connect_timeout"], 1e9)  # aiohttp would round infinity up

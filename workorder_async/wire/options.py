@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 
-def _http_proxy(name: str, value: str | Secret) -> Secret:
+def http_proxy(name: str, value: str | Secret) -> Secret:
+    """Return the URL of a proxy. Raises `ConfigError` unless it is spoken to over HTTP."""
     proxy = Secret(value)
     if not _is_http_url(proxy.reveal()):
         problem = "must be an http:// or https:// URL, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password"
@@ -144,13 +145,14 @@ class ClientOptions(TypedDict, total=False):
     """Observers of calls and attempts, beside the log."""
     errnos: Annotated[Mapping[int, type[ApiError]] | None, Option(None, _meanings)]
     """Meanings of errnos, as {errno: class of ApiError}. The API document knows 23000 only."""
-    proxy: Annotated[str | Secret | None, Option(None, _http_proxy)]
-    """URL of an HTTP proxy, with user and password where it wants them."""
+    proxy: Annotated[str | Secret | None, Option(None, http_proxy)]
+    """URL of an HTTP proxy, with user and password where it wants them; for attachments, too."""
     ssl: Annotated[SSLContext | str | PathLike[str] | bool, Option(True, _tls)]
     """An SSLContext, or a file with certificates in PEM, whose issuers alone are trusted; True (the default) for the
     usual checks, False to accept any certificate."""
     trust_env: Annotated[bool, Option(False, flag)]
-    """Whether to take proxies from the environment and .netrc (False); for the client's own session only."""
+    """Whether HTTPS_PROXY or HTTP_PROXY is the proxy (False), by the base URL; not for hosts of NO_PROXY, nor for this
+    machine. For the client's own session only."""
     now: Annotated[Callable[[], float], Option(time, _CLOCK)]
     """The clock, in seconds since the epoch (`time.time`)."""
 
