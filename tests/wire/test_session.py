@@ -422,6 +422,7 @@ async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: st
         ("Sign", b"c2VjcmV0", "bytes"),
         ("Sign", "c2VjcmV0\n", "control character"),
         (b"Sign", "x", "bytes"),
+        *((name, "5", "") for name in ("签", "App Id", "Sign:", "", "Content-Length", "transfer-encoding", "Expect")),
     ],
 )
 async def test_a_signer_that_returns_what_is_no_header(name: Any, value: Any, what: str) -> None:
@@ -435,7 +436,8 @@ async def test_a_signer_that_returns_what_is_no_header(name: Any, value: Any, wh
         for call in (lambda: client.get_ticket(1), lambda: client.close_ticket(CLOSE)):
             with pytest.raises(ConfigError) as caught:
                 await call()
-            assert f"the signer's sign returned a {what} in the header {name!r}; " in str(caught.value)
+            said = f"a {what} in the header" if what else "the header"
+            assert f"the signer's sign returned {said} {name!r}; " in str(caught.value)
             assert "c2VjcmV0" not in str(caught.value)
         assert (wire.requests, client.app_id) == ([], "mine")
 

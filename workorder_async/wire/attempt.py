@@ -10,11 +10,13 @@ opened when first needed, used in one event loop, and closed, or found left open
 
 import asyncio
 import os
+import re
 import select
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
@@ -591,7 +593,20 @@ def _headers(signed: object) -> Mapping[str, str]:
                 what = "control character" if isinstance(part, str) else type(part).__name__
                 problem = f"the signer's sign returned a {what} in the header {name!r}"
                 raise ConfigError(problem, mend="names and values must be plain text, such as str(timestamp)")
+        if not _may_be_signed(name):
+            mend = "a name has letters, digits and hyphens, and a signer does not say how a body is read"
+            raise ConfigError(f"the signer's sign returned the header {name!r}", mend=mend)
     return signed
+
+
+# A server may refuse them once it has read the request, and then nobody knows what became of a mutation.
+_OF_BODY = ("content-length", "transfer-encoding", "content-encoding", "expect")
+
+
+@lru_cache(maxsize=64)
+def _may_be_signed(name: str) -> bool:
+    """Tell whether HTTP has such a header, and a signer may set it."""
+    return re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) is not None and name.lower() not in _OF_BODY
 
 
 # Names of one encoding: the newest one reads the older ones.
