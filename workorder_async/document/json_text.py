@@ -36,6 +36,8 @@ _WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 #: Larger bodies are parsed in a thread, in bytes; orjson takes some 10 ms for this much.
 LARGE: Final = 2 << 20
 _PIECE: Final = 1 << 20
+#: Half a surrogate pair. It is JSON as an escape, and has no UTF-8 bytes.
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # A raw control character, or a byte that is no UTF-8 (as `surrogateescape` shows it).
 _BROKEN: Final = re.compile("[\x00-\x1f\udc80-\udcff]")
 _REST_OF_TEXT: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -94,6 +96,15 @@ def to_json(value: JSON) -> bytes:
         except RecursionError:
             said = "too many lists and objects stand inside each other to be written as JSON"
             raise DecodeError(said, expected="JSON of fewer levels", got="JSON of hundreds of levels") from None
+
+
+def with_bytes(value: JSON) -> JSON:
+    """Return a value whose texts have UTF-8 bytes: half a surrogate pair, which has none, becomes U+FFFD."""
+    if isinstance(value, str):
+        return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {name: with_bytes(part) for name, part in value.items()}
+    return [with_bytes(part) for part in value] if isinstance(value, list) else value
 
 
 def as_orjson_keeps(names: Iterable[str]) -> list[str]:

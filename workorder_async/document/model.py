@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, Self, cast
 from workorder_async.arguments import unknown_name
 from workorder_async.document.decoding import decoder_of
 from workorder_async.document.fields import DataclassFields, WireField, expressions, fields_of
-from workorder_async.document.json_text import JSON, to_json
+from workorder_async.document.json_text import JSON, to_json, with_bytes
 from workorder_async.errors import ConfigError, WorkorderError
 
 
@@ -80,8 +80,14 @@ class Model:
             except WorkorderError as error:
                 raise ValueError(str(error)) from None
 
+        def write(value: Self, info: core_schema.SerializationInfo) -> JSON:
+            plain = cls.to_dict(value)
+            return with_bytes(plain) if info.mode == "json" else plain
+
         name = f"{cls.__module__}.{cls.__qualname__}"
-        writing = core_schema.plain_serializer_function_ser_schema(cls.to_dict, return_schema=core_schema.dict_schema())
+        writing = core_schema.plain_serializer_function_ser_schema(
+            write, info_arg=True, return_schema=core_schema.dict_schema()
+        )
         return core_schema.no_info_plain_validator_function(read, ref=name, serialization=writing)
 
     @classmethod

@@ -12,7 +12,6 @@ JSON (a raw control character, broken bytes, NaN). Raw lines keep such a number 
 a value as a text, counted as broken.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from operator import add, ne
 from typing import Final, Protocol, TypeAlias
@@ -21,12 +20,12 @@ from attrs import astuple, frozen
 
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.document.codec import Row
+from workorder_async.document.json_text import SURROGATE
 from workorder_async.exports.columns import Value
 
 Record: TypeAlias = TicketSummary | TicketDetail | Row
 """A row of an export: of the model that the export is of, or in a raw export the server's object as it came."""
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 #: The whole numbers of 64 bits.
 INT64: Final = range(-(2**63), 2**63)
 
@@ -60,7 +59,7 @@ UNCHANGED: Final = TextChanges()
 def storable(cells: Iterable[Value]) -> tuple[tuple[Value, ...], TextChanges]:
     """Return cells whose texts have UTF-8 bytes, and the changes that this took."""
     came = tuple(cells)
-    made = tuple(_SURROGATE.sub("\ufffd", cell) if isinstance(cell, str) else cell for cell in came)
+    made = tuple(SURROGATE.sub("\ufffd", cell) if isinstance(cell, str) else cell for cell in came)
     return made, TextChanges(replaced=sum(map(ne, made, came)))
 
 
