@@ -483,9 +483,11 @@ class WorkorderClient(MadeOfVariables):
     ) -> Attachment:
         """Upload a file, streamed from the disk, for `CreateTicket` or `CloseTicket` (endpoint upload_file 上传附件).
 
-        `source` is a path, bytes, or a file object opened with 'rb' that can seek. Name and MIME type are taken from it
-        unless given; bytes need a `file_name`. `on_progress(sent, total)` is told of bytes of the file; a second
-        attempt begins at the start again. If it fails, that is a `ConfigError`, and the upload ends.
+        `source` is a path, bytes, or a file object opened with 'rb' that can seek: it is read from where it stands, by
+        one upload at a time. Name and MIME type are taken from it unless given; bytes need a `file_name`.
+        `on_progress(sent, total)` is told of bytes of the file; a second attempt begins at the start again. If it
+        fails, that is a `ConfigError`, and the upload ends. A file that goes on being sent is not cut off by a
+        deadline: that ends further attempts.
         """
         until = self.deadline(deadline)
         try:
@@ -496,7 +498,10 @@ class WorkorderClient(MadeOfVariables):
         except TimeoutError:
             late = f"no answer within {until.seconds:g} s, in which the file could not even be looked at"
             raise errors.DeadlineExceededError(late, operation=endpoints.UPLOAD_FILE.operation) from None
-        return codec.decode_uploaded(await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
+        try:
+            return codec.decode_uploaded(await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
+        finally:
+            body.leave()
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
         return Reads(self._session, self._session.deadline(deadline), lane)

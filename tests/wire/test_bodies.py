@@ -75,13 +75,15 @@ async def test_a_packed_file(name: str) -> None:
 
 
 async def test_file_object(tmp_path: Path) -> None:
-    """A file object is sent from where it stands, and left open."""
+    """A file object is sent from where it stands, and left there, so that it can be sent again."""
     (tmp_path / "trace.log").write_bytes(b"0123456789")
     with (tmp_path / "trace.log").open("rb") as file:
         file.seek(4)
-        name, _, content = await sent_by(file)
-        assert (name, content) == ("trace.log", b"456789")
-        assert not file.closed
+        for _ in range(2):
+            name, _, content = await sent_by(file)
+            assert (name, content) == ("trace.log", b"456789")
+            assert not file.closed
+            assert file.tell() == 4
     assert (await sent_by(io.BytesIO(b"xyz"), file_name="a.bin"))[2] == b"xyz"
     with tempfile.TemporaryFile() as temporary:
         temporary.write(b"t")
@@ -356,16 +358,86 @@ async def test_a_file_object_whose_seek_tells_nothing(tmp_path: Path) -> None:
             assert (await sent_by(source, file_name="a"))[2] == b"0123456789"
 
 
-async def test_progress_that_fails() -> None:
-    """An error of the caller's callback ends the upload, and is the cause."""
+async def test_a_file_object_at_its_end() -> None:
+    """What was written and not wound back would be sent as nothing; an empty one is a file."""
+    written = io.BytesIO()
+    written.write(b"0123456789")
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match=r"it stands at its end, so that nothing .*; call its seek\(0\) first"):
+            await client.upload_file(written, file_name="a")
+        assert wire.requests == []
+    assert (await sent_by(io.BytesIO(), file_name="a"))[2] == b""
+
+
+class Slow(io.BytesIO):
+    """A file on a slow disk: each read waits until it may go on."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.began, self.goes_on, self.reads = Event(), Event(), 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read a piece."""
+        if size:
+            self.reads += 1
+            self.began.set()
+            self.goes_on.wait(5)
+        return super().read(size)
+
+
+async def test_a_file_object_in_two_uploads() -> None:
+    """The second one is refused while the first reads it, and can be made after it; bytes have no place to share."""
+    file, content = Slow(b"x" * 600_000), b"y" * 600_000
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        first = asyncio.create_task(client.upload_file(file, file_name="a"))
+        await asyncio.to_thread(file.began.wait)
+        with pytest.raises(ConfigError, match="another upload reads it; upload a file that nobody else uses"):
+            await client.upload_file(file, file_name="a")
+        await asyncio.gather(*(client.upload_file(content, file_name="a") for _ in range(2)))
+        file.goes_on.set()
+        await first
+        await client.upload_file(file, file_name="a")
+    assert sorted(request.count(b"x" * 600_000) for request in wire.requests) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("scheme", ["md5:{secret}", "md5:{secret}{body}"])
+async def test_a_file_object_is_left_when_nobody_waits(scheme: str) -> None:
+    """A thread cannot be cancelled: one that signs or sends a slow file reads no further than its next piece."""
+    file, signer = Slow(b"x" * 2_000_000), SchemeSigner("demo", "s3cret", scheme)
+    async with serving(UPLOADED) as wire, make_client(wire.url, signer=signer) as client:
+        upload = asyncio.create_task(client.upload_file(file, file_name="a"))
+        await asyncio.to_thread(file.began.wait)
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        file.goes_on.set()
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert (file.reads, file.tell()) == (1, 0)
+
+
+async def test_a_damaged_file() -> None:
+    """What a file object raises when it is read is said, and nothing is sent again for it."""
+    packed = gzip.compress(b"x" * 1000)[:-10]
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+            with pytest.raises(
+                ConfigError, match=r"cannot upload 'a': Compressed file ended .*; upload one that"
+            ) as caught:
+                await client.upload_file(file, file_name="a")  # type: ignore[arg-type]
+    assert (wire.requests, caught.value.attempts) == ([], 1)
+
+
+@each("mine", [LookupError("mine"), NoAnswerError("mine"), asyncio.CancelledError("mine")])
+async def test_progress_that_fails(mine: BaseException) -> None:
+    """An error of the caller's callback ends the upload, and is the cause, also where it tells of another call."""
 
     def fail(sent: int, size: int) -> None:
-        raise LookupError("mine")
+        raise mine
 
     async with serving(UPLOADED) as wire, make_client(wire.url) as client:
-        with pytest.raises(ConfigError, match="on_progress failed: LookupError: mine") as caught:
+        with pytest.raises(ConfigError, match=f"on_progress failed: {type(mine).__name__}: mine") as caught:
             await client.upload_file(b"x", file_name="a", on_progress=fail)
-        assert isinstance(caught.value.__cause__, LookupError)
+        assert caught.value.__cause__ is mine
         assert caught.value.attempts == 1
 
 

@@ -7,16 +7,17 @@ import os
 import re
 import secrets
 import stat
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
+from typing import BinaryIO, Final, TypeAlias, cast
 
 from attrs import define
 
 from workorder_async.arguments import function, has_bytes, kind_of, path, plain
-from workorder_async.errors import ConfigError, WorkorderError
+from workorder_async.errors import ConfigError
 from workorder_async.secret import without_credentials
 
 _CHUNK = 256 * 1024
@@ -28,6 +29,10 @@ OnProgress: TypeAlias = Callable[[int, int], object]
 """Called with the bytes of the file that were sent, and all there are."""
 FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
+
+# Who reads each file object, by its `id`.
+_READERS: Final[dict[int, "FileBody"]] = {}
+_TURN: Final = threading.Lock()
 
 
 @define
@@ -44,9 +49,10 @@ class JsonBody:
 class FileBody:
     """One file as multipart/form-data with a single part named `file` (upload_file).
 
-    The file is read while it is sent, a piece at a time, in a thread, and from its start for every attempt. Raises
-    `ConfigError` for a source that cannot be read twice or has no name. A file that changes its size while it is sent,
-    goes away or cannot be read is a `ConfigError` as well: it is no fault of the server.
+    The file is read while it is sent, a piece at a time, in a thread, and from its start for every attempt. A file
+    object is sent from where it stands, and stands there again in the end. Raises `ConfigError` for a source that
+    cannot be read twice or has no name. A file that changes its size while it is sent, goes away or cannot be read is a
+    `ConfigError` as well: it is no fault of the server.
     """
 
     def __init__(
@@ -80,6 +86,8 @@ class FileBody:
         ).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._reading: asyncio.Future[bytes] | None = None
+        self._readers = 0
+        self._is_left = False
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
@@ -89,7 +97,7 @@ class FileBody:
     async def opened(self) -> tuple[AsyncIterator[bytes], int]:
         """Return its pieces, with the file at its size of now, and how many bytes they are."""
         if self._reading is not None and not self._reading.done():
-            # For an attempt that was answered early. A file object has one place for all who read it.
+            # For an attempt that was answered early.
             await asyncio.wait([self._reading])
         size = await asyncio.to_thread(self._size)
         return self._pieces(size), len(self._head) + size + len(self._tail)
@@ -114,9 +122,9 @@ class FileBody:
     def _tell(on_progress: OnProgress, sent: int, size: int) -> None:
         try:
             plain("on_progress", on_progress(sent, size))
-        except WorkorderError:
+        except ConfigError:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             said = without_credentials(f"failed: {type(error).__name__}: {error}")
             raise ConfigError(said, argument="on_progress") from error
 
@@ -124,14 +132,18 @@ class FileBody:
         """Read the file from its start; it must have so many bytes, neither fewer nor more."""
         sent, changed = 0, f"it changed while its {size:,} bytes were read, or somebody else reads from it"
         with self._opened() as (file, _):
-            while sent < size:
+            while sent < size and not self._is_left:
                 chunk = file.read(min(_CHUNK, size - sent))
                 sent += len(chunk)
                 if not chunk or sent > size or file.tell() != self._start + sent:
                     raise ValueError(changed)
                 yield chunk
-            if file.read(1):
+            if not self._is_left and file.read(1):
                 raise ValueError(changed)
+
+    def leave(self) -> None:
+        """Read no more: nobody waits for it. A thread that reads cannot be cancelled."""
+        self._is_left = True
 
     def _size(self) -> int:
         with self._opened() as (_, size):
@@ -140,25 +152,57 @@ class FileBody:
     @contextmanager
     def _opened(self) -> Iterator[tuple[BinaryIO, int]]:
         """Give the file at its start, and how many bytes follow. What cannot be read of it is a `ConfigError`."""
+        mend = ""
         try:
             if isinstance(self._source, Path):
                 with self._source.open("rb") as opened:
                     yield opened, os.fstat(opened.fileno()).st_size
                 return
-            file: BinaryIO = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
-            file.seek(0, io.SEEK_END)
-            # Not what `seek` returns: an `mmap` returned None before Python 3.13.
-            size = file.tell() - self._start
-            if size < 0:
-                raise ValueError(f"it stands {-size:,} bytes behind its end")
-            file.seek(self._start)
-            yield file, size
-        except (OSError, ValueError) as error:
-            mend = "upload a file that nobody else uses meanwhile"
-            if isinstance(error, OSError):
-                mend = "upload one that is there and can be read"
+            if isinstance(self._source, bytes):
+                yield io.BytesIO(self._source), len(self._source)
+                return
+            file = self._source
+            with self._alone():
+                file.seek(0, io.SEEK_END)
+                # Not what `seek` returns: an `mmap` returned None before Python 3.13.
+                size = file.tell() - self._start
+                if size < 0:
+                    raise ValueError(f"it stands {-size:,} bytes behind its end")
+                if not size and self._start:
+                    mend = "call its seek(0) first"
+                    raise ValueError("it stands at its end, so that nothing of it would be sent")
+                file.seek(self._start)
+                try:
+                    yield file, size
+                finally:
+                    # Another upload of it is of the same bytes.
+                    with suppress(Exception):
+                        file.seek(self._start)
+        except Exception as error:  # noqa: BLE001 - somebody else's file, such as a damaged .gz
+            usual = "upload one that is there and can be read"
+            if isinstance(error, ValueError):
+                usual = "upload a file that nobody else uses meanwhile"
             why = getattr(error, "strerror", None) or error
-            raise _cannot_upload(f"{self._name!r}: {why}", mend) from None
+            raise _cannot_upload(f"{self._name!r}: {why}", mend or usual) from None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep a file object, which has one place for all who read it. Raises `ValueError` if another upload reads it.
+
+        An attempt may read while a thread of the one before it still does.
+        """
+        key = id(self._source)
+        with _TURN:
+            if _READERS.setdefault(key, self) is not self:
+                raise ValueError("another upload reads it")
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with _TURN:
+                self._readers -= 1
+                if not self._readers:
+                    del _READERS[key]
 
 
 def _cannot_upload(problem: str, mend: str = "") -> ConfigError:
