@@ -185,8 +185,11 @@ class Walk(Closing, Iterator[list[TicketSummary]]):
 
         # What interrupts a call may come when a page is here already: the next one gives it, in whichever thread.
         while True:
-            with suppress(IndexError):
-                if (page := self._taken.popleft()) is None:
+            if self._taken:
+                # Neither an interrupt nor another thread has its turn before this returns: nothing is called.
+                page = self._taken[0]
+                del self._taken[0]
+                if page is None:
                     raise StopIteration
                 return page
             self._client.run(take)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 from weakref import WeakSet
 
-from workorder_async.errors import ConfigError, NoAnswerError
+from workorder_async.errors import ConfigError, OutcomeUnknownError
 
 _T = TypeVar("_T")
 # How often a thread that waits looks whether the loop still runs. On Windows Ctrl-C waits as long, too.
@@ -59,7 +59,7 @@ class LoopThread(Closing):
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the loop, and wait until it has ended. What interrupts the wait cancels it.
 
-        Raises `NoAnswerError` where it was cut short since this was closed meanwhile.
+        Raises `OutcomeUnknownError` where it was cut short since this was closed meanwhile.
         """
         ended, tasks, waiting = _Ended(), list[asyncio.Task[_T]](), iter([work])
 
@@ -100,7 +100,7 @@ class LoopThread(Closing):
         try:
             if task.cancelled() and self._stop.is_set():
                 what = "nobody knows what became of what it had sent"
-                raise NoAnswerError(f"this {self._kind} was closed while a call was under way, so {what}")
+                raise OutcomeUnknownError(f"this {self._kind} was closed while a call was under way, so {what}")
             return task.result()
         finally:
             del task

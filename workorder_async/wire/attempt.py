@@ -136,6 +136,8 @@ class Pool:
         self._size = options["max_in_flight"]
         self._loop: asyncio.AbstractEventLoop | None = getattr(self.http, "_loop", None)
         self._closed = False
+        #: Answers whose bodies are being read: aiohttp closes a connection without a word to who reads from it.
+        self.reading: set[aiohttp.ClientResponse] = set()
         self._fresh_until = 0.0
         frame = caller()
         self._made_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -189,6 +191,8 @@ class Pool:
         self._closed = True
         if self.http is not None and self.is_own:
             _KEPT.discard(self.http)
+            for response in self.reading:
+                response.close()
             await self.http.close()
 
     def __del__(self) -> None:
@@ -514,6 +518,7 @@ class Wire:
     async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
         """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None if it is larger."""
         content, pieces, size = None, list[bytes](), response.content_length or 0
+        self._pool.reading.add(response)
         try:
             while size <= self._options["max_body"]:
                 if response.content.at_eof():
@@ -530,6 +535,7 @@ class Wire:
                 raise
             content = b""
         finally:
+            self._pool.reading.discard(response)
             # It is closed once it was read to its end, and its connection is free.
             if not response.closed:
                 response.close()
