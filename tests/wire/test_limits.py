@@ -3,11 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from tests.support.rows import each
 from tests.support.turns import FAR, Track, tracked
 from tests.support.virtual_loop import running_loop, taking, virtual_time
+from workorder_async import ConfigError
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 
 
@@ -35,6 +38,13 @@ async def test_slots(two: Track) -> None:
     await asyncio.gather(*two.tasks)
     assert two.started == list("abcdef")
     assert two.most == 2
+
+
+@each("width", [0, -1, "3", 1.5, None])
+async def test_a_width_that_cannot_work(width: Any) -> None:
+    """It is refused where it is given: another call would meet it, amid the turn that it gives back."""
+    with pytest.raises(ConfigError, match=r"width is .*; it must be a whole number of at least 1"):
+        Lane(width)
 
 
 async def test_a_full_lane_leaves_slots_to_others(two: Track) -> None:

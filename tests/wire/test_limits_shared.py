@@ -1,6 +1,7 @@
 """limits.py: limits that several clients share decide when a request may start; who goes first is decided here."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, nullcontext
@@ -87,6 +88,30 @@ async def test_nothing_is_asked_for_without_a_slot() -> None:
         track.end.set()
         await asyncio.gather(*track.tasks)
         assert len(shared.asked) == 2
+
+
+async def test_limits_that_fail_when_they_are_left() -> None:
+    """Nobody wants a permit any more, so that nobody is told; nor is the log, of an error that nobody asked for."""
+
+    class Failing(Shared):
+        async def acquire(self, until: float) -> None:
+            try:
+                await super().acquire(until)
+            except asyncio.CancelledError:
+                raise LookupError("mine") from None
+
+    told, loop = list[object](), asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    limiter = Limiter(4, limits=Failing())
+    async for track in tracked(limiter):
+        track.call("a")
+        await track.settle()
+        await limiter.aclose()
+        track.end.set()
+        await asyncio.gather(*track.tasks)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
 
 
 async def test_a_permit_is_for_whoever_is_first() -> None:

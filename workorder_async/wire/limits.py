@@ -20,6 +20,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
+from workorder_async.arguments import whole
 from workorder_async.errors import ConfigError, NotSentError, WorkorderError
 
 __all__ = ["ClientStats", "Limits", "TurnTimeoutError"]
@@ -51,10 +52,11 @@ class Lane:
     """Calls that belong together, such as a walk's: at most `width` of them under way, in the order of asking.
 
     It is of one client: where two took calls from it, one would count a call that starts, the other that it ends.
+    Raises `ConfigError` for a `width` that is no whole number of at least 1.
     """
 
     def __init__(self, width: int) -> None:
-        self.width = width
+        self.width = whole("width", width)
         self.limiter: Limiter | None = None
         self.under_way = 0
         self.waiting: deque[Waiter] = deque()
@@ -364,8 +366,8 @@ class Limiter:
     def _answered(self, waiter: Waiter, asked: "asyncio.Task[None]") -> None:
         """Give the permit to the call that is first by now, or tell the call it was asked for why there is none."""
         self._asking = None
+        error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
         if self._limits is not None:
-            error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
             self._has_permit = error is None
             if error is not None:
                 waiter.fail(error)
