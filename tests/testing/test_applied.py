@@ -1,12 +1,14 @@
 """What `assert_applied` says of mutations that are not as they should be."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from unittest.mock import ANY
 
 import pytest
 
 from tests.support.rows import each
 from workorder_async import CloseTicket, CommentTicket, ConfigError, CreateTicket, RejectTicket
+from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.document.codec import encode
 from workorder_async.mutations.kinds import kind_of
 from workorder_async.sandbox import Applied, Sandbox
@@ -62,9 +64,10 @@ CREATE = CreateTicket(
         ([comment(1), comment(1)], [comment(1), comment(1)]),
         ([close(1)], [("close_ticket", {"id": 1, "closer_name": "田金秀"})]),
         ([close(1)], [("close_ticket", {})]),
+        ([close(1)], [("close_ticket", {"id": 1, "solved_time": datetime(2025, 1, 1, tzinfo=CHINA_STANDARD_TIME)})]),
         ([close(1)], [("close_ticket", {"id": 1, "solved_time": ANY, "handle_attachment": ANY})]),
         # A null is as good as an absent field.
-        ([comment(1)], [("comment_ticket", {"id": 1, "nonsense": None})]),
+        ([comment(1)], [("comment_ticket", {"id": 1, "productGroupId": None})]),
         # Whichever of them is looked at first, both are found.
         ([comment(1, "a"), comment(1, "b")], [("comment_ticket", {"id": 1}), comment(1, "a")]),
         (
@@ -159,6 +162,10 @@ def test_what_is_wrong_is_said(carried: Sequence[CommentTicket], expected: Seque
         ([("close", {})], "operation is 'close'; it must be 'create_ticket' or 'comment_ticket'"),
         ([("close_ticket",)], r"expected has \('close_ticket',\); it must be as"),
         ([("close_ticket", None)], r"expected has \('close_ticket', None\); it must be as"),
+        (
+            [("close_ticket", {"detial": None})],
+            "expected: close_ticket has no field 'detial'; did you mean detail",
+        ),
         ([7], "a int is no mutation; use one of CreateTicket, CommentTicket"),
     ],
 )

@@ -1,11 +1,12 @@
 """What a sandbox carried out, held against what a test expects of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import TypeAlias, cast
 
-from attrs import evolve, frozen
+from attrs import evolve, fields_dict, frozen
 
-from workorder_async.arguments import must_be, one_of, shown
+from workorder_async.arguments import must_be, one_of, shown, unknown_name
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
@@ -15,7 +16,7 @@ from workorder_async.sandbox import Applied, Sandbox
 Expected: TypeAlias = Mutation | tuple[str, Mapping[str, object]]
 """A mutation, of which each field counts; or an operation and those fields of its request that count."""
 
-_OPERATIONS = [kind.endpoint.operation for kind in KINDS.values()]
+_KINDS = {kind.endpoint.operation: kind for kind in KINDS.values()}
 _LONGEST = 160
 
 
@@ -58,7 +59,12 @@ class _Wanted:
                 mend = 'it must be as ("close_ticket", {"id": 1001})'
                 raise ConfigError(f"has {shown(one)}", argument="expected", mend=mend)
             operation, fields = one
-            return cls(one_of("operation", operation, _OPERATIONS), fields, False)
+            known = fields_dict(_KINDS[one_of("operation", operation, [*_KINDS])].model)
+            if wrong := unknown_name(f"{operation} has no field", fields, known):
+                raise ConfigError(wrong, argument="expected:")
+            # As the mutation itself would take it.
+            times = {name: int(value.timestamp() // 1) for name, value in fields.items() if isinstance(value, datetime)}
+            return cls(operation, {**fields, **times}, False)
         prepared = prepare(one)
         return cls(prepared.kind.endpoint.operation, _said(cast("Mapping[str, JSON]", prepared.value)), True)
 
