@@ -18,6 +18,7 @@ from workorder_async import (
     TicketStatus,
     Walk,
     WorkorderClient,
+    WorkorderError,
     explain,
     run_batch,
 )
@@ -40,10 +41,13 @@ async def main(days: float, closer_id: int, journal: str) -> int:
     async with WorkorderClient.from_env() as client, client.walk(query) as walk:
         todo = closes(walk, closer_id, now)
         batch = run_batch(client, todo, concurrency=16, journal=journal, stop_after=20, report=report)
-        async with aclosing(batch) as outcomes:
-            async for outcome in outcomes:
-                if outcome.error is not None:
-                    print(explain(outcome))
+        try:
+            async with aclosing(batch) as outcomes:
+                async for outcome in outcomes:
+                    if outcome.error is not None:
+                        print(explain(outcome))
+        except WorkorderError as error:  # the list, or the journal
+            print(explain(error), error, sep="\n")
     print(*(f"{state.value}: {count}" for state, count in report.counts.items()), report.stopped, sep="\n")
     print("all tickets were seen" if walk.report.exact else f"not all may have been seen: {walk.report.reason}")
     return 0 if report.settled and walk.report.exact else 1

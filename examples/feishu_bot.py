@@ -64,7 +64,7 @@ async def reply(http: ClientSession, key: str, text: str, ticket_id: int = 0) ->
         url = f"{API}/im/v1/messages/{key.partition(':')[0]}/reply"
         async with http.post(url, json=body, headers=headers) as answer:
             answer.raise_for_status()
-    except (ClientError, TimeoutError, KeyError):
+    except (ClientError, TimeoutError, ValueError, LookupError, TypeError):
         logging.exception("no answer to %s: %s", key, text)
 
 

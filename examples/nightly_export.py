@@ -2,8 +2,8 @@
 
     python nightly_export.py FOLDER DATABASE
 
-Exit codes: 0 all is in the table; 1 the export failed, and the next run goes on with it; 3 the table has what could be
-read, and stderr says what was left out or is not certain.
+Exit codes: 0 all is in the table; 1 the export or the table failed, and the next run goes on with it; 3 the table has
+what could be read, and stderr says what was left out or is not certain.
 """
 
 import asyncio
@@ -38,10 +38,13 @@ def main(folder: Path, database: Path) -> int:
     """Export, load, say what was left out, and return the exit code."""
     try:
         report = asyncio.run(export(folder))
+        load(report.target, database)
     except WorkorderError as error:
         print(explain(error), error, sep="\n", file=sys.stderr)
         return 1
-    load(report.target, database)
+    except duckdb.Error as error:  # as where somebody has the database open
+        print(f"the table was not replaced: {error}", file=sys.stderr)
+        return 1
     print(f"{report.rows} tickets: {report.reason}")
     for row in report.skipped:
         print(f"left out: ticket {row.id}, {row.path} is {row.got}, expected {row.expected}", file=sys.stderr)

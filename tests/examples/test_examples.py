@@ -43,6 +43,10 @@ async def test_nightly_export(tmp_path: Path) -> None:
         code, out = await ran(sandbox.environment, "nightly_export.py", tmp_path, database)
         assert (code, database.exists()) == (1, False), out
         sandbox.faults = []
+        database.write_text("no database")
+        code, out = await ran(sandbox.environment, "nightly_export.py", tmp_path, database)
+        assert (code, "the table was not replaced: " in out, "Traceback" in out) == (1, True, False), out
+        database.unlink()
         for _ in range(2):
             code, out = await ran(sandbox.environment, "nightly_export.py", tmp_path, database)
             assert code == 0, out
@@ -100,3 +104,6 @@ async def test_close_old_that_cannot_close_all(tmp_path: Path) -> None:
         sandbox._store.update(nobodys, {"created_time": 0})
         code, out = await ran(sandbox.environment, *command)
         assert (code, "not all may have been seen: 1 tickets have no created time" in out) == (1, True), out
+        sandbox.faults = [Fault("errno", operation="list_tickets", errno=90011)]
+        code, out = await ran(sandbox.environment, *command)
+        assert (code, "errno 90011" in out, "Traceback" in out, "not all may" in out) == (1, True, False, True), out

@@ -171,8 +171,9 @@ async def test_what_people_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_killed_while_it_creates(tmp_path: Path) -> None:
-    """The next run says what became of it, and a redelivery makes no second ticket."""
+@pytest.mark.parametrize("odd", ["", "{", "[]", "null"])
+async def test_killed_while_it_creates(tmp_path: Path, odd: str) -> None:
+    """The next run says what became of it, and a redelivery makes no second ticket; an odd answer does not end it."""
     loop = asyncio.get_running_loop()
     with SandboxThread(tickets=20) as sandbox:
         async with feishu() as server:
@@ -190,9 +191,12 @@ async def test_killed_while_it_creates(tmp_path: Path) -> None:
                 assert (await deliver(url, event))[0] == 200
                 assert await asyncio.wait_for(program.process.wait(), SOON) == -signal.SIGKILL
                 sandbox.witness = None
+            server.odd = odd
             async with bot(sandbox, server, tmp_path) as (_, url):
-                about, _, content = await answered(server)
-                assert (about, "已经完成" in content["text"]) == ("om_1", True)
+                if not odd:
+                    about, _, content = await answered(server)
+                    assert (about, "已经完成" in content["text"]) == ("om_1", True)
+                server.odd = ""
                 await deliver(url, event)
                 assert (await answered(server))[1] == "interactive"
         assert len(sandbox.applied) == 1

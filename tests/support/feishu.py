@@ -70,10 +70,14 @@ class Feishu:
         """The answers that people see, by their `uuid`: of which message, and what."""
         self.answers: asyncio.Queue[tuple[str, str, dict[str, Any]]] = asyncio.Queue()
         """All answers: of which message, of which kind, and what."""
+        self.odd = ""
+        """What it says in place of a token."""
 
     async def token(self, request: web.Request) -> web.Response:
         """Give a token for the right secret."""
         assert await request.json() == {"app_id": "cli_1", "app_secret": "s"}
+        if self.odd:
+            return web.Response(text=self.odd, content_type="application/json")
         return web.json_response({"code": 0, "tenant_access_token": "t-1", "expire": 7200})
 
     async def reply(self, request: web.Request) -> web.Response:
