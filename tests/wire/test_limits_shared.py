@@ -254,21 +254,30 @@ async def test_shared_over_the_wire() -> None:
 
 async def test_limits_that_refuse_over_the_wire() -> None:
     """The call ends with what the limits say, names itself, and nothing is sent or tried again."""
-    refusals = [TurnTimeoutError(30.0), RateLimitedError("the quota of the day is used up"), OSError("no Redis")]
+    refusals = [
+        TurnTimeoutError(30.0),
+        TurnTimeoutError(0.0),
+        RateLimitedError("the quota is used up"),
+        OSError("gone"),
+    ]
     shared = Shared(*refusals)
     shared.permit(9)
     async with serving(OK) as wire:
         session = session_to(wire.url, shared)
         expected: list[tuple[type[WorkorderError], str]] = [
             (RateLimitedError, "comment_ticket: nothing happened: the server asks for a pause of 30 s more"),
-            (RateLimitedError, "comment_ticket: the quota of the day is used up"),
-            (NotSentError, "comment_ticket: the limits failed, so nothing was sent: OSError: no Redis"),
+            (
+                NotSentError,
+                "comment_ticket: nothing happened: not sent within 20 s: the shared limits let no request start",
+            ),
+            (RateLimitedError, "comment_ticket: the quota is used up"),
+            (NotSentError, "comment_ticket: the limits failed, so nothing was sent: OSError: gone"),
         ]
         for kind, said in expected:
             with pytest.raises(kind, match=said) as caught:
                 await session.call(COMMENT_TICKET, body=JsonBody(b"{}"))
             assert caught.value.attempts == 0
-        assert (wire.requests, len(shared.asked)) == ([], 3)
+        assert (wire.requests, len(shared.asked)) == ([], 4)
         assert (await session.call(COMMENT_TICKET, body=JsonBody(b"{}"))).attempts == 1
         await session.aclose()
 

@@ -19,7 +19,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
-from workorder_async.arguments import above_zero, whole
+from workorder_async.arguments import above_zero, has_bytes, whole
 from workorder_async.errors import ConfigError, NotSentError
 from workorder_async.extras import extra_module
 from workorder_async.secret import Secret, without_credentials, without_frames
@@ -125,7 +125,7 @@ class RedisLimits:
         url = Secret(url)
         rate = min(above_zero("rate", rate), 1e6) * (1 - _KEPT_BACK)
         burst = max(1, round(rate * _BURST)) if burst is None else whole("burst", burst)
-        if not isinstance(name, str) or not name or set(name) & set("{}"):
+        if not isinstance(name, str) or not name or set(name) & set("{}") or not has_bytes(name):
             mend = "it must be a text that begins the keys, without braces"
             raise ConfigError(f"is {name!r:.60}", argument="name", mend=mend)
         if fallback is not None and above_zero("fallback", fallback) > 1:

@@ -144,6 +144,8 @@ class Deadline:
 
 # An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
 _TOLERANCE = 5.0
+# A timer may be early by the resolution of its clock.
+_LATE = 0.01
 _NO_TIME = {"queue": 0.0, "request": 0.0, "sleep": 0.0}
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
@@ -270,14 +272,16 @@ class Call:
         return self.sent and isinstance(error, NoAnswerError | DeadlineExceededError)
 
     def too_late(self) -> WorkorderError:
-        """Return the error for a deadline that is past."""
+        """Return the error for a deadline that is past, or before which shared limits know that there is no turn."""
         self.turn_to("queue")
-        spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in self.spent.items())
-        within = f"within {self.deadline.seconds:g} s ({spent})"
+        why = f" ({', '.join(f'{seconds:.1f} s {phase}' for phase, seconds in self.spent.items())})"
+        if self.deadline.left() > _LATE:
+            why = ": the shared limits let no request start in that time"
+        within = f"within {self.deadline.seconds:g} s{why}"
         late = DeadlineExceededError(f"no answer {within}", spent=self.spent)
         if self.endpoint.safety is Safety.READ or self.sent:
             return late
-        error = NotSentError(f"not sent {within}, so nothing happened")
+        error = NotSentError(f"nothing happened: not sent {within}")
         error.__cause__ = late
         return error
 
