@@ -534,6 +534,7 @@ def test_one_event_loop(hasty: None) -> None:
         (lambda: RedisLimits(NOBODY, rate=1, fallback=1.5), "fallback is 1.5; it must be a share of the rate"),
         (lambda: RedisLimits(NOBODY, rate=1, longest_pause=0), "longest_pause is 0; it must be a number above 0"),
         (lambda: RedisLimits(NOBODY, rate=1, name=""), "name is ''; it must be a text"),
+        (lambda: RedisLimits(NOBODY, rate=1, name="\ud800"), r"name is '\ud800'; it must be a text"),
         (lambda: RedisLimits(NOBODY, rate=1, name="{a}"), "name is '{a}'; it must be a text"),
         (lambda: RedisLimits("http://a", rate=1), "the URL of RedisLimits must be redis://"),
         (lambda: RedisLimits("redis://", rate=1), "the URL of RedisLimits must be redis://"),

@@ -43,8 +43,9 @@ class OpenTelemetryObserver:
     """Tells OpenTelemetry of each call and attempt; the same one may serve several clients.
 
     The providers are the global ones unless given. A call has `workorder.operation`, `workorder.attempts`,
-    `workorder.sent`, `workorder.errno`, `workorder.request_id` and `workorder.outcome`: "done", "rejected" by the
-    platform, "not sent", "unknown" of a mutation that may have happened, "failed" of a read.
+    `workorder.sent`, `workorder.errno`, `workorder.request_id` and `workorder.outcome`: "done" as the platform
+    says, also where its data then cannot be read, "rejected" by the platform, "not sent", "unknown" of a mutation that
+    may have happened, "failed" of a read.
 
     Raises `ConfigError` where the package `opentelemetry-api` is not installed.
     """
