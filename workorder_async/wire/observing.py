@@ -77,8 +77,8 @@ class _Ended(_OfCall):
     seconds: Seconds
     """Where the time went: of a call all of it, of an attempt since the attempt before ended or the call began."""
     error: str | None
-    """The name of the error's class, CancelledError included; None where the platform answered with success. Whether the
-    data in its answer fits is seen later: a call that raises a `DecodeError` may have None here."""
+    """The name of the error's class, CancelledError included; None where the platform answered with success. Whether
+    its data fits is seen later: a call that raises a `DecodeError` may have None here."""
 
 
 @frozen(kw_only=True)
