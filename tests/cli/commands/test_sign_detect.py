@@ -166,6 +166,10 @@ def test_requests_that_were_signed_otherwise(workorder: Workorder, tmp_path: Pat
         ("curl http://h -H 'AppId: a' -H 'Sign;'", "without the header Timestamp, Sign"),
         ("curl -H Sign:x -H AppId:a -H Timestamp:1", "a line without a URL"),
         (
+            'curl http://h -H "Sign: $S" -H AppId:a -H Timestamp:1',
+            "has '$S' for Sign, which a shell fills in; paste the",
+        ),
+        (
             "curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -F file=@x",
             "its body is not in the line; take a request without an upload",
         ),

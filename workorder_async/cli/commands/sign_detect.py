@@ -271,6 +271,9 @@ def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepte
     headers = _headers_of((name, value) for name, _, value in lines)
     if missing := [name for name in _HEADERS if name.lower() not in headers]:
         raise _refused(f"a line without the header {', '.join(missing)}", "take a request that was signed")
+    if held := next((name for name in _HEADERS if "$" in headers[name.lower()]), None):
+        mend = "paste the line as it was sent, as `bash -x` or `curl -v` shows it"
+        raise _refused(f"{headers[held.lower()]!r} for {held}, which a shell fills in", mend)
     # What stands before each piece; the first has nothing before it.
     data = [(b"" if name == "--json" else b"&", _content(name, value)) for name, value in options if name in _DATA]
     url, method, body = urls[0], "POST" if data else "GET", b"".join([*chain.from_iterable(data)][1:])
