@@ -44,6 +44,18 @@ async def test_a_limit_that_is_set_anew() -> None:
     assert not limit.expired
 
 
+@virtual_time
+async def test_a_limit_that_comes_nearer() -> None:
+    """The timer of the later one is gone: it would cancel what the task does after its attempt."""
+    with AttemptLimit(10, Deadline.after(60)) as limit:
+        await asyncio.sleep(5)
+        limit.begin(Deadline.after(60))
+        await asyncio.sleep(6)  # at 10 the timer was set anew, for 15
+        limit.begin(Deadline.after(2))
+    await asyncio.sleep(3600)
+    assert not limit.expired
+
+
 @each(("waits", "up_at"), [(5, 15.03), (25, 35.03), (59, 60.03), (70, 60.03)])
 @virtual_time
 async def test_an_attempt_that_begins_late(waits: float, up_at: float) -> None:
