@@ -255,8 +255,9 @@ class WorkorderClient(MadeOfVariables):
         whatever is created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen. It is
         True for every filter, but where more tickets than a page shows share a second and move, where no ticket came
         again at an edge, and where tickets have no created time or the list counts more than it shows.
-        `walk.report.reason` says which. Two assumptions remain: a ticket that a replica or a cache of the server does
-        not show yet is not seen, and a list whose pages and totals look sorted by created time is sorted.
+        `walk.report.reason` says which. Three assumptions remain: a ticket that a replica or a cache of the server does
+        not show yet is not seen, a list whose pages and totals look sorted by created time is sorted, and one whose
+        first page counts as many tickets as it shows, and no round number, is whole.
 
         Tickets come in the list's order, as far as it has one by created time. A list that is sorted by it and holds
         still costs about 1.05 requests a page, one that moves some more, one in no order about 1.7.

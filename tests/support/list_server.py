@@ -59,6 +59,8 @@ class Habits:
     ignores_page: bool = False
     factor: float = 1.0
     """What totals are multiplied with."""
+    counts_pages: bool = False
+    """Whether a total, and the size of a page, is how many rows this page has."""
     empty: float = 0.0
     """How often an answer comes empty."""
     lag: int = 0
@@ -153,6 +155,8 @@ class ListServer:
             if id not in self._hidden
         ]
         self.shown += len(tickets) if ask.for_rows else 0
+        if habits.counts_pages:
+            said, total = ask.size if habits.echoes_size else len(tickets), len(tickets)
         return Answer({"pagination": {"page_size": said, "total": total}, "tickets": tickets})
 
     def _in_range(self, start: int | None, end: int | None) -> list[Row]:

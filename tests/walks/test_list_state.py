@@ -1,9 +1,11 @@
 """list_state.py: what a walk remembers of a list."""
 
+import pytest
+
 from tests.support.list_server import BEGAN
 from workorder_async import TicketQuery
 from workorder_async.walks.list_state import ListState, RangeFilter
-from workorder_async.walks.pages import Record
+from workorder_async.walks.pages import Ask, Page, Record
 from workorder_async.walks.windows import Window
 
 
@@ -17,3 +19,43 @@ def test_what_was_given_once_is_not_given_again() -> None:
     state.tell_apart()
     assert state.only_new(rows[1:5], [1, 2, 3, 4]) == (rows[3:], [3, 4])
     assert state.tickets == 5
+
+
+def page_of(ids: range, total: int, *, number: int = 1, size: int = 100) -> Page:
+    """Return an answer with these tickets."""
+    rows: list[Record] = [{"id": id, "created_time": BEGAN} for id in ids]
+    ask = Ask(None, None, number, 100)
+    return Page(ask, rows, [*ids], [BEGAN for _ in ids], [], len(ids), total, size, is_in_range=True)
+
+
+def test_an_empty_answer_that_says_no_size() -> None:
+    """It is no full page of no rows."""
+    state = ListState(Window(TicketQuery()), 4, 100, RangeFilter())
+    assert not state.is_cut(page_of(range(0), 0, size=0))
+
+
+@pytest.mark.parametrize(
+    ("total", "after", "is_last"),
+    [
+        (50, page_of(range(50, 100), 50, number=2), False),
+        (50, page_of(range(50, 51), 1, number=2), False),
+        (50, page_of(range(0), 0, number=2), True),
+        (50, page_of(range(50), 50, number=2), True),
+        (50, None, True),
+        (0, page_of(range(50, 100), 0, number=2), False),
+        (0, page_of(range(0), 0, number=2), True),
+        (0, None, False),
+    ],
+)
+def test_what_stands_behind_a_page(total: int, after: Page | None, *, is_last: bool) -> None:
+    """A total that is the number of the page's rows is believed unless more stands behind them; one that is less never.
+
+    From then on as many rows are a full page.
+    """
+    state, page = ListState(Window(TicketQuery()), 4, 100, RangeFilter()), page_of(range(50), total)
+    assert state.is_miscounted(page)
+    state.see_behind(page, after)
+    assert (page.is_last, state.is_cut(page)) == (is_last, not is_last)
+    if total:
+        assert state.is_cut(page_of(range(50), 50)) is not is_last
+        assert state.is_miscounted(page_of(range(7), 7)) is not is_last

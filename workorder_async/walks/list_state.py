@@ -27,6 +27,8 @@ _SMALLEST_OVERLAP: Final = 10
 _NO_ACCIDENT: Final = 9.2
 #: In pages of fewer rows no order is seen.
 ROWS_OF_AN_ORDER: Final = 5
+# Whoever limits a page does so to a multiple of it.
+_ROUND: Final = 5
 # A list is nearly sorted where a page spans at least so many times that overlap. Else most of each answer comes again.
 _NEARLY: Final = 2
 
@@ -96,6 +98,8 @@ class ListState:
     """The latest page with tickets."""
     believes_filter: bool = Factory(lambda state: state.span != (None, None), takes_self=True)
     """Whether an answer was believed for the sake of the range that it was asked for, and not for a row it shares."""
+    counts_pages: bool = False
+    """Whether a total counted just the rows of its page, though more stood behind them."""
     believes_totals: bool = True
     """Whether an answer that counts more tickets than it shows is cut, though it has fewer rows than a page."""
     undated: set[int] = Factory(set)
@@ -209,12 +213,30 @@ class ListState:
         return self._is_full(page) or (self.believes_totals and page.position != page.total)
 
     def is_miscounted(self, page: Page) -> bool:
-        """Tell whether an answer counts fewer tickets than it shows: then it does not tell whether there are more."""
-        return page.ask.page == 1 and page.total < page.count and not self._is_full(page)
+        """Tell whether an answer does not tell if there are more tickets: it counts fewer than it shows, or as many.
+
+        As many is usual. But so does a server count that has pages of its own size and counts the rows of each. Its
+        first page has a round number of them.
+        """
+        is_round = self.first_total < 0 < page.count and page.count % _ROUND == 0
+        is_doubtful = page.total < page.count or (page.total == page.count and (is_round or self.counts_pages))
+        return page.ask.page == 1 and is_doubtful and not self._is_full(page)
+
+    def see_behind(self, page: Page, after: Page | None) -> None:
+        """Take in what stands behind a page that does not tell if there are more tickets; None: a refusal."""
+        shows_more = after is not None and after.count > 0
+        if page.total < page.count:
+            page.is_last = after is not None and not shows_more
+            return
+        # A server that ignores page numbers shows the same again.
+        page.is_last = after is None or not shows_more or (after.ids != [] and {*after.ids} <= {*page.ids})
+        if not page.is_last and not self.counts_pages:
+            self.counts_pages, self.full = True, page.count
 
     def _is_full(self, page: Page) -> bool:
         # Pages may always have the server's own size, however few rows are asked for: then its last one has more, too.
-        return page.count in (page.ask.size, page.size) or page.count >= (self.full or page.ask.size)
+        same = page.count > 0 and page.count in (page.ask.size, page.size)
+        return same or page.count >= (self.full or page.ask.size)
 
     # The report
 

@@ -107,7 +107,7 @@ class WalkRules:
                 state.undated.update(undated)
                 job.give([*undated.values()], [*undated], is_undated=True)
         if read.before is not None:
-            read.before.is_last = page is not None and not page.count
+            state.see_behind(read.before, page)
             page = read.before
         elif page is not None and state.is_miscounted(page):
             # What stands behind it tells.
