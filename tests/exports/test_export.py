@@ -124,7 +124,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({}, "old.jsonl", "old.jsonl' exists; overwrite=True replaces it"),
     ({}, "nul\0.jsonl", "no name of a file"),
     ({"format": "csv"}, "x" * 300, "cannot write to .*File name too long"),
-    ({"format": "csv"}, "x" * 246, "cannot write to .*File name too long; choose another target"),
+    ({"format": "csv"}, "x" * 247, "cannot write to .*File name too long; choose another target"),
     ({"format": "sqlite"}, "x" * 246, "cannot write to .*File name too long"),
     ({"format": "xlsx"}, "x" * 240, "cannot write to .*File name too long"),
     ({"raw": True}, "t.csv", r"raw .* use \.jsonl"),

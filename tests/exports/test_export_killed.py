@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 
 from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
 from tests.support.slow import slow_after
-from workorder_async import ExportError, Sandbox, TicketQuery, WorkorderClient
+from workorder_async import ExportError, Sandbox, TicketQuery, WorkorderClient, WorkorderError
 from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, reading
 from workorder_async.exports.parts import Line, Manifest
+from workorder_async.sandbox import Fault
 
 TICKETS, PART, CONCURRENCY = 2000, 250, 2
 EVERYTHING = TicketQuery()
@@ -264,7 +266,17 @@ async def test_not_ours(tmp_path: Path) -> None:
             assert type(caught.value).__name__ == "ExportError"
             assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {name: "mine\n"}
             (tmp_path / name).unlink()
+        (tmp_path / "t.xlsx.converted").write_text("mine\n")
+        with pytest.raises(Exception, match=r"t\.xlsx\.converted' is there, and no manifest says what it is"):
+            await export_tickets(client, TicketQuery(), tmp_path / "t.xlsx")
         assert not sandbox.requests
+        # Lines are not converted: that name is nothing to them, also where nothing comes of the export.
+        (tmp_path / "t.csv.converted").write_text("mine\n")
+        sandbox.faults = [Fault("errno", operation="list_tickets", errno=90001, times=1)]
+        with suppress(WorkorderError):
+            await export_tickets(client, TicketQuery(), tmp_path / "t.csv")
+        await export_tickets(client, TicketQuery(), tmp_path / "t.csv")
+    assert sorted(os.listdir(tmp_path)) == ["t.csv", "t.csv.converted", "t.xlsx.converted"]
 
 
 async def test_refused_anew(tmp_path: Path) -> None:
@@ -287,7 +299,9 @@ async def test_in_use(tmp_path: Path) -> None:
         async with child(sandbox, target, part=100, concurrency=1) as process:
             await said(process, lambda line: True)
             for resume in (True, False):
-                with pytest.raises(Exception, match="is in use: another process exports to the same file") as caught:
+                with pytest.raises(
+                    Exception, match="is in use: another process or call exports to the same file"
+                ) as caught:
                     await export_tickets(client, TicketQuery(), target, resume=resume, overwrite=True)
                 assert type(caught.value).__name__ == "ExportError"
             lines = await said(process)

@@ -520,8 +520,17 @@ async def test_whose_it_is(tmp_path: Path) -> None:
         ):
             await mirror_tickets(client, path, TicketQuery(type="consultation"))
         (tmp_path / "notes.db").write_text("hello")
-        with pytest.raises(ExportError, match=r"notes\.db' is no database of SQLite; choose another name"):
-            await mirror_tickets(client, tmp_path / "notes.db")
+        with closing(sqlite3.connect(tmp_path / "app.db")) as database:
+            database.execute("CREATE TABLE x (a)")
+        for name, said in (("notes.db", "is no database of SQLite"), ("app.db", "is no mirror")):
+            (tmp_path / name).chmod(0o644)
+            with pytest.raises(ExportError, match=rf"{name}' {said}; choose another name"):
+                await mirror_tickets(client, tmp_path / name)
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(ConfigError, match="folder' is no file; choose another name"):
+            await mirror_tickets(client, tmp_path / "folder")
+        assert [name for name in os.listdir(tmp_path) if name.endswith(".lock")] == ["tickets.db.lock"]
         with pytest.raises(ConfigError, match=r"tickets\.db' is a mirror; choose another name"):
             await export_tickets(client, TicketQuery(), path, overwrite=True)
         before = sandbox.requests.total()

@@ -217,9 +217,10 @@ class _Export:
         if differences or not options["resume"]:
             self._clear()  # of another export that has nothing on disk, nothing is lost
             return None
-        if manifest.head is None and os.path.lexists(target.part):
+        beside = next(filter(os.path.lexists, target.leftovers()), None)
+        if manifest.head is None and beside is not None:
             raise ExportError(
-                f"{str(target.part)!r} is there, and no manifest says what it is",
+                f"{str(beside)!r} is there, and no manifest says what it is",
                 mend="move it away, or begin anew with resume=False",
             )
         return named

@@ -318,8 +318,9 @@ class Target:
 
     def leftovers(self) -> list[Path]:
         """Return the files, and the folder of a workbook's parts, that may lie beside it, but for the manifest."""
+        made = [self.converted] if self.format.is_staged else []
         parts = [parts_of(self.converted)] if self.format.name == "xlsx" else []
-        return [self.part, self.converted, *parts]
+        return [self.part, *made, *parts]
 
     def remove_leftovers(self) -> None:
         """Take away what lies beside it, but for the manifest: no folder but that of a workbook's parts."""

@@ -131,7 +131,7 @@ class Manifest:
             self._file = LockedFile(path, is_ours=True)
         except (InUseError, MovedError):
             raise ExportError(
-                f"{str(path)!r} is in use: another process exports to the same file; wait for its end"
+                f"{str(path)!r} is in use: another process or call exports to the same file; wait for its end"
             ) from None
         except OSError as error:
             why = error.strerror or error
@@ -285,9 +285,9 @@ class Disk:
         except OSError as error:
             place = f" {str(error.filename)!r}" if error.filename else ""
             why = error.strerror or " ".join(map(str, error.args))  # its text has the name, too
-            raise ExportError(
-                f"cannot write{place}: {why}; what is on disk stays, and the same call goes on from there"
-            ) from error
+            # What somebody else has moved or changed may not be gone on with.
+            goes_on = "" if isinstance(error, MovedError) else ", and the same call goes on from there"
+            raise ExportError(f"cannot write{place}: {why}; what is on disk stays{goes_on}") from error
 
     async def run(self, work: Callable[[], T], while_busy: Callable[[], None] | None = None) -> T:
         """Do this, and return its result; `while_busy` is called a few times a second meanwhile."""

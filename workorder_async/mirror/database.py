@@ -30,8 +30,9 @@ import json
 import os
 import socket
 import sqlite3
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, groupby, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -239,6 +240,7 @@ class MirrorDatabase:
         if not self.path.parent.is_dir():
             problem = f"{str(self.path)!r}: there is no folder {str(self.path.parent)!r}"
             raise ConfigError(problem, argument="database", mend="make it first")
+        self._refuse_foreign()
         self._lock()
         self._refuse_sides()
         self._place = made_private(self.path)
@@ -246,11 +248,8 @@ class MirrorDatabase:
             self._database = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
             self._opened.callback(self._database.close)
             ask = self._database.execute
-            ((kind,),) = ask("PRAGMA application_id")
             ((version,),) = ask("PRAGMA user_version")
             ((tables,),) = ask("SELECT count(*) FROM sqlite_master")
-            if kind != _APPLICATION_ID and tables:
-                raise ExportError(f"{str(self.path)!r} is no mirror", mend="choose another name")
             if version > _VERSION:
                 raise ExportError(
                     f"{str(self.path)!r} was made by a newer version of this library", mend="install that version"
@@ -263,6 +262,19 @@ class MirrorDatabase:
                 if not tables:
                     self._make()
                 self._renew()
+
+    def _refuse_foreign(self) -> None:
+        """Refuse what is no mirror before anything is done to it, or beside it."""
+        if not os.path.lexists(self.path):
+            return
+        if not stat.S_ISREG(os.lstat(self.path).st_mode):
+            what = "a link" if self.path.is_symlink() else "no file"
+            raise ConfigError(f"{str(self.path)!r} is {what}", argument="database", mend="choose another name")
+        with disk_errors(self.path), closing(sqlite3.connect(self.path, timeout=60)) as database:
+            ((kind,),) = database.execute("PRAGMA application_id")
+            ((tables,),) = database.execute("SELECT count(*) FROM sqlite_master")
+        if kind != _APPLICATION_ID and tables:
+            raise ExportError(f"{str(self.path)!r} is no mirror", mend="choose another name")
 
     def _lock(self) -> None:
         """Lock the file beside it that says who writes it. Raises `ExportError` with the owner's name."""

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -126,6 +127,16 @@ def test_a_name_of_stdout_is_written_to(sandbox: Sandbox) -> None:
     ran = in_child(sandbox.environment, "export", "/dev/stdout")
     assert ran.code == 0, ran.err
     assert len(ran.rows) == len({row["id"] for row in ran.rows}) > 0
+
+
+def test_a_named_pipe_has_the_format_of_its_suffix(sandbox: Sandbox, workorder: Workorder, tmp_path: Path) -> None:
+    """What reads it expects that; one without a suffix gets lines of JSON."""
+    for name, begin in (("p.csv", b"\xef\xbb\xbfid,"), ("p.csv.gz", b"\x1f\x8b"), ("p", b'{"id":')):
+        os.mkfifo(tmp_path / name)
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit((tmp_path / name).read_bytes)
+            assert workorder("export", tmp_path / name).code == 0
+            assert read.result().startswith(begin)
 
 
 @pytest.mark.slow

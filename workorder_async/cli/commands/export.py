@@ -18,6 +18,7 @@ from workorder_async.cli.values import File, YesNo
 from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS, ExportOptions, ExportProgress, ExportReport
+from workorder_async.exports.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -78,8 +79,9 @@ def export(
         mend = "name a file, or lead stdout to one"
         raise ConfigError("is not for a terminal", argument=f"--format {how.format}", mend=mend)
     file = Path(place)
-    if how.format is None and file.exists() and not file.is_file() and not file.is_dir():
-        options["format"] = "jsonl"  # the name of a pipe or a device, such as /dev/stdout, says no format
+    is_stream = file.exists() and not file.is_file() and not file.is_dir()
+    if how.format is None and is_stream and not place.lower().endswith(SUFFIXES):
+        options["format"] = "jsonl"  # the name of a device, such as /dev/stdout, says no format
     queries, times = filters.queries(), filters.steady_times()
     try:
         connection.run(lambda client: _export(client, queries, place, options))
