@@ -36,11 +36,10 @@ from workorder_async.secret import Secret
 from workorder_async.signing.clock import Ahead
 from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.tasks import for_each
-from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
-from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
+from workorder_async.walks.windows import RangeFilter, WhatToWalk, Window, plan_windows, window_of
 from workorder_async.wire.bodies import BeforeWrite, FileBody, FileSource, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane

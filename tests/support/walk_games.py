@@ -10,10 +10,9 @@ from workorder_async import TicketQuery
 from workorder_async.document.envelope import Answer
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read
-from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import walk_options
 from workorder_async.walks.rules import WalkRules
-from workorder_async.walks.windows import Window
+from workorder_async.walks.windows import RangeFilter, Window
 
 LATENCY = 0.05
 

@@ -4,9 +4,9 @@ import pytest
 
 from tests.support.list_server import BEGAN
 from workorder_async import TicketQuery
-from workorder_async.walks.list_state import ListState, RangeFilter
+from workorder_async.walks.list_state import ListState
 from workorder_async.walks.pages import Ask, Page, Record
-from workorder_async.walks.windows import Window
+from workorder_async.walks.windows import RangeFilter, Window
 
 
 def test_what_was_given_once_is_not_given_again() -> None:

@@ -19,10 +19,10 @@ from tests.support.slow import slow_after, slow_but_every
 from tests.support.walk_games import Game, ideal
 from workorder_async import ResponseError, TicketQuery
 from workorder_async.walk_report import WalkReport
-from workorder_async.walks.list_state import RangeFilter, RestartError
+from workorder_async.walks.list_state import RestartError
 from workorder_async.walks.options import walk_options
 from workorder_async.walks.rules import WalkRules
-from workorder_async.walks.windows import Window
+from workorder_async.walks.windows import RangeFilter, Window
 
 Drift = Callable[[ListServer], None]
 

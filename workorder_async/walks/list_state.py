@@ -12,8 +12,8 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import Factory, define
 
-from workorder_async.walks.pages import Ask, Page, Record
-from workorder_async.walks.windows import Window
+from workorder_async.walks.pages import Ask, Page, Record, worst_inversion
+from workorder_async.walks.windows import RangeFilter, Window
 
 Mode: TypeAlias = Literal["sections", "ranges", "numbers"]
 """How the list is read: in sections, by its order in time; in ranges that one answer shows whole; by page numbers."""
@@ -27,8 +27,7 @@ _SMALLEST_OVERLAP: Final = 10
 _NO_ACCIDENT: Final = 9.2
 #: In pages of fewer rows no order is seen.
 ROWS_OF_AN_ORDER: Final = 5
-# Whoever limits a page does so to a multiple of it.
-_ROUND: Final = 5
+_ROUND: Final = 5  # pages of a server's own size have a multiple of so many rows
 # A list is nearly sorted where a page spans at least so many times that overlap. Else most of each answer comes again.
 _NEARLY: Final = 2
 
@@ -39,14 +38,6 @@ class RestartError(Exception):
 
     mode: Mode
     flaw: str = ""
-
-
-@define
-class RangeFilter:
-    """The server's filter by created time. One object for each client: the proof of one walk serves the next ones."""
-
-    works: bool = False
-    """Whether a ticket was shown when just its second was asked for: then both ends of a range mean what they say."""
 
 
 @define
@@ -159,7 +150,7 @@ class ListState:
     def see_order(self, page: Page) -> bool:
         """Find out by the first page in which order the list is; whether it is in one."""
         oldest_first = [-second for second in page.seconds]
-        self.sign = 1 if _worst_inversion(page.seconds) <= _worst_inversion(oldest_first) else -1
+        self.sign = 1 if worst_inversion(page.seconds) <= worst_inversion(oldest_first) else -1
         # The last row itself, the other rows of its second, and the rows of the second above it.
         self.repeats_at_edges = 1 + 1.5 * page.count / (1 + max(page.seconds) - min(page.seconds))
         try:
@@ -182,7 +173,7 @@ class ListState:
 
     def _see_inversions(self, keys: Sequence[int]) -> None:
         """Take in that a page is not sorted: the list is nearly sorted, or it is in no order."""
-        worst = _worst_inversion(keys)
+        worst = worst_inversion(keys)
         if worst < self.overlap:
             return
         overlap = max(_SMALLEST_OVERLAP, _OVERLAP_TIMES * worst)
@@ -215,8 +206,7 @@ class ListState:
     def is_miscounted(self, page: Page) -> bool:
         """Tell whether an answer does not tell if there are more tickets: it counts fewer than it shows, or as many.
 
-        As many is usual. But so does a server count that has pages of its own size and counts the rows of each. Its
-        first page has a round number of them.
+        As many is usual, but a server may have pages of its own size, and count the rows of each: the first is round.
         """
         is_round = self.first_total < 0 < page.count and page.count % _ROUND == 0
         is_doubtful = page.total < page.count or (page.total == page.count and (is_round or self.counts_pages))
@@ -224,12 +214,11 @@ class ListState:
 
     def see_behind(self, page: Page, after: Page | None) -> None:
         """Take in what stands behind a page that does not tell if there are more tickets; None: a refusal."""
-        shows_more = after is not None and after.count > 0
         if page.total < page.count:
-            page.is_last = after is not None and not shows_more
+            page.is_last = after is not None and not after.count
             return
         # A server that ignores page numbers shows the same again.
-        page.is_last = after is None or not shows_more or (after.ids != [] and {*after.ids} <= {*page.ids})
+        page.is_last = after is None or not after.count or (after.ids != [] and {*after.ids} <= {*page.ids})
         if not page.is_last and not self.counts_pages:
             self.counts_pages, self.full = True, page.count
 
@@ -259,12 +248,3 @@ class ListState:
         """From now on, know by the id whether a ticket was given out before."""
         if self._given is None:
             self._given = set(self._ledger)
-
-
-def _worst_inversion(keys: Sequence[int]) -> int:
-    """Return the largest difference between a key and a smaller key that stands before it."""
-    lowest, worst = keys[0], 0
-    for key in keys:
-        lowest = min(lowest, key)
-        worst = max(worst, key - lowest)
-    return worst

@@ -164,3 +164,12 @@ def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
 
     wanted = {name: getattr(query, name) for name in _FILTERS}
     return [(name, check(name, value)) for name, value in wanted.items() if value is not None]
+
+
+def worst_inversion(keys: Sequence[int]) -> int:
+    """Return the largest difference between a key and a smaller key that stands before it."""
+    lowest, worst = keys[0], 0
+    for key in keys:
+        lowest = min(lowest, key)
+        worst = max(worst, key - lowest)
+    return worst

@@ -22,12 +22,12 @@ from attrs import evolve
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
-from workorder_async.walks.list_state import ROWS_OF_AN_ORDER, ListState, Mode, RangeFilter, RestartError
+from workorder_async.walks.list_state import ROWS_OF_AN_ORDER, ListState, Mode, RestartError
 from workorder_async.walks.options import LEAST_ROWS, WalkOptions
 from workorder_async.walks.pages import Page, PageReader
 from workorder_async.walks.ranges import Range
 from workorder_async.walks.sections import Section
-from workorder_async.walks.windows import Window
+from workorder_async.walks.windows import RangeFilter, Window
 
 # Jobs that may be begun, and pages that may wait for their turn, per request in flight.
 _JOBS_AHEAD: Final = 1.25

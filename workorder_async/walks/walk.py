@@ -19,11 +19,10 @@ from workorder_async.errors import (
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.ends import DATED, ROUNDS
 from workorder_async.walks.jobs import Read, WalkedPage
-from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.pages import Ask, Page
 from workorder_async.walks.rules import WalkRules
-from workorder_async.walks.windows import Window
+from workorder_async.walks.windows import RangeFilter, Window
 
 # One read more for so many requests in flight.
 _READS_AT_HAND: Final = 8
