@@ -56,7 +56,7 @@ class Lane:
     """
 
     def __init__(self, width: int) -> None:
-        self.width = whole("width", width)
+        self.width: int = whole("width", width)
         self.limiter: Limiter | None = None
         self.under_way = 0
         self.waiting: deque[Waiter] = deque()
