@@ -60,10 +60,15 @@ def whole(name: str, value: object, at_least: int = 1) -> int:
 def whole_within(name: str, value: object, low: int, high: int) -> int:
     """Return a whole number from `low` to `high`, which is as large as the wire can carry."""
     if not is_whole(value):
-        raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a whole number")
+        raise ConfigError(f"is {kind_of(value)}", argument=name, mend=f"it must be a whole number{as_int(value)}")
     if not low <= value <= high:
         raise ConfigError(f"is {shown(value)}", argument=name, mend=f"it must be from {low} to {high}")
     return value
+
+
+def as_int(value: object) -> str:
+    """Say how a whole number of another class, such as one of NumPy, becomes an int; "" for anything else."""
+    return ", as int(...) makes one of this" if hasattr(value, "__index__") and not isinstance(value, bool) else ""
 
 
 def number_within(name: str, value: object, low: float, high: float) -> float:
@@ -201,7 +206,7 @@ def shown(value: object) -> str:
     try:
         return f"{value!r:.60}"
     except Exception:  # noqa: BLE001 - an object of the caller's, or a number of more digits than Python writes
-        return f"a {type(value).__name__} that cannot be shown"
+        return f"a value of class {type(value).__name__} that cannot be shown"
 
 
 def _refused(name: str, value: object, wanted: str) -> ConfigError:

@@ -327,7 +327,7 @@ class WorkorderClient(MadeOfVariables):
         """
         until = None if deadline is None else self.deadline(deadline)
         lane = Lane(arguments.whole("concurrency", concurrency))
-        arguments.must_be("a list of tickets' numbers", lambda given: isinstance(given, Iterable))("ids", ids)
+        arguments.must_be("a list of tickets' numbers", _is_list)("ids", ids)
         ids = dict.fromkeys(ticket_number(id, endpoints.GET_TICKET.operation) for id in ids)
         reads = Reads(self._session, until, lane)
 
@@ -519,6 +519,10 @@ def _check(**given: tuple[object, Check]) -> None:
     for name, (value, check) in given.items():
         if value is not None:
             check(name, value)
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
 
 
 def _of(kind: type) -> Check:

@@ -54,7 +54,7 @@ async def test_what_ends_it() -> None:
     """What is no number, and a refused signature, are no outcome of one ticket."""
     async with virtual_sandbox(20) as (sandbox, client):
         assert await client.get_tickets([]) == {}
-        for wrong in ([0], ["7"], [True], [[1]], 5):
+        for wrong in ([0], ["7"], [True], [[1]], 5, "7", b"12"):
             with pytest.raises(ConfigError, match=r"it must be a (ticket's number|list of tickets' numbers)"):
                 await client.get_tickets(wrong)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="concurrency is 0"):

@@ -71,6 +71,24 @@ class NotATime(datetime):
         """Refuse."""
         raise ValueError("NotATime does not support utcoffset")
 
+    def __ne__(self, other: object) -> bool:
+        """Be no other's equal, nor its own."""
+        return True
+
+    __hash__ = datetime.__hash__
+
+
+class Number:
+    """A whole number of another class, as those of NumPy."""
+
+    def __index__(self) -> int:
+        """Be five."""
+        return 5
+
+    def __repr__(self) -> str:
+        """Say so."""
+        return "Number(5)"
+
 
 UNKNOWN: Any = "未知"
 CLOCKS = ("created_start", "created_end")
@@ -88,8 +106,13 @@ IDS = ("creator_id", *SUBTYPES)
         *((name, 1632742075.0, "is float 1632742075.0; it must be whole seconds") for name in CLOCKS),
         *((name, "2021-09-27", "is str '2021-09-27'; it must be whole seconds") for name in CLOCKS),
         *((name, True, "is bool True; it must be whole seconds, or a datetime with a zone") for name in CLOCKS),
-        *(pytest.param(name, 10**5000, "is a int that cannot be shown, which", id=f"huge {name}") for name in CLOCKS),
-        *((name, NotATime(2021, 9, 27), "is a datetime without a zone") for name in CLOCKS),
+        *(
+            pytest.param(name, 10**5000, "is a value of class int that cannot be shown, which", id=f"huge {name}")
+            for name in CLOCKS
+        ),
+        *((name, NotATime(2021, 9, 27), "; where there is no time, leave it out") for name in CLOCKS),
+        *((name, Number(), "it must be whole seconds, as int(...) makes one of this, or a") for name in CLOCKS),
+        *((name, Number(), "it must be a whole number, as int(...) makes one of this") for name in IDS),
         ("creator_id", 0, "is 0; it must be from 1 to 9223372036854775807"),
         ("creator_id", 2**63, "is 9223372036854775808; it must be from 1 to 9223372036854775807"),
         *((name, 0, "is 0; it must be from 1 to 2147483647") for name in SUBTYPES),

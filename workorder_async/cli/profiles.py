@@ -105,7 +105,7 @@ def chosen(asked: str | None) -> Profile | None:
     The file of this folder, if it is trusted, goes before the user's, name by name. Raises `ConfigError` that names
     file, profile and key, and the mend.
     """
-    wanted = asked or os.environ.get(PROFILE, "")
+    wanted = asked or os.environ.get(PROFILE, "").strip()
     files = [*_of_folder(), read(path())]
     found = [file.by_name[name] for file in files if (name := wanted or file.default) in file.by_name]
     if len(found) > 1:

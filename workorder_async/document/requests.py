@@ -17,6 +17,7 @@ from attrs import field, frozen
 from workorder_async import arguments
 from workorder_async.arguments import (
     Check,
+    as_int,
     as_validator,
     has_bytes,
     is_whole,
@@ -119,10 +120,12 @@ _is_int32: Final = partial(whole_within, low=-_INT32_MAX - 1, high=_INT32_MAX)
 def _is_second(name: str, value: object) -> object:
     """Accept whole seconds since the epoch; what is no time yet is told how to become one."""
     if isinstance(value, datetime):
+        if value != value:  # noqa: PLR0124 - as NaT of pandas is, which stands for no time
+            raise ConfigError(f"is {shown(value)}", argument=name, mend="where there is no time, leave it out")
         mend = "give it one, for example datetime.now(timezone.utc)"
         raise ConfigError("is a datetime without a zone", argument=name, mend=mend)
     if not is_whole(value):
-        mend = "it must be whole seconds, or a datetime with a zone"
+        mend = f"it must be whole seconds{as_int(value)}, or a datetime with a zone"
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend=mend)
     if value > SECONDS_MAX:
         problem = f"is {shown(value)}, which looks like milliseconds"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
-from workorder_async.arguments import is_whole, shown
+from workorder_async.arguments import as_int, is_whole, shown
 from workorder_async.document import (
     PageRequest,
     Ticket,
@@ -108,7 +108,7 @@ class Reads:
 def ticket_number(value: object, operation: str) -> int:
     """Return the number of a ticket. Raises `ConfigError`, with the operation, for what can be none."""
     if not is_whole(value) or not 1 <= value < 2**63:
-        mend = "it must be a ticket's number, from 1"
+        mend = f"it must be a ticket's number, from 1{as_int(value)}"
         raise ConfigError(f"is {shown(value)}", argument="id", mend=mend, operation=operation)
     return value
 
