@@ -129,13 +129,16 @@ def proxy_for(base_url: str) -> Secret | None:
     Raises `ConfigError` for one that is not spoken to over HTTP.
     """
     url = urlsplit(base_url)
-    host = url.hostname or ""
-    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(url.netloc):
+    if _is_this_machine(url.hostname or "") or proxy_bypass(url.netloc):
         return None
     found = Secret(getproxies_environment().get(url.scheme, "").strip())
     if found.reveal() and "://" not in found.reveal():
         found = Secret(f"http://{found.reveal()}")
     return http_proxy(f"{url.scheme.upper()}_PROXY", found) if found.reveal() else None
+
+
+def _is_this_machine(host: str) -> bool:
+    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
 
 
 def warn_of_plain_http(base_url: str) -> None:
@@ -144,8 +147,7 @@ def warn_of_plain_http(base_url: str) -> None:
     Known are this machine and the hosts of the API document. The warning points at the line that made the client.
     """
     host = urlsplit(base_url).hostname or ""
-    local = host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
-    if base_url.startswith("https:") or local or host in _DOCUMENTED_HOSTS or host in _warned_of:
+    if base_url.startswith("https:") or _is_this_machine(host) or host in _DOCUMENTED_HOSTS or host in _warned_of:
         return
     _warned_of.add(host)
     said = (

@@ -470,9 +470,10 @@ async def test_trust_env(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
         async with make_client("http://workorder.test", trust_env=True, proxy=wire.url) as client:
             await client.get_ticket(1)
         assert (len(wire.requests), len(proxy.requests)) == (2, 1)
-        for url, trusts in (("http://near.test", True), ("http://workorder.test", False)):
-            async with make_client(url, trust_env=trusts) as client:
-                assert client.proxy is None
+        near = ("near.test", "localhost:1", "127.0.0.2", "[::1]:1", "a.localhost")
+        for host, trusts in (*((host, True) for host in near), ("workorder.test", False)):
+            async with make_client(f"http://{host}", trust_env=trusts) as client:
+                assert client.proxy is None, host
 
 
 @pytest.mark.parametrize("kind", ["socks5", "socks4", "ftp"])
