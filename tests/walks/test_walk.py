@@ -397,6 +397,25 @@ async def test_a_refused_count_of_a_window() -> None:
         assert walk.report.exact, walk.report.reason
 
 
+@pytest.mark.parametrize(
+    ("error", "exact"),
+    [(ApiError("no such page", errno=10002), True), (ResponseError("no answer of the platform", status=502), False)],
+)
+async def test_a_refused_page_behind_a_first_one(error: Exception, exact: bool) -> None:
+    """The platform's own refusal says that there is no such page; a gateway that fails leaves it open, and is told."""
+    server = ListServer(Random(1), evenly(Random(1), 20))
+
+    async def read(ask: Ask) -> Answer:
+        if ask.page > 1:
+            raise error
+        return server.read(ask)
+
+    async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
+        await _to_the_end(walk)
+        assert (walk.report.tickets, walk.report.exact) == (20, exact)
+        assert exact or str(error) in walk.report.reason
+
+
 @pytest.mark.parametrize("created_start", [None, 1])
 async def test_a_list_that_shows_none(created_start: int | None) -> None:
     """A list that counts tickets, and shows not one of them, is not empty, and the walk says so."""

@@ -131,20 +131,23 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     async def _work(self, read: Read) -> None:
         """Make a request, and take in its answer."""
         try:
-            self._rules.receive(read, await self._page(read.ask))
+            self._rules.receive(read, await self._page(read))
         except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
             # The first failure ended the walk; later ones may only follow from it.
             if not read.job.is_left:
                 self._failure = self._failure or error
 
-    async def _page(self, ask: Ask) -> Page | None:
+    async def _page(self, read: Read) -> Page | None:
         """Read an answer, a large one in a thread; None where the server refused a later page, or a mere question."""
-        reader = self._rules.reader
+        reader, ask = self._rules.reader, read.ask
         try:
             answer = await self._read(ask)
         except (ApiError, ResponseError) as error:
             if (ask.page == 1 and ask.for_rows) or not _may_be_about_the_question(error):
                 raise
+            if read.before is not None and isinstance(error, ResponseError):
+                # A refusal in the platform's own words says that there is no such page; that of a gateway does not.
+                self._rules.state.flaw(f"asked for what stands behind the first page, the server failed: {error}")
             return None
         return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 
