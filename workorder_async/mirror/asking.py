@@ -79,9 +79,9 @@ def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
     """Return the tickets whose title or text has all the words of a text, the newest first.
 
     Words are apart by blanks; capitals do not matter. Raises `ConfigError` for a text without a word, and for one that
-    has no UTF-8 bytes.
+    has no UTF-8 bytes, or a NUL.
     """
-    if not has_bytes(text):
+    if not has_bytes(text) or "\0" in text:
         raise ConfigError("has bytes that are no text", argument="text", mend="write it in UTF-8")
     words = text.split()
     if not words:

@@ -140,7 +140,11 @@ def test_search(workorder: Workorder, database: Path) -> None:
         assert (ran.code, ran.out) == (1, "id\tstatus\tcreated\ttitle\ttext\n"), text
     ran = workorder("search", database, " ")
     assert (ran.code, "workorder: TEXT is empty" in ran.err) == (2, True), ran
-    for text in ("\udcff\udcfe", "\udcff\udcfe\udcfd x"):  # bytes that are no UTF-8, as Python has them
+    for text in (
+        "\udcff\udcfe",
+        "\udcff\udcfe\udcfd x",
+        "abc\0d",
+    ):  # bytes that are no UTF-8, as Python has them; a NUL
         ran = workorder("search", database, text)
         assert (ran.code, "TEXT has bytes that are no text; write it in UTF-8" in ran.err) == (2, True), ran
     most = workorder("search", database, title, "--limit", 2**63 - 1)
