@@ -177,6 +177,19 @@ async def test_a_trial_does_not_hide_the_first_refusal(second: str) -> None:
 
 
 @virtual_time
+async def test_what_is_refused_for_another_reason_by_another_clock() -> None:
+    """Signed by the server's clock, a call gets the platform's own refusal, whose errno nobody mapped: its answer."""
+    answers = [dated('{"errno":90001}', 3600, "401 No"), dated('{"errno":90006,"errmsg":"only its creator"}', 3600)]
+    async with serving(*answers, *answers, dated(DONE, 3600)) as wire, make_client(wire.url) as client:
+        for call in (client.get_ticket(1), client.comment_ticket(COMMENT)):
+            with pytest.raises(ApiError, match="only its creator") as caught:
+                await call
+            assert (type(caught.value), caught.value.errno, caught.value.attempts) == (ApiError, 90006, 2)
+        await client.comment_ticket(COMMENT)
+        assert stamps(wire) == pytest.approx([0, 3600, 0, 3600, 0], abs=1)
+
+
+@virtual_time
 async def test_a_trial_that_is_lost_is_made_again() -> None:
     """A broken connection amid a trial says nothing of the clock."""
     answers = [dated('{"errno":77}', 3600, "401 No"), dated("<html>", 3600, "502 Bad"), dated(TICKET, 3600)]

@@ -210,7 +210,7 @@ class Call:
         """Return None where the signature was refused for our clock's sake; the clock to try next is set then.
 
         Else return the error. If a further clock is refused as well, that is the first refusal, which says why. If its
-        answer has another known meaning, the further clock is kept.
+        answer has another meaning, that is what the platform has to say; if the meaning is known, the clock is kept.
         """
         if self.tried is not None:
             if self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
@@ -218,6 +218,9 @@ class Call:
             if not isinstance(error, AuthenticationError):
                 if type(error) is not ApiError or error.errno in self.errnos:
                     self.keep_clock()
+                    return error
+                if isinstance(self._refusal, AuthenticationError) and error.errno != self._refusal.errno:
+                    self.tried = None  # it may not be of the clock, so that clock is not kept
                     return error
                 if self.endpoint.safety is not Safety.READ:
                     self._left = ()
