@@ -257,3 +257,4 @@ def test_a_wrong_clock(workorder: Workorder, ahead: int, said: str) -> None:
     number, _, rest = checked["clock"][1].partition(" s ")
     assert rest.startswith(said)
     assert abs(float(number.replace(",", "")) - abs(ahead)) < 3
+    assert rest.endswith("the platform's time signs only where ours is refused")

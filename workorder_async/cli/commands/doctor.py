@@ -103,7 +103,7 @@ async def examine(environ: Environment, options: ClientOptions, *, as_json: bool
     async with WorkorderClient(url, signer=_Unsigned(), **how) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer), ("clock", _clock)):
             verdicts[name] = await step(unsigned) if going else _SKIPPED
-            # A wrong clock is no obstacle: requests are signed with the platform's time.
+            # A wrong clock is no obstacle: where a signature is refused for it, the platform's time signs.
             going = verdicts[name][0] is True or (going and name == "clock")
             _tell(name, verdicts[name], as_json=as_json)
     going = going and all(verdicts[name][0] for name in VARIABLES)
@@ -213,7 +213,10 @@ async def _clock(client: "WorkorderClient") -> Verdict:
         return None, "not known: the answer has no Date", ""
     if abs(offset) <= _CLOCK_TOLERANCE:
         return True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's", ""
-    mend = "set this machine's clock, as NTP does; until then requests are signed with the platform's time"
+    mend = (
+        "set this machine's clock, as NTP does; if it is right, somebody on the way tells a wrong time, which does no "
+        "harm: the platform's time signs only where ours is refused"
+    )
     return False, f"{abs(offset):,.0f} s {'behind' if offset > 0 else 'ahead of'} the platform's", mend
 
 
