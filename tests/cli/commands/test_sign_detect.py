@@ -13,6 +13,7 @@ from attrs import evolve
 
 from tests.support.cli_runs import SECRET, Ran, Workorder, on_terminal
 from workorder_async.cli import values
+from workorder_async.cli.commands.sign_detect import accepted_requests
 from workorder_async.signing import candidates, search
 
 TICKETS = 5
@@ -144,6 +145,33 @@ def test_a_har_file_is_taken(workorder: Workorder, tmp_path: Path) -> None:
     ran = workorder("sign", "detect", "--curl", har)
     assert (ran.code, ran.out) == (0, FOUND)
     assert ran.err.endswith("; a GET with a query\n")
+
+
+def _answered(entry: dict[str, object], status: int, errno: object) -> dict[str, object]:
+    return {"request": entry, "response": {"status": status, "content": {"text": json.dumps({"errno": errno})}}}
+
+
+@pytest.mark.parametrize("answer", [(401, 90001), (200, 90001), (403, 90001)])
+def test_what_was_refused(tmp_path: Path, answer: tuple[int, int]) -> None:
+    """Of a HAR file, requests that the platform refused are left out, unless there are no others."""
+    good, bad = _entry("1700000000", "x"), _entry("1700000001", "x")
+    for others in ([(200, 10000)], [(200, "10000")], [(200, 23000)], [(0, None)], []):
+        entries = [_answered(bad, *answer), *(_answered(good, *other) for other in others)]
+        found = accepted_requests(json.dumps({"log": {"entries": entries}}))
+        assert [one.timestamp for one in found] == ["1700000000" if others else "1700000001"]
+    whole = {"request": good, "response": {"status": 200, "content": {}}}
+    found = accepted_requests(json.dumps({"log": {"entries": [_answered(bad, *answer), whole]}}))
+    assert [one.timestamp for one in found] == ["1700000000"]
+
+
+@pytest.mark.parametrize("end", ["; echo done", ";\n", "|jq .", " | jq ."])
+def test_where_a_command_ends(end: str) -> None:
+    """What a shell takes for the end of a command is no part of the request."""
+    headers = "-H AppId:ops -H Timestamp:1700000000 -H Sign:00"
+    for line in (f"curl {URL} {headers} -d 'x;|y'{end}", f"curl {URL} -d 'x;|y' {headers}{end}"):
+        [found] = accepted_requests(line)
+        assert found.request is not None
+        assert (found.sign, found.request.body) == ("00", (b"x;|y",))
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ from cyclopts.types import ExistingFile
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET, run
 from workorder_async.cli.terminal import Bar, ask, ask_secret, can_ask, note, tell
 from workorder_async.cli.values import content_of, text_of
+from workorder_async.document.envelope import open_envelope
 from workorder_async.environment import variables
-from workorder_async.errors import ConfigError
+from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, ConfigError, TicketStateError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
 from workorder_async.signing.search import Accepted, Detected, Search, implied
@@ -46,9 +47,9 @@ _VALUED: Final = (
     *("interface", "limit-rate"),
 )
 # The pieces of a shell's line, in time that grows with its length; for shlex it is the square. $'...' is bash's, in
-# which a browser writes texts with quotes, line feeds or characters beyond ASCII.
+# which a browser writes texts with quotes, line feeds or characters beyond ASCII. Where a command ends, a word does.
 _PIECE: Final = re.compile(
-    rb"(?P<blank>(?:[ \t\r\n]|\\\n)+)|(?P<plain>[^ \t\r\n'\"\\$]+|\$(?!'))|'(?P<single>[^']*)'|\\(?P<escaped>.)"
+    rb"(?P<blank>(?:[ \t\r\n;|]|\\\n)+)|(?P<plain>[^ \t\r\n;|'\"\\$]+|\$(?!'))|'(?P<single>[^']*)'|\\(?P<escaped>.)"
     rb"|\$'(?P<ansi>[^'\\]*+(?:\\.[^'\\]*+)*+)'"
     rb'|"(?P<double>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<open>.)',
     re.DOTALL,
@@ -192,22 +193,38 @@ def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes) ->
 
 
 def _of_har(text: str) -> list[Accepted]:
-    """Return the requests of a HAR file that have the three headers. Raises `ConfigError` where there are none."""
-    signed = []
+    """Return the requests of a HAR file that have the three headers. Raises `ConfigError` where there are none.
+
+    Those that the platform refused are left out, unless it refused them all: their signature may be wrong.
+    """
+    signed, refused = list[Accepted](), list[Accepted]()
     try:
-        asked: list[dict[str, Any]] = [entry["request"] for entry in json.loads(text)["log"]["entries"]]
-        for one in asked:
+        entries: list[dict[str, Any]] = json.loads(text)["log"]["entries"]
+        for entry in entries:
+            one = entry["request"]
             headers = _headers_of((header["name"], header["value"]) for header in one["headers"])
             body = str((one.get("postData") or {}).get("text", "")).encode(errors="surrogatepass")
             if all(name.lower() in headers for name in _HEADERS):
-                signed.append(_accepted(one["url"], one["method"], headers, body))
+                kept = refused if _is_refused(entry.get("response")) else signed
+                kept.append(_accepted(one["url"], one["method"], headers, body))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         mend = "save it anew from the browser's network tab, or paste the request as a curl line"
         raise _refused(f"JSON that is no HAR file ({type(error).__name__})", mend) from None
-    if not signed:
-        what = f"a HAR file of {len(asked)} requests, none of them with AppId, Timestamp and Sign"
+    if not (signed or refused):
+        what = f"a HAR file of {len(entries)} requests, none of them with AppId, Timestamp and Sign"
         raise _refused(what, "save it with its headers ('with sensitive data')")
-    return signed
+    return signed or refused
+
+
+def _is_refused(response: Any) -> bool:
+    """Tell whether a response of a HAR file refuses the request; one that cannot be read does not."""
+    try:
+        open_envelope(response["status"], response["content"]["text"].encode(errors="replace"), DOCUMENTED_ERRNOS)
+    except ApiError as error:
+        return not isinstance(error, TicketStateError)  # of a ticket, once the signature was accepted
+    except (WorkorderError, TypeError, LookupError, AttributeError):
+        pass
+    return False
 
 
 def _refused(what: str, mend: str) -> ConfigError:
