@@ -89,6 +89,7 @@ def test_a_boundary_is_read_in_every_spelling(kind: str) -> None:
         (body_of(b"x"), "application/json", 90007, "application/json"),
         (body_of(b"x"), "multipart/mixed; boundary=b0", 90007, "multipart/mixed"),
         (body_of(b"x"), "multipart/form-data", 90007, "boundary"),
+        *((body_of(b"x"), f"multipart/form-data; boundary*={of}''%ff", 90007, "boundary") for of in ("idna", "utf-8")),
         (b"", KIND, 90007, "boundary"),
         (body_of(b"x"), "multipart/form-data; boundary=c", 90007, "boundary"),
         (b"\r\n" + body_of(b"x"), KIND, 90007, "boundary"),

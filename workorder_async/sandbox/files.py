@@ -123,7 +123,9 @@ def find_file(content_type: str, body: bytes) -> FilePart:
     """Return the only part of a body, which must be a file named "file"; refused with `Errno` BODY or PARAMETER."""
     header = Message()
     header["Content-Type"] = content_type
-    boundary = header.get_boundary("")
+    boundary = ""
+    with suppress(ValueError):  # it may be in an encoding that it is not in
+        boundary = header.get_boundary("")
     if header.get_content_type() != "multipart/form-data" or not boundary:
         raise Refused(Errno.BODY, f"Content-Type 必须是带 boundary 的 multipart/form-data, 收到 {content_type!r}")
     mark = b"--" + boundary.encode(errors="replace")

@@ -5,6 +5,7 @@ checked at the gate, its parameters by its rule, which answers; and the envelope
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Self, Unpack, get_args
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from workorder_async.arguments import flag, has_bytes, must_be, number_within, one_of, path, whole_within
 from workorder_async.client import WorkorderClient
@@ -42,6 +44,9 @@ DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body
 _WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) and has_bytes(value))
 # A server that listens on all addresses is asked by this address.
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_LOG = logging.getLogger("workorder_async.sandbox")
+# That what came is no request of HTTP is no failure of the server, and the 400 that it got tells its sender.
+_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
 
@@ -136,7 +141,7 @@ class Sandbox:
             await self._open(stack)
             # Signatures are over the bytes that were sent: nothing unpacks them before.
             runner = web.AppRunner(
-                self._application(), access_log=None, shutdown_timeout=_PATIENCE, auto_decompress=False
+                self._application(), access_log=None, logger=_LOG, shutdown_timeout=_PATIENCE, auto_decompress=False
             )
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(_let_connections_begin)
