@@ -387,9 +387,9 @@ def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    """Ctrl-C exits with 130 and SIGTERM with 143, and both leave no half file behind."""
+    """Ctrl-C exits with 130, SIGTERM and the end of a terminal with 143, and they leave no half file behind."""
     asked = threading.Event()
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

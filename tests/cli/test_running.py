@@ -1,4 +1,4 @@
-"""cli/connection.py: Ctrl-C."""
+"""cli/connection.py: Ctrl-C, SIGTERM, and the end of a terminal."""
 
 import asyncio
 import signal
@@ -56,17 +56,18 @@ def test_ctrl_c_while_the_loop_is_closed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert complaints == []
 
 
-def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:
-    """Where a shell had Ctrl-C ignored, as it does for `workorder ... &`, it stays so."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_ignored_stays_so(number: signal.Signals) -> None:
+    """As a shell has Ctrl-C ignored for `workorder ... &`, and `nohup` the end of the terminal."""
 
     async def main() -> str:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         await asyncio.sleep(0)
         return "went on"
 
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         assert run(main()) == "went on"
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)

@@ -1,6 +1,6 @@
 """How a command reaches the platform: by four environment variables, by a profile, or by options in place of three.
 
-And how its coroutine runs: until it ends, Ctrl-C or SIGTERM.
+And how its coroutine runs: until it ends, Ctrl-C, SIGTERM, or the end of its terminal.
 """
 
 import asyncio
@@ -211,8 +211,9 @@ def log_to_stderr() -> None:
 def run(main: Coroutine[object, object, _T]) -> _T:
     """Run a command's coroutine in an event loop of its own.
 
-    Ctrl-C ends it with `KeyboardInterrupt`, SIGTERM with `CancelledError`; both wait until it has cleaned up. A second
-    one cancels the cleaning up too.
+    Ctrl-C ends it with `KeyboardInterrupt`, SIGTERM and the end of its terminal with `CancelledError`; they wait until
+    it has cleaned up. A second one cancels the cleaning up too. A signal that is ignored, as by `nohup` or a job in the
+    background, stays so.
     """
     interrupted = False
 
@@ -226,12 +227,12 @@ def run(main: Coroutine[object, object, _T]) -> _T:
             task.cancel()
 
         loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        with suppress(NotImplementedError, AttributeError):  # Windows
             # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop is. That can lose a step of
-            # some task, and the command then waits for it for ever. A job in the background ignores Ctrl-C.
-            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-                loop.add_signal_handler(signal.SIGINT, interrupt)
+            # some task, and the command then waits for it for ever.
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    loop.add_signal_handler(number, interrupt if number == signal.SIGINT else task.cancel)
         try:
             return await main
         finally:

@@ -28,7 +28,7 @@ EXIT_CODES: Final = """\
 * 1: the platform or the network said no, some of several things failed, or what was done could not be written to stdout
 * 2: wrong usage or configuration, and nothing was changed
 * 3: a change was sent and no answer came back, so it may or may not have happened
-* 130: interrupted by Ctrl-C; 143 by SIGTERM; 141: the reader of the output went away"""
+* 130: interrupted by Ctrl-C; 143 by SIGTERM or the end of the terminal; 141: the reader of the output went away"""
 
 _DOCTOR: Final = "`workorder doctor` looks for the cause"
 _NO_ANSWER: Final = (errors.ResponseError, errors.NoAnswerError, errors.NotSentError, errors.DeadlineExceededError)
