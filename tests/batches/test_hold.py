@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -266,11 +267,24 @@ async def test_a_pause_is_told(count: int, asked: float) -> None:
     assert report.held == ""
 
 
+class Noting(BatchReport):
+    """A report that notes each value of `held`."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+        super().__init__()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "held":
+            self.noted.append(str(value))
+        super().__setattr__(name, value)
+
+
 @pytest.mark.parametrize("hangs", [False, True])
 @virtual_time
 async def test_an_outage_is_told(hangs: bool) -> None:
     """While the server is away, or takes requests and says nothing, the report tells the error; later nothing."""
-    report = BatchReport()
+    report = Noting()
     async with platform(**IMPATIENT) as (server, client):
         tasks: set[asyncio.Task[None]] = set()
         said = await seen_by(report, tasks)
@@ -286,6 +300,8 @@ async def test_an_outage_is_told(hangs: bool) -> None:
         assert [one for one in said if one and why in one]
         assert all(not one or one.startswith("waiting for the platform: ") for one in said)
         assert (report.held, report.stopped) == ("", "")
+        # Who prints it when it begins prints it once.
+        assert [is_held for is_held, _ in groupby(map(bool, report.noted))] == [False, True, False]
         for one in tasks:
             one.cancel()
 
@@ -379,11 +395,12 @@ async def test_one_that_is_always_turned_away() -> None:
     assert isinstance(one.error, RateLimitedError)
 
 
+@pytest.mark.parametrize("outage", [0.0, 0.5, 300.0])
 @virtual_time
-async def test_more_under_way_than_have_their_turn() -> None:
-    """Who waits for the client's own rate for longer than a deadline is not at fault."""
+async def test_more_under_way_than_have_their_turn(outage: float) -> None:
+    """Who waits for the client's own rate for longer than a deadline is not at fault, and others get through."""
     async with platform(rate=10, deadline=1.0) as (_, client):
-        outcomes = await ran(client, comments(60), concurrency=60)
+        outcomes = await ran(client, comments(60), concurrency=60, outage=outage)
     assert states(outcomes) == {State.DONE: 60}
 
 

@@ -62,7 +62,7 @@ class Hold:
             self._consider(error, now)
         if self._trouble == now:
             self._why = error
-        if held:
+        if held and self._changed < began:  # else others got through meanwhile
             self._count(began, error)
         return held and not self._is_over and not self.reason
 
@@ -104,9 +104,8 @@ class Hold:
         """Let the report say what the batch waits for, second by second."""
         while True:
             paused, waits = self._paused(), self._waiting is not None and self._why is not None
-            report.held = f"the server asks for a pause of {paused:,.0f} s more" if paused else ""
-            if waits and not paused:
-                report.held = f"waiting for the platform: {self._why}"
+            why = f"waiting for the platform: {self._why}" if waits else ""
+            report.held = f"the server asks for a pause of {paused:,.0f} s more" if paused else why
             await asyncio.sleep(_TOLD_EVERY)
 
     def end(self) -> None:
