@@ -26,7 +26,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.outcomes import SETTLED, Outcome, State
+from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import ClientOptions, Fault, Sandbox
 
@@ -184,8 +184,9 @@ async def test_another_batch(client: WorkorderClient, journal: Path) -> None:
         ran(client, batch[:1], journal=journal, name="八月"),
         ran(client, iter(batch[:1]), journal=journal, name="七月"),
     ]
-    for other in others:
-        with pytest.raises(JournalError, match="belongs to another batch"):
+    mends = ["another file for what this one does not have", "choose another file$", "another file for what"]
+    for other, mend in zip(others, mends, strict=True):
+        with pytest.raises(JournalError, match=f"belongs to another batch.*{mend}"):
             await other
     async with make_client() as elsewhere:
         with pytest.raises(JournalError, match="belongs to another batch"):
@@ -194,12 +195,13 @@ async def test_another_batch(client: WorkorderClient, journal: Path) -> None:
 
 
 async def test_journal_in_use(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
-    """A second batch with the same journal is refused while the first one runs, and sends nothing."""
-    batch = await closes(client, 20)
+    """A second batch with the same journal is refused while the first one runs, sends nothing, and is not settled."""
+    batch, report = await closes(client, 20), BatchReport()
     async with aclosing(run_batch(client, iter(batch), journal=journal)) as outcomes:
         await anext(outcomes)
         with pytest.raises(JournalError, match="in use by another program"):
-            await ran(client, iter(batch), journal=journal)
+            await ran(client, iter(batch), journal=journal, report=report)
+        assert ("in use by another program" in report.stopped, report.settled) == (True, False)
     assert len(sandbox.applied) <= 20
 
 

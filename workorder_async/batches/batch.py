@@ -22,7 +22,7 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from itertools import islice
 from time import perf_counter
 from typing import TypeAlias
@@ -224,7 +224,12 @@ class Workers:
         terms, self._began = self._terms, perf_counter() - self._report.elapsed
         lane = Lane(terms.concurrency)
         self._carrier = Carrier(self._client, self._journal, lane, verify=terms.verify, deadline=terms.deadline)
-        async with self._journal:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._journal)
+            except JournalError as error:
+                self._report.stopped = str(error)  # else a report of nothing would be one of a batch that is settled
+                raise
             telling = asyncio.create_task(self._hold.tell(self._report))
             for _ in range(terms.concurrency):
                 self._begin(self._work)

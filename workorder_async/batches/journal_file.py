@@ -255,9 +255,10 @@ class JournalFile:
             if line != self._identity:
                 mend = "choose another file"
                 if {**line, "list": ""} == {**self._identity, "list": ""}:
-                    mend += (
-                        " after `settle_journal`, or hand over the same list; what is read anew in each run belongs "
-                        "into a generator, from the first run on"
+                    mend = (
+                        "hand over the same list, or choose another file for what this one does not have, which else "
+                        "would be done again; what is read anew in each run belongs into a generator, from the first "
+                        "run on"
                     )
                 raise JournalError(
                     f"the journal {str(self._path)!r} belongs to another batch ({_words(line)}, "
