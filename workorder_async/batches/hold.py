@@ -145,8 +145,9 @@ class Hold:
                 words = " ".join(error.errmsg.split())[:100]
                 self.reason = (
                     f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: "
-                    "the AppId, the secret, the scheme or a permission is probably wrong; if it means that, map it "
-                    f"with WorkorderClient(errnos={{{error.errno}: AuthenticationError}})"
+                    "the AppId, the secret, the scheme or a permission is probably wrong; if it means that, say so by "
+                    f"errnos={{{error.errno}: AuthenticationError}} or WORKORDER_ERRNOS={error.errno}="
+                    "AuthenticationError"
                 )
         except WorkorderError as error:
             if not (isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)):

@@ -132,6 +132,9 @@ def numbers_from(source: str) -> list[int]:
     else:
         # Excel in China writes CSV in GBK. In it no digit and no separator is a part of another character.
         text = decoded("--from", source, content, or_gbk=True)
+        if "\0" in text:
+            problem = "has bytes that are 0, as UTF-16 without its mark has, or what is no text"
+            raise ConfigError(problem, argument=f"--from: {name}", mend="save it as UTF-8")
         begin = next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")
         first = begin.partition("#")[0].strip()
         if first[:1] in ("{", "["):
@@ -211,6 +214,9 @@ def _in_workbook(name: str, content: bytes) -> _Found:
             values = load(BytesIO(content), data_only=True)
     except Exception as error:  # noqa: BLE001 - openpyxl meets what is damaged with any of them
         raise ConfigError(f"{name} is no workbook that can be read: {error}", argument="--from:") from None
+    if not book.worksheets:
+        mend = "save it as Excel Workbook (.xlsx), not as Strict Open XML, or as CSV"
+        raise ConfigError(f"{name} has no sheet that can be read", argument="--from:", mend=mend)
     for sheet in book.worksheets:
         hidden = [number for number, row in sheet.row_dimensions.items() if row.hidden]
         if hidden or sheet.sheet_state != "visible":

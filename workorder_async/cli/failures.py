@@ -110,6 +110,7 @@ def _in_options(error: errors.WorkorderError) -> str:
     if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
         name = found[1]
         argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, option(name))), _MENDS.get(name, mend)
+    mend = mend.replace("True or False", "true or false")  # it came from JSON: options are not given so
     mend = _SETTING.sub(lambda found: option(f"no_{found[1]}" if found[2] == "False" else found[1]), mend)
     problem = _TYPE.sub(r"\1", error.problem)
     return f"{argument} {problem}{f'; {mend}' if mend else ''}".lstrip()

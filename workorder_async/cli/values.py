@@ -162,7 +162,7 @@ def decoded(option: str, source: str, content: bytes, *, or_gbk: bool = False) -
 # Times
 
 TIME_HELP: Final = "2026-11-01, 2026-11-01T09:30, yesterday, 7d, now, or Unix seconds; without a zone the time of China"
-_SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, 2024-01, yesterday, 7d, seconds since 1970, or now"
+_SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, yesterday, 7d, seconds since 1970, or now"
 
 _DAYS: Final = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1, "前天": 2}
 _AGO: Final = re.compile(r"([0-9]{1,4}) *(?:(?:d|days?|天)|(w|weeks?|周)) *(?:ago|前|以前)?")

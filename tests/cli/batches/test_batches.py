@@ -434,7 +434,7 @@ def test_a_full_disk_of_results_hides_no_change(
     stopped, counts, mend, why = ran.err.splitlines()
     assert stopped == "workorder: stopped: stdout: No space left on device"
     assert counts.startswith("1 done in " if number == 1 else "1 done, 2 not sent in ")
-    assert mend.startswith("do not run the same line again")
+    assert mend.startswith("all of it is done: do not run" if number == 1 else "do not run the same line again")
     assert why == "workorder: No space left on device: stdout"
 
 
@@ -545,17 +545,25 @@ def test_ctrl_c_lets_what_is_under_way_end(
             assert len(wire.requests) == 3
 
 
+NOTHING = "nothing was done: the same line can be run again"
+CLOSE = ["close", "--closer-id", 7, "--closer-name", "x"]
+
+
 @pytest.mark.parametrize(
-    ("words", "how"),
+    ("words", "some_done", "how"),
     [
-        (["close", "--closer-id", 7, "--closer-name", "x"], "run the same line again to go on: what is closed already"),
-        (["reject"], "run the same line again to go on: what is rejected already"),
-        (["close", "--closer-id", 7, "--closer-name", "x", "--limit", 2], "the same line may go beyond --limit"),
-        (["comment", "--detail", "x"], "do not run the same line again"),
+        (CLOSE, False, "run the same line again to go on: what is closed already"),
+        (["reject"], True, "run the same line again to go on: what is rejected already"),
+        ([*CLOSE, "--limit", 2], False, NOTHING),
+        (["reject", "--limit", 2], True, "the same line may go beyond --limit"),
+        (["comment", "--detail", "x"], False, NOTHING),
+        (["comment", "--detail", "x"], True, "do not run the same line again"),
     ],
 )
-def test_how_to_go_on(workorder: Workorder, words: list[object], how: str) -> None:
+def test_how_to_go_on(
+    workorder: Workorder, new_ticket: Callable[..., int], words: list[object], how: str, *, some_done: bool
+) -> None:
     """Without a journal what is closed or rejected is not done twice; a comment would be, and a limit counts anew."""
-    ran = workorder(*words, 999_998, 999_999)
+    ran = workorder(*words, new_ticket() if some_done else 999_998, 999_999)
     assert ran.code == 1
     assert ran.err.splitlines()[-1].startswith(how)

@@ -322,6 +322,40 @@ def test_what_is_no_workbook(stdin: Stdin) -> None:
         numbers_from("-")
 
 
+STRICT = {
+    b"http://schemas.openxmlformats.org/spreadsheetml/2006/main": b"http://purl.oclc.org/ooxml/spreadsheetml/main",
+    b"http://schemas.openxmlformats.org/officeDocument/2006/relationships": (
+        b"http://purl.oclc.org/ooxml/officeDocument/relationships"
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:File contains an invalid specification")
+def test_a_workbook_of_the_other_kind(tmp_path: Path) -> None:
+    """Excel's "Strict Open XML", of which no sheet can be read, does not name no tickets."""
+    book = import_module("openpyxl").Workbook()
+    for cells in (["id"], [7]):
+        book.active.append(cells)
+    book.save(tmp_path / "book.xlsx")
+    with ZipFile(tmp_path / "book.xlsx") as source, ZipFile(tmp_path / "strict.xlsx", "w") as strict:
+        for name in source.namelist():
+            content = source.read(name)
+            for usual, other in STRICT.items():
+                content = content.replace(usual, other)
+            strict.writestr(name, content)
+    with pytest.raises(ConfigError, match="has no sheet that can be read; save it as Excel Workbook"):
+        numbers_from(str(tmp_path / "strict.xlsx"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("text", ["7\n8\n", "id,title\n7,abc\n", '[{"id": 7}]'])
+def test_an_encoding_without_its_mark(stdin: Stdin, encoding: str, text: str) -> None:
+    """It is told as what it is."""
+    stdin(text.encode(encoding))
+    with pytest.raises(ConfigError, match=r"stdin has bytes that are 0.*; save it as UTF-8"):
+        numbers_from("-")
+
+
 def test_a_formula_is_what_it_came_to(tmp_path: Path) -> None:
     """A formula that no program has computed is named: a row of it alone must not be taken for an empty one."""
     book = import_module("openpyxl").Workbook()

@@ -188,7 +188,7 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
         ),
         ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
         ({"attachment": [{}]}, "attachment in --from-json FILE [0].file_name is empty"),
-        ({"need_process": "yes"}, "need_process in --from-json FILE is 'yes'; it must be True or False"),
+        ({"need_process": "yes"}, "need_process in --from-json FILE is 'yes'; it must be true or false"),
     ],
 )
 def test_a_field_that_cannot_be_is_named(

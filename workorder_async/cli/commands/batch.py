@@ -607,16 +607,25 @@ class Tally(BatchReport):
                 note_in_chinese(outcome)
             return
         note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
-        if not self.settled and self.options.journal is not None:
-            journal = quote(str(self.options.journal))
-            note(f"run again with the same --journal {journal} to go on: what is done is skipped")
-        elif not self.settled and self.task.kind.converges and self.options.limit is None:
-            note(f"run the same line again to go on: what is {self.task.kind.done} already stays so")
-        elif not self.settled and self.task.kind.converges:
-            note("the same line may go beyond --limit; with --journal FILE the limit is for all runs together")
-        elif not self.settled:
-            twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
-            note(f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped")
+        if not self.settled:
+            note(self._way_on())
+
+    def _way_on(self) -> str:
+        """Say how to go on with what is left."""
+        kind, limit = self.task.kind, self.options.limit
+        if not self.unsettled:
+            return "all of it is done: do not run the same line again"
+        if self.options.journal is not None:
+            again = f"run again with the same --journal {quote(str(self.options.journal))} to go on"
+            return f"{again}: what is done is skipped"
+        if kind.converges and limit is None:
+            return f"run the same line again to go on: what is {kind.done} already stays so"
+        if not (self.counts[State.DONE] or self.counts[State.UNKNOWN]):
+            return "nothing was done: the same line can be run again"
+        if kind.converges:
+            return "the same line may go beyond --limit; with --journal FILE the limit is for all runs together"
+        twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
+        return f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped"
 
 
 def counted(report: BatchReport) -> str:
