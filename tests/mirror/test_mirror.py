@@ -313,6 +313,21 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
             assert (report.missing, report.changed, report.tickets) == ([], 0, 1000)
 
 
+@pytest.mark.parametrize(("tickets", "status"), [(60, 1), (400, 3)])
+@virtual_time
+async def test_deletions_beside_a_ticket_without_a_created_time(tmp_path: Path, tickets: int, status: int) -> None:
+    """Of the dated ones, the oldest too, the mirror tells that they are missing, and then that they are gone."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(tickets) as (sandbox, client):
+        lost = (await ids_of(sandbox, status))[:3]
+        await update(sandbox, (await ids_of(sandbox, 2))[0], created_time=0)
+        await mirror_tickets(client, path)
+        await vanish(sandbox, *lost)
+        assert (await mirror_tickets(client, path)).missing == lost
+        report = await mirror_tickets(client, path)
+        assert (report.gone, report.tickets, report.exact) == (lost, tickets - 3, False)
+
+
 @pytest.mark.slow
 @virtual_time
 async def test_what_no_rest_shows(tmp_path: Path) -> None:

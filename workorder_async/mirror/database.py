@@ -571,10 +571,11 @@ class MirrorDatabase:
     def ranges_of_left(self, page_size: int, /) -> list[Range]:
         """Return ranges with all open tickets that this run has not read, each of which one answer should show.
 
-        So neighbours share a request. A range is asked for with a second more on either side.
+        So neighbours share a request. A range is asked for with a second more on either side, and tickets without a
+        created time may be shown at 0: with them its walk would not be exact.
         """
         ranges, low = list[Range](), 2**62
-        for second, _ in self.not_read(self.run, (None, None), OPEN):
+        for second, _ in self.not_read(self.run, (2, None), OPEN):
             if second < low:
                 beyond = self.ask(
                     "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time <= ? "
@@ -582,7 +583,7 @@ class MirrorDatabase:
                     second + 1,
                     max(1, page_size - ROOM),
                 )
-                low = min(second, beyond[0][0] + 2) if beyond else 0
+                low = min(second, beyond[0][0] + 2) if beyond else 2
                 ranges.append((low, second + 1))
         return ranges
 

@@ -297,7 +297,8 @@ class Run:
         left = await self._do(MirrorDatabase.not_read, self._report.run, (None, 1), OPEN)
         if left:
             named = ", ".join(str(id) for _, id in left[:_NAMED])
-            self._doubts.append(f"no list of open tickets shows {named} any more, which have no created time: use full")
+            why = "which have no created time: a full run reads them if they are listed"
+            self._doubts.append(f"no list of open tickets shows {named} any more, {why}")
 
     async def _read(self, range: Range, status: TicketStatus | None = None) -> None:
         """Read a range. If the walk is exact, what it does not show is absent; but it may have left one status."""
@@ -366,9 +367,10 @@ class Run:
         """Compare the list's totals with the database's counts, and read the ranges that differ."""
         self._phase = "audit"
         top = await self._do(MirrorDatabase.gap_before, self._shown_until())
-        # Whether a range that has only an end counts tickets without a created time is not known.
+        # Whether a range that has only an end counts tickets without a created time is not known. One is asked for with a
+        # second more on either side.
         has_undated = await self._do(MirrorDatabase.count, (None, 1)) > 0
-        dated: Range = (1 if has_undated else None, top)
+        dated: Range = (2 if has_undated else None, top)
         ranges = [(dated, await self._total_of(dated))]
         while ranges:
             parts = await for_each(ranges, self._audited, at_once=self._at_once)
