@@ -135,6 +135,18 @@ class _Options:
     owned: float = field(default=1, validator=arguments.as_validator(arguments.seconds, names_class=True))
 
 
+def test_a_working_folder_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path leads nowhere there, whatever it is for; a whole one, and stdout, do."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(
+        ConfigError, match="journal 'a/b' is nowhere: the working folder was removed; give a whole path"
+    ):
+        arguments.path("journal", "a/b")
+    assert [arguments.path("journal", path) for path in ("/a", "-")] == ["/a", "-"]
+
+
 def test_a_validator_names_the_field() -> None:
     """A validator of attrs checks as the function does, and names the field, with its class where that is wanted."""
     assert _Options(plain=2, owned=0).plain == 2

@@ -120,15 +120,29 @@ def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
 
 
 def path(name: str, value: object) -> str:
-    """Return a path as text, which an empty one is not, nor a text with NUL. Whether a file is there is not checked."""
+    """Return a path as text, which an empty one is not, nor a text with NUL. Whether a file is there is not checked.
+
+    A relative one is seen from the working folder, which may have been removed.
+    """
     if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a path")
     if not found.strip():
         raise ConfigError("is empty", argument=name, mend="it must be a path")
     with suppress(UnicodeEncodeError):
         if b"\0" not in os.fsencode(found):
+            _check_folder(name, found)
             return found
     raise ConfigError(f"{found!r} is no name of a file", argument=name)
+
+
+def _check_folder(name: str, path: str) -> None:
+    if path == "-" or os.path.isabs(path):
+        return
+    try:
+        os.getcwd()
+    except OSError:
+        mend = "give a whole path"
+        raise ConfigError(f"{path!r} is nowhere: the working folder was removed", argument=name, mend=mend) from None
 
 
 def as_validator(

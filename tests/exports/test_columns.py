@@ -147,8 +147,15 @@ def test_markdown(columns: Columns) -> None:
     assert len({line.index("|", 2) for line in (head, rule, *lines)}) == 1
     for column, line in zip(columns.columns, lines, strict=True):
         name, arrow, sqlite, meaning = (part.strip() for part in line.strip("|").split(" | "))
-        assert (name, arrow, sqlite) == (column.name, column.arrow, column.sqlite)
+        assert (name, arrow, sqlite) == (column.name, column.arrow, columns.sqlite(column))
         assert re.match(r"\w.{6,}\.$", meaning.rstrip("| ")), line
+
+
+def test_lists_are_tables_in_sqlite() -> None:
+    """A column that holds a list has no type there."""
+    without = {column.name for column in DETAIL_COLUMNS.columns if not DETAIL_COLUMNS.sqlite(column)}
+    assert without == {*DETAIL_COLUMNS.names} - {*columns_of(TicketDetail, lists=False).names}
+    assert "assigns" in without
 
 
 def test_meanings_of_pairs() -> None:

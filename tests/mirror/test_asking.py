@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -67,7 +68,24 @@ def test_a_mirror_that_is_damaged(path: Path, ask: Callable[[Path], object]) -> 
     """It is not called something else."""
     content = path.read_bytes()
     path.write_bytes(content[:4096].ljust(len(content), b"\xff"))
-    with pytest.raises(ConfigError, match=r"tickets.db' cannot be read: SQLite: database disk image is malformed"):
+    with pytest.raises(ConfigError, match=r"tickets.db' cannot be read: SQLite: .* is malformed.*: write it anew"):
+        ask(path)
+
+
+@pytest.mark.parametrize("ask", [partial(search_tickets, text="网关"), partial(changes_since, since=0), figures_of])
+def test_a_mirror_on_a_disk_that_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Path], object]
+) -> None:
+    """Nobody is told to write a whole one anew: its history cannot be made again."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMOPEN
+
+    class Failing(sqlite3.Connection):
+        def execute(self, *_: object) -> NoReturn:
+            raise error
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Failing))
+    with pytest.raises(ConfigError, match=r"tickets.db' cannot be read: .*; make room on the disk, or copy it"):
         ask(path)
 
 
@@ -78,6 +96,6 @@ def test_a_mirror_that_is_locked(path: Path) -> None:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("UPDATE tickets SET run = run")
         with pytest.raises(
-            ConfigError, match=r"tickets.db' cannot be read: SQLite: database is locked; if it is locked"
+            ConfigError, match=r"tickets.db' cannot be read: SQLite: database is locked; end the program that has it"
         ):
             changes_since(path, 0)

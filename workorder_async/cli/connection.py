@@ -17,9 +17,10 @@ from yarl import URL
 
 from workorder_async import arguments
 from workorder_async.cli import profiles
-from workorder_async.cli.terminal import ask_secret, can_ask, note, safe, write_remark
+from workorder_async.cli.terminal import ask_secret, can_ask, note, write_remark
 from workorder_async.environment import CA_BUNDLE, ERRNOS, VARIABLES, errnos_of, proxy_for, setting
 from workorder_async.errors import ConfigError
+from workorder_async.plain_text import safe
 from workorder_async.secret import Secret, without_credentials
 from workorder_async.wire.options import ClientOptions, http_proxy, trusting
 

@@ -4,7 +4,6 @@ Results go to stdout, remarks to stderr; neither holds a character that a termin
 """
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -23,25 +22,14 @@ from rich.text import Text
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
+from workorder_async.plain_text import UNSAFE, one_line, safe
 from workorder_async.secret import Secret
 
-# Controls (ESC among them), the characters that turn the direction of writing, and lone surrogates.
-_UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LABEL_WIDTH: Final = 28
 _LINE_EVERY: Final = 10.0
 _NARROWEST: Final = 20
 # A text that has fewer cells than these is no longer read with ease.
 _TEXT_WIDTH: Final = 12
-
-
-def safe(text: str) -> str:
-    """Escape the characters that a terminal would obey or cannot show; line feeds and tabs stay."""
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-def one_line(text: str) -> str:
-    """Do the same, with every run of white space as one blank."""
-    return safe(" ".join(text.split()))
 
 
 class _Console(Console):
@@ -144,7 +132,7 @@ def print_table(
 def write_json(values: Iterable[JSON]) -> None:
     """Print each value as one line of JSON in UTF-8 on stdout; JSON's own escapes stand for those of `safe`."""
     lines = b"".join(to_json(value) + b"\n" for value in values).decode()
-    escaped = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", lines)
+    escaped = UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", lines)
     sys.stdout.flush()
     sys.stdout.buffer.write(escaped.encode())
     sys.stdout.buffer.flush()

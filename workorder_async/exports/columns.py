@@ -70,10 +70,14 @@ class Columns:
         said = f"{field.says_of_moment}." if column.arrow == TIMESTAMP else field.says
         return f"{said} {column.says}".strip()
 
+    def sqlite(self, column: Column) -> str:
+        """Return the type of a column in SQLite; "" where that has a table in its place."""
+        return "" if fields_of(self.model)[column.field].is_list else column.sqlite
+
     def markdown(self) -> str:
         """Return the table of the columns as Markdown, aligned so that it reads as plain text too."""
         head = ("column", "Arrow", "SQLite", "meaning")
-        rows = [head] + [(column.name, column.arrow, column.sqlite, self.meaning(column)) for column in self.columns]
+        rows = [head] + [(one.name, one.arrow, self.sqlite(one), self.meaning(one)) for one in self.columns]
         widths = [max(len(row[place]) for row in rows) for place in range(3)]
         lines = [" | ".join([*map(str.ljust, row, widths), row[3]]) for row in rows]
         lines.insert(1, " | ".join([*("-" * width for width in widths), "---"]))

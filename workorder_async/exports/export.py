@@ -208,7 +208,7 @@ class _Export:
         if differences and manifest.parts:
             raise ExportError(
                 f"{str(target.manifest)!r} is of another export: {differences}",
-                mend="say the same again to go on with it, or begin anew with resume=False",
+                mend="say the same again, with the same times, to go on with it, or begin anew with resume=False",
             )
         named = manifest.named if manifest.named is not None and manifest.named.is_at(target.path) else None
         if not options["overwrite"] and named is None:

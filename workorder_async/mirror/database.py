@@ -510,8 +510,9 @@ class MirrorDatabase:
         """
         is_due, values = "detail_at IS NULL", list[object]()
         if folder is not None:
-            values = [os.fsencode(os.path.join(os.path.abspath(folder), ""))]
-            elsewhere = "SELECT ticket_id FROM files GROUP BY 1 HAVING min(instr(CAST(path AS BLOB), ?) != 1)"
+            values = [os.fsencode(os.path.join(os.path.abspath(folder), "")), os.sep]
+            is_elsewhere = "instr(CAST(path AS BLOB), CAST(CAST(? AS TEXT) || ticket_id || ? AS BLOB)) != 1"
+            elsewhere = f"SELECT ticket_id FROM files GROUP BY 1 HAVING min({is_elsewhere})"  # noqa: S608
             is_due = f"({is_due} OR files_at IS NULL OR id IN ({elsewhere}))"
         where = "SELECT id FROM tickets WHERE missing_since IS NULL AND"
         due = self.ask(f"{where} {is_due} ORDER BY 1 DESC", *values)

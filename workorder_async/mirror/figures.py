@@ -49,6 +49,11 @@ _COLUMNS: Final = (*_NUMBERS, "status_name", "type_name", "title", "product_grou
 _NEEDED: Final = {"id", "status", "created_time"}
 # A text that looks like a number is one by then.
 _NUMBER: Final = "{0} INTEGER CHECK (typeof({0}) IN ('integer', 'null'))"
+# By SQLite's codes of errors. Others are the disk's, such as of one that is full: then the file itself may be whole.
+_MENDS: Final = {
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "end the program that has it"),
+    sqlite3.SQLITE_CORRUPT: "it may be cut short or damaged: write it anew",
+}
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
 _LONGEST_CELL: Final = 2**31 - 1
 
@@ -262,9 +267,10 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
             database.execute("BEGIN")
             yield database
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
                 raise
-            mend = "if it is locked, end the program that has it; else it may be cut short or damaged: write it anew"
+            mend = _MENDS.get(code, "make room on the disk, or copy it to another folder with the files beside it")
             raise ConfigError(f"{str(path)!r} cannot be read: SQLite: {error}", mend=mend) from None
 
 

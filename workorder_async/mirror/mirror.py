@@ -367,8 +367,8 @@ class Run:
         """Compare the list's totals with the database's counts, and read the ranges that differ."""
         self._phase = "audit"
         top = await self._do(MirrorDatabase.gap_before, self._shown_until())
-        # Whether a range that has only an end counts tickets without a created time is not known. One is asked for with a
-        # second more on either side.
+        # Whether a range that has only an end counts tickets without a created time is not known; and each range is
+        # asked for with a second more on either side.
         has_undated = await self._do(MirrorDatabase.count, (None, 1)) > 0
         dated: Range = (2 if has_undated else None, top)
         ranges = [(dated, await self._total_of(dated))]

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from workorder_async.document import TicketStatus, TicketType
 from workorder_async.document.fields import iso
 from workorder_async.mirror.figures import Figures
+from workorder_async.plain_text import safe
 
 Language: TypeAlias = Literal["zh", "en"]
 Words: TypeAlias = Callable[[str], str]
@@ -98,7 +99,7 @@ def words_of(language: Language) -> Words:
 def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[str]:
     """Yield the parts of the page, in Chinese or in English; `name` is where the tickets are from."""
     word = words_of(language)
-    title = escape(f"{word('Tickets')}: {name}")
+    title = escape(safe(f"{word('Tickets')}: {name}"))
     yield HEAD.format(language="zh-CN" if language == "zh" else "en", title=title)
     as_of = f"{word('as of')} {day(figures.as_of, 16)}. " if figures.as_of else ""
     yield f"<body><h1>{title}</h1>\n<p>{as_of}{word('Days and weeks are of China.')}</p>\n<dl>"
@@ -170,7 +171,7 @@ def _section(title: str, heads: Sequence[str], rows: Sequence[Row]) -> Iterator[
     most = max((number for _, numbers in rows for number in numbers), default=0) or 1
     yield f"<section><h2>{title}</h2>\n<table><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr>\n"
     for cells, numbers in rows:
-        texts = (escape(cell) if isinstance(cell, str) else f"{cell:,}" for cell in cells)
+        texts = (escape(safe(cell)) if isinstance(cell, str) else f"{cell:,}" for cell in cells)
         yield f"<tr>{''.join(f'<td>{text}</td>' for text in texts)}</tr>\n"
         if numbers:
             bars = "".join(f'<i style="width: {100 * number / most:.1f}%"></i>' for number in numbers)

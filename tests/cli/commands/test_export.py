@@ -215,6 +215,26 @@ def test_a_doubtful_file_can_be_a_failure(
     assert os.listdir(tmp_path) == ["t.jsonl"]
 
 
+def test_a_doubtful_file_of_a_relative_time(
+    counting: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The command that goes on is told with a time that is the same tomorrow, but not by what refuses to go on."""
+    workorder, target = runner(counting.environment, monkeypatch, capfd), tmp_path / "t.jsonl"
+    ran = workorder("export", target, "--since", "3650d", "--strict")
+    since = f"--since {datetime.now(CHINA_STANDARD_TIME).date() - timedelta(3650)}"
+    assert ran.err.startswith(f"workorder: the same command with {since} goes on where this one stopped\n")
+    other = workorder("export", target, "--since", "3649d")
+    assert (other.code, other.err.count("\n"), "with the same times, to go on" in other.err) == (1, 1, True)
+    assert workorder("export", target, *since.split()).code == 0
+
+
+@pytest.mark.parametrize("length", [244, 300])
+def test_a_name_that_is_too_long(workorder: Workorder, tmp_path: Path, length: int) -> None:
+    """It is wrong usage, and no error of the disk."""
+    ran = workorder("export", tmp_path / f"{'x' * length}.csv")
+    assert (ran.code, ran.err.count("\n"), "File name too long; choose another target" in ran.err) == (2, 1, True)
+
+
 @pytest.fixture(scope="module")
 def slow() -> Iterator[Sandbox]:
     """Run a sandbox whose tickets are read so slowly that a bar appears."""

@@ -1,5 +1,6 @@
 """`workorder mirror`, `changes`, `search` and `report`: a database that keeps up, and what people ask of it."""
 
+import json
 import os
 import re
 import sqlite3
@@ -149,7 +150,7 @@ def test_search(workorder: Workorder, database: Path) -> None:
         assert (ran.code, "TEXT has bytes that are no text; write it in UTF-8" in ran.err) == (2, True), ran
     most = workorder("search", database, title, "--limit", 2**63 - 1)
     assert (most.code, most.out) == (0, workorder("search", database, title, "--limit", 1000).out), most
-    assert "--limit 2 shows more" in workorder("search", database, title[:2], "--limit", 1).err
+    assert "--limit 2 may show more" in workorder("search", database, title[:2], "--limit", 1).err
     words = [*CREATE]
     words[words.index("--title") + 1] = "Disk FULL on node-7"
     made = int(workorder(*words, "--json").rows[0]["id"])
@@ -243,6 +244,14 @@ def test_a_name_that_is_no_text(workorder: Workorder, tmp_path: Path) -> None:
     ran = workorder("report", file, "--html", tmp_path / "p.html", "--lang", "en")
     assert ran.code == 0, ran.err
     assert r"t\udcff.jsonl" in (tmp_path / "p.html").read_text("utf-8")
+
+
+def test_what_a_terminal_would_obey(workorder: Workorder, tmp_path: Path) -> None:
+    """A page has no such character of a title: it may be shown on a terminal, too."""
+    file = tmp_path / "t.jsonl"
+    file.write_text(json.dumps({"id": 1, "status": 1, "created_time": 1_700_000_000, "title": "a\x1b[31m\u202eb"}))
+    ran = workorder("report", file, "--html", "-", "--lang", "en")
+    assert (ran.code, "\x1b" in ran.out, "\u202e" in ran.out, r"a\x1b[31m\u202eb" in ran.out) == (0, False, False, True)
 
 
 @pytest.mark.parametrize("head", [b'{"id": 1}\n', b"SQLite format 3\0"])

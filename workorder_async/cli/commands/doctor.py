@@ -28,10 +28,11 @@ from yarl import URL
 
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Connection, Environment, make_client, run
 from workorder_async.cli.failures import FAILED, OK
-from workorder_async.cli.terminal import one_line, out, write_json
+from workorder_async.cli.terminal import out, write_json
 from workorder_async.document import TicketPage
 from workorder_async.environment import CA_BUNDLE, VARIABLES, checked_url
 from workorder_async.errors import ApiError, ConfigError, RateLimitedError, ResponseError, WorkorderError
+from workorder_async.plain_text import one_line
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme, SchemeSigner, SigningInput
 from workorder_async.wire.call import RetryPolicy

@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from attrs import asdict, define, frozen
@@ -17,7 +16,14 @@ from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import File, YesNo
 from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
-from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS, ExportOptions, ExportProgress, ExportReport
+from workorder_async.exports import (
+    DETAIL_COLUMNS,
+    TICKET_COLUMNS,
+    ExportOptions,
+    ExportProgress,
+    ExportReport,
+    InexactExportError,
+)
 from workorder_async.exports.formats import SUFFIXES
 
 if TYPE_CHECKING:
@@ -70,7 +76,8 @@ def export(
     """Write all tickets that match to a file, each once, and say whether it is complete.
 
     Until it is complete the file has another name. What is cut short, by Ctrl-C or a power cut, goes on where it
-    stopped when the same command is run again. `workorder columns` prints the columns. A summary goes to stderr.
+    stopped when the same command is run again; after a power cut with a date or seconds in place of "yesterday" or
+    "30d". `workorder columns` prints the columns. A summary goes to stderr.
     """
     place, given = output.file_name(), asdict(how)
     given["on_bad_row"] = "skip" if given.pop("skip_bad_rows") else "raise"
@@ -78,8 +85,8 @@ def export(
     if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
         mend = "name a file, or lead stdout to one"
         raise ConfigError("is not for a terminal", argument=f"--format {how.format}", mend=mend)
-    file = Path(place)
-    is_stream = file.exists() and not file.is_file() and not file.is_dir()
+    # Unlike those of `Path`, these say of a name that is too long that there is no such file.
+    is_stream = os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place)
     if how.format is None and is_stream and not place.lower().endswith(SUFFIXES):
         options["format"] = "jsonl"  # the name of a device, such as /dev/stdout, says no format
     queries, times = filters.queries(), filters.steady_times()
@@ -88,8 +95,11 @@ def export(
     except (KeyboardInterrupt, asyncio.CancelledError, WorkorderError) as error:
         if isinstance(error, ExportError) and isinstance(error.__cause__, BrokenPipeError):
             raise error.__cause__ from None
-        is_left = place != "-" and Path(f"{os.path.realpath(file)}.manifest").exists()
-        if is_left and not isinstance(error, ConfigError | ExportError):
+        is_left = place != "-" and os.path.exists(f"{os.path.realpath(place)}.manifest")
+        # An error of the export itself says how to go on, but does not know of relative times.
+        is_of_now = isinstance(error, InexactExportError) or isinstance(error.__cause__, OSError)
+        says_so = isinstance(error, ExportError) and not (times and is_of_now)
+        if is_left and not (says_so or isinstance(error, ConfigError)):
             # "yesterday" said tomorrow would be another export.
             steady = f" with {' '.join(times)}" if times else ""
             note(f"workorder: the same command{steady} goes on where this one stopped")
@@ -169,12 +179,13 @@ def columns(
 ) -> int:
     """Print the columns of an export: name, type in Parquet, type in SQLite, meaning.
 
-    They are the same in every format; nothing is asked of the platform.
+    They are the same in every format, but that SQLite has a table in place of each list. Nothing is asked of the
+    platform.
     """
     table = DETAIL_COLUMNS if detail else TICKET_COLUMNS
     if json:
         write_json(
-            {"name": one.name, "arrow": one.arrow, "sqlite": one.sqlite, "meaning": table.meaning(one)}
+            {"name": one.name, "arrow": one.arrow, "sqlite": table.sqlite(one), "meaning": table.meaning(one)}
             for one in table.columns
         )
     else:

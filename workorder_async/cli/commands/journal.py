@@ -24,11 +24,12 @@ from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.cli.commands.batch import Chosen, counted, read_each, row as outcome_row
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
-from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_table, tell, texts, whole, write_json
+from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ApiError, ConfigError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
+from workorder_async.plain_text import one_line
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient

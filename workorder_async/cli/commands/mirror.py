@@ -12,10 +12,11 @@ from cyclopts.types import ExistingFile
 from workorder_async.cli.choosing import Reading, TicketFilters
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
-from workorder_async.cli.terminal import Bar, moment, named, note, one_line, print_table, tell, texts, whole, write_json
+from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import TIME_HELP, Age, File, Time, Whole
 from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
+from workorder_async.plain_text import one_line
 from workorder_async.words import spoken
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def search(
         return OK if found else FAILED
     rows = ((str(one.id), one.status, moment(one.created_time)[:10], one.title, one.text) for one in found)
     print_table((*map(whole, ("id", "status", "created")), texts("title"), texts("text", 2)), rows)
-    note(f"{len(found):,} tickets{f'; --limit {2 * limit} shows more' if len(found) == limit else ''}")
+    note(f"{len(found):,} tickets{f'; --limit {2 * limit} may show more' if len(found) == limit else ''}")
     return OK if found else FAILED
 
 
