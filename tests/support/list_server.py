@@ -79,6 +79,10 @@ class Habits:
     """Tickets whose rows cannot be read."""
     ignores_size: int = 0
     """Pages always have so many rows."""
+    fractions: Literal["none", "cut off", "rounded", "rounded up"] = "none"
+    """What is shown of a created time that has milliseconds, by which the list is sorted and filtered."""
+    on_the_second: float = 0.0
+    """Which part of the tickets has none, as imported ones."""
 
 
 @define
@@ -112,6 +116,13 @@ class ListServer:
             nearly = row[0] + self.random.uniform(0, self.habits.skew)
             self._ranks[id] = nearly if self.habits.order == "nearly" else self.random.random()
         return self._ranks[id]
+
+    def instant(self, row: Row) -> float:
+        """Return when a ticket was created, with the fraction of a second that it does not show."""
+        if (thousandth := crc32(b"%d" % row[1]) % 1000) < 1000 * self.habits.on_the_second:
+            return row[0]
+        fraction = thousandth / 1000
+        return row[0] + {"cut off": fraction, "rounded": fraction - 0.5, "rounded up": -fraction}[self.habits.fractions]
 
     def read(self, ask: Ask) -> Answer:
         """Return a page as it is now, or refuse it; then the list moves."""
@@ -184,6 +195,9 @@ class ListServer:
             unit = 1 if habits.rounds == "start" else habits.unit
             high = (high - habits.early) // unit * unit
         found = rows[bisect_left(rows, (low, 0)) : bisect_right(rows, (high, FAR))]
+        if habits.fractions != "none":
+            found = rows[bisect_left(rows, (low - 1, 0)) : bisect_right(rows, (high + 1, FAR))]
+            found = sorted((row for row in found if low <= self.instant(row) <= high), key=self.instant)
         return [row for row in found if row[1] not in self._undated] if self._undated and is_asked else found
 
     def _ordered(self, rows: list[Row], first: int, last: int) -> list[Row]:

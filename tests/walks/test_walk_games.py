@@ -85,6 +85,15 @@ def one_second(random: Random) -> list[Row]:
     return [(BEGAN, id) for id in range(1, 3001)]
 
 
+def bursts(random: Random) -> list[Row]:
+    """Return tickets of which most come in bursts: in a few seconds that follow each other, more than a page."""
+    times = [time for time, _ in evenly(random, 700)]
+    while len(times) < 2000:
+        begin, seconds = random.choice(times), random.choice([2, 3, 10])
+        times += [begin + random.randrange(seconds) for _ in range(random.randrange(100, 400))]
+    return [(time, id) for id, time in enumerate(sorted(times), 1)]
+
+
 def office_hours(random: Random) -> list[Row]:
     """Return tickets as people make them: by day, in bursts, and half of them imported within an hour."""
     times: list[int] = []
@@ -240,6 +249,27 @@ WORLDS = {
     ),
     "300 in a second, page is ignored": World("may be", 2.2, 10, rows=crowded(300), habits={"ignores_page": True}),
     "300 in a second, totals are 0": World(times=1.6, rows=crowded(300), habits={"factor": 0}),
+    "bursts": World("may be", 4.5, rows=bursts),
+    "bursts, moving": World("may be", 12, 10, drift=swap(1), rows=bursts),
+    **{
+        f"bursts, fractions of seconds are {fractions}, {order}": World(
+            "may be", 8.0, rows=bursts, habits={"fractions": fractions, "order": order}
+        )
+        for fractions in ("cut off", "rounded", "rounded up")
+        for order in ("newest", "oldest")
+    },
+    **{
+        f"bursts, fractions of seconds are {fractions}, some have none, moving": World(
+            "may be", 20.0, 10, drift=swap(1), rows=bursts, habits={"fractions": fractions, "on_the_second": 0.2}
+        )
+        for fractions in ("cut off", "rounded", "rounded up")
+    },
+    "bursts, fractions of seconds are rounded, by id": World(
+        "may be", 20.0, 10, rows=bursts, habits={"fractions": "rounded", "order": "id", "on_the_second": 0.2}
+    ),
+    "bursts, fractions of seconds are cut off, in no order": World(
+        "may be", 20.0, 10, rows=bursts, habits={"fractions": "cut off", "order": "none", "on_the_second": 0.2}
+    ),
     "milliseconds": World("never", 3.2, tickets=2000, habits={"filter": "milliseconds"}),
     "eight hours ahead": World("never", 3.2, habits={"filter": "shifted", "shift": 28_800}),
     "eight hours behind": World("never", 3.2, habits={"filter": "shifted", "shift": -28_800}),

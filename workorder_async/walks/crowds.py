@@ -18,10 +18,11 @@ _PASSES: Final = 4
 class Crowd:
     """All tickets whose keys are from `low` to `high`, which are given by a job; a page may have shown some."""
 
-    def __init__(self, job: Job, low: int, high: int, page: Page | None = None) -> None:
+    def __init__(self, job: Job, low: int, high: int, page: Page | None = None, *, margin: int = 0) -> None:
         self._job, self._state = job, job.state
         self._low, self._high = low, high
-        self._margin = 0 if low == high else 1
+        #: How many seconds more are asked for on either side.
+        self.margin: int = margin if low == high else 1
         first, last = sorted([abs(low), abs(high)])
         self._seconds = range(first, last + 1)
         rows = [] if page is None else zip(page.ids, page.seconds, strict=True)
@@ -31,23 +32,30 @@ class Crowd:
         self._shown: _Shown = []
         self._came = set[int]()
         self._total = 0
+        #: How many tickets the last pass showed there, and whether these are all.
+        self.count, self.is_settled = 0, False
 
     def read(self) -> Steps[None]:
         """Read the pages until two passes agree."""
         state = self._state
         state.crowded_seconds += len(self._seconds)
         (page,) = yield [self._ask(1)]
-        if not self._margin and (page is None or self._seconds[0] not in page.seconds):
+        if not self.margin and (page is None or self._seconds[0] not in page.seconds):
             # Nothing is shown of a single second where the ends of a range do not count, or are a second off.
-            self._margin = 1
+            self.margin = 1
             (page,) = yield [self._ask(1)]
         before: _Shown = []
         for _ in range(_PASSES):
             self._shown = shown = list[tuple[int, ...] | None]()
-            self._came, self._total = set(), 0
+            self._came, self._total, self.count = set(), 0, 0
             yield from self._job.pages_by_number(self._ask, page, self._take)
+            if not self.margin and not self._expected <= self._came:
+                # Nor is all of it where fractions of seconds count that no row shows.
+                self.margin, page = 1, None
+                continue
             if shown == before or (len(shown) == 1 and page is not None and page.count and not state.is_cut(page)):
                 if self._is_whole(shown):
+                    self.is_settled = True
                     state.largest_crowd = max(state.largest_crowd, sum(len(ids) for ids in shown if ids))
                     return
                 break
@@ -58,7 +66,7 @@ class Crowd:
         )
 
     def _ask(self, page: int) -> Ask:
-        return self._state.ask(self._low - self._margin, self._high + self._margin, page)
+        return self._state.ask(self._low - self.margin, self._high + self.margin, page)
 
     def _is_whole(self, shown: _Shown) -> bool:
         """Tell whether pages that came twice in the same way show all that there is, and a ticket that was known."""
@@ -71,8 +79,9 @@ class Crowd:
         self._shown.append(None if page is None else tuple(page.ids))
         if page is None:
             return 0
-        rows = enumerate(zip(page.ids, page.seconds, strict=True))
-        new = [place for place, (id, second) in rows if second in self._seconds and id not in self._given]
+        mine = [place for place, second in enumerate(page.seconds) if second in self._seconds]
+        new = [place for place in mine if page.ids[place] not in self._given]
+        self.count += len(mine)
         self._given.update(page.ids[place] for place in new)
         self._job.give_of(page, new)
         self._total, before = max(self._total, page.total), len(self._came)

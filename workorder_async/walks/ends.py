@@ -27,7 +27,7 @@ _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
 _LOOKED_FOR: Final = "; the others were looked for by page numbers"
 #: How often they are asked while the list moves.
-ROUNDS: Final = 3
+ROUNDS: Final = 6
 
 
 @define(eq=False)

@@ -160,7 +160,8 @@ class Section(Job):
 
     def _across(self, page: Page | None) -> Steps[Page | None]:
         """Return a page that goes on where one ended, and shows that nothing lies between them; None at the end."""
-        state, high = self.state, self.frontier
+        # How many tickets lie below the edge, as far as the totals tell; infinity where they do not.
+        state, high, left = self.state, self.frontier, inf
         while True:
             after = yield from self._bridged(page, high)
             yield from look_behind(self, page, after)
@@ -169,27 +170,49 @@ class Section(Job):
                 # The next section has begun meanwhile, where this one has come to.
                 return None
             reach = self.reach(after)
-            if reach < edge:
-                return after
-            if edge < reach < self._asked_up_to:
-                # It was asked for from further up, and does not come down to the edge.
-                if reach >= high > edge:
-                    raise RestartError("numbers", _NOT_SHOWN)
-                page, high = after, reach
-                continue
-            if not after.seconds or after.count < state.full:
-                return (yield from self._counted(after, edge))
-            page = after
-            if max(state.keys(after)) < edge or self._asked_up_to < edge:
+            hides = self._asked_up_to < edge and self._hides(page, after, edge, left)
+            if not hides:
+                if reach < edge:
+                    return after
+                if edge < reach < self._asked_up_to:
+                    # It was asked for from further up, and does not come down to the edge.
+                    if reach >= high > edge:
+                        raise RestartError("numbers", _NOT_SHOWN)
+                    page, high = after, reach
+                    continue
+                if not after.seconds or after.count < state.full:
+                    return (yield from self._counted(after, edge))
+                page = self._page = after
+                left = yield from self._left_below(edge, page, left)
+            # The rows above need not be shown again.
+            high = edge - 1
+            if hides or max(state.keys(after)) < edge or self._asked_up_to < edge:
                 # It begins below the edge, or was asked for from there and shows what lies above it, too.
                 # No section may begin inside of the crowd that lies below the edge.
                 low = self.frontier = int(max(edge - state.overlap, self.bound))
-                yield from Crowd(self, low, int(edge) - 1, after).read()
+                crowd = Crowd(self, low, int(edge) - 1, page, margin=int(hides))
+                yield from crowd.read()
                 if low <= self.bound:
                     return None
-                page = None  # the crowd counts more than its first page
-            # The rows above need not be shown again.
-            high = self.frontier - 1
+                page, left = None, left - crowd.count if crowd.is_settled else -inf
+                high = low - 1 + (crowd.margin if state.end_counts else 0)
+
+    def _hides(self, page: Page | None, after: Page, edge: float, left: float) -> bool:
+        """Tell whether an answer from below an edge hides tickets that lie there: a page shows, or totals count them.
+
+        Fractions of seconds may count that no row shows. Then most of the second that a range ends in is hidden.
+        """
+        below = set[int]() if page is None else {page.ids[place] for place in self.between(page, -inf, edge)}
+        return left > after.total or (bool(below) and below.isdisjoint(after.ids))
+
+    def _left_below(self, edge: float, page: Page, left: float) -> Steps[float]:
+        """Return how many tickets lie below an edge: if it is not known, by the total of a page that is full above."""
+        if shown := len(self.between(page, -inf, edge)):
+            return page.total - (page.position - shown)
+        if left < inf or not self.state.end_counts:
+            return left
+        (above,) = yield [evolve(self.state.ask(edge, self._asked_up_to, size=1), for_rows=False)]
+        return inf if above is None else page.total - above.total
 
     def _bridged(self, page: Page | None, high: float) -> Steps[Page | None]:
         """Read on from a key; and from further up, where of a page that has rows from there no ticket comes again."""
