@@ -2,7 +2,8 @@
 
     python close_old.py DAYS CLOSER_ID close.journal
 
-The journal remembers over all runs what was closed. Of a ticket whose outcome is not known the next run finds out.
+The journal remembers over all runs what was closed: a ticket that was opened again is closed again with another journal
+only. Of a ticket whose outcome is not known the next run finds out.
 """
 
 import asyncio
@@ -54,4 +55,6 @@ async def main(days: float, closer_id: int, journal: str) -> int:
 
 
 if __name__ == "__main__":
+    if not 0 < float(sys.argv[1]) < 36_500:
+        sys.exit("DAYS must be above 0, and below 36500")
     sys.exit(asyncio.run(main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3])))

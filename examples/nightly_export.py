@@ -2,8 +2,9 @@
 
     python nightly_export.py FOLDER DATABASE
 
-Exit codes: 0 all is in the table; 1 the export or the table failed, and the next run goes on with it; 3 the table has
-what could be read, and stderr says what was left out or is not certain.
+Exit codes: 0 all is in the table; 1 the export or the table failed: run it again, and until midnight (China) an export
+that was cut short goes on; 3 the table has what could be read, and stderr says what was left out or is not certain.
+What failed nights left in FOLDER stays.
 """
 
 import asyncio

@@ -356,8 +356,8 @@ class WorkorderClient(MadeOfVariables):
     ) -> int:
         """Create a ticket and return its id (endpoint create 创建工单).
 
-        Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the new ticket in vain. `mark` is as for `change`.
+        Never carried out twice. Where it was sent, and no answer came back, raises `OutcomeUnknownError`: at once, or
+        with `on_unknown="verify"` after looking for the new ticket in vain. `mark` is as for `change`.
         """
         change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, mark=mark, deadline=deadline)
         return change.ticket_id
@@ -367,8 +367,8 @@ class WorkorderClient(MadeOfVariables):
     ) -> None:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
 
-        Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the comment in vain. `mark` is as for `change`.
+        Never carried out twice. Where it was sent, and no answer came back, raises `OutcomeUnknownError`: at once, or
+        with `on_unknown="verify"` after looking for the comment in vain. `mark` is as for `change`.
         """
         await self.change(only(CommentTicket, comment), on_unknown=on_unknown, mark=mark, deadline=deadline)
 

@@ -46,7 +46,7 @@ class Settlement:
     holds: bool = field(default=False, eq=False)
     """Whether the ticket is closed, or the product line's share rejected, whoever did it."""
     again: float | None = field(default=None, eq=False)
-    """In how many seconds another look can prove that it did not happen; None where no later look can."""
+    """In how many seconds a look tells all that can be known; None where no later look tells more."""
 
 
 class Settles(Protocol):

@@ -96,7 +96,7 @@ async def test_close_old_that_cannot_close_all(tmp_path: Path) -> None:
     """A ticket without a creator stays open; where tickets may be missing, the program ends with 1."""
     async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:
         nobodys, *others = [await client.create_ticket(creation()) for _ in range(3)]
-        command = ("close_old.py", -1, 40084, tmp_path / "close.journal")
+        command = ("close_old.py", 1e-9, 40084, tmp_path / "close.journal")
         sandbox._store.update(nobodys, {"creator_name": ""})
         code, out = await ran(sandbox.environment, *command)
         assert (code, f"ticket {nobodys} names no creator, and stays open" in out) == (0, True), out

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from tests.support.clients import NOW, make_client
 from tests.support.mirrors import asked, held, ids_of, open_pages, truth, update, vanish
@@ -20,7 +21,7 @@ from tests.support.sandbox_wire import Clock
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
+from workorder_async import ConfigError, ExportError, RetryPolicy, Sandbox, TicketQuery, TicketStatus, WorkorderClient
 from workorder_async.exports import TICKET_COLUMNS, export_tickets
 from workorder_async.mirror import Changed, MirrorProgress, MirrorReport, mirror_tickets, watch
 from workorder_async.sandbox import Drift, Fault
@@ -311,6 +312,26 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
             report = await mirror_tickets(client, path, full=full)
             assert not report.exact
             assert (report.missing, report.changed, report.tickets) == ([], 0, 1000)
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"), [(Fault("html"), False), (Fault("errno", errno=50001), True), (Fault("reset"), False)]
+)
+@virtual_time
+async def test_missing_tickets_that_cannot_be_asked_for(tmp_path: Path, fault: Fault, *, hint: bool) -> None:
+    """An error is no deletion: a run that cannot find out whether they exist says so, and of an errno how it may."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(60, client={"retry": RetryPolicy(attempts=1)}) as (sandbox, client):
+        await mirrored(client, path)
+        await vanish(sandbox, *(lost := (await ids_of(sandbox, 3))[:3]))
+        assert (await mirrored(client, path)).missing == lost
+        sandbox.faults = [evolve(fault, operation="get_ticket")]
+        report = await mirror_tickets(client, path)
+        assert (report.gone, report.left, report.exact) == ([], [], False)
+        assert report.reason.startswith("whether 3 missing tickets exist could not be found out: get_ticket: ")
+        assert ("map it to NotFoundError" in report.reason) is hint
+        sandbox.faults = []
+        assert (await mirror_tickets(client, path)).gone == lost
 
 
 @pytest.mark.parametrize(("tickets", "status"), [(60, 1), (400, 3)])
@@ -743,22 +764,6 @@ async def test_while_it_moves(tmp_path: Path, seed: int) -> None:
         assert len(edited) <= 2
         await mirrored(client, path, full=True)
         assert held(path) == await truth(client)
-
-
-@virtual_time
-async def test_an_error_is_no_deletion(tmp_path: Path) -> None:
-    """Only the answer that there is no such ticket says that it is gone."""
-    path = tmp_path / "tickets.db"
-    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
-        await mirrored(client, path)
-        lost = (await ids_of(sandbox, 3))[:2]
-        await vanish(sandbox, *lost)
-        assert (await mirrored(client, path)).missing == lost
-        sandbox.faults = [Fault("errno", operation="get_ticket", errno=50_000)]
-        report = await mirrored(client, path)
-        assert (report.gone, report.left) == ([], [])
-        sandbox.faults = []
-        assert (await mirrored(client, path)).gone == lost
 
 
 @virtual_time

@@ -419,6 +419,12 @@ class Run:
         report.requests += len(missing)
         gone = [id for id, answer in answers.items() if isinstance(answer, NotFoundError)]
         left = [id for id, answer in answers.items() if isinstance(answer, Ticket)]
+        doubtful = [answer for id, answer in answers.items() if id not in (*gone, *left)]
+        if doubtful:
+            doubt = f"whether {len(doubtful)} missing tickets exist could not be found out: {doubtful[0]}"
+            if type(doubtful[0]) is ApiError:
+                doubt += "; if that errno says that there is none, map it to NotFoundError (errnos=, WORKORDER_ERRNOS)"
+            self._doubts.append(doubt)
         report.gone = sorted(await self._do(MirrorDatabase.note, "gone", gone, at))
         report.left = sorted(await self._do(MirrorDatabase.note, "left", left, at))
 

@@ -159,7 +159,7 @@ class Watch(AsyncIterator[Event]):
         try:
             if is_first:
                 await run.learn_time()
-            await self._mirror.do(MirrorDatabase.note_gap, run.now(), 0.0 if is_first else _GAP * self._every)
+            await self._mirror.do(MirrorDatabase.note_gap, run.now(), 0.0 if is_first else _GAP * max(1.0, self._every))
             await run.run(quiet=quiet)
         except (ConfigError, AuthenticationError, ExportError):
             raise

@@ -455,7 +455,7 @@ class Wire:
         except TimeoutError as error:
             if not limit.expired:
                 raise
-            nothing = f"nothing for {self._attempt_timeout:g} s"
+            nothing = f"not within {self._attempt_timeout:g} s"
             late = call.too_late() if limit.ends_call else self._lost(call, nothing)
             raise late from late.__cause__ or error
 

@@ -181,7 +181,8 @@ def create(
     """Create a ticket and print its number.
 
     What it needs is said by options, or by the fields of a JSON object in a file; an option goes before its field.
-    Where no answer comes, or Ctrl-C does, the ticket is looked for; exits with 3 where it may exist all the same.
+    Where no answer comes, or Ctrl-C does, the ticket is looked for, if --timeout leaves time: an attempt takes up to
+    30 s. Exits with 3 where it may exist all the same.
     """
     ticket, reference = new.ticket(), new_mark() if mark else ""
 

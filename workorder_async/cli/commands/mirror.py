@@ -69,8 +69,8 @@ def mirror(
 
     The first run reads every ticket that matches, later ones the open tickets, the new ones, and those that are open no
     more. What is cut short goes on when the same command is run again. `workorder changes`, `search` and `report` read
-    the database; so may anything else, also meanwhile. Exit code 1 says that more tickets are not shown any more than
-    are believed to be gone.
+    the database; so may anything else, also meanwhile. Exits with 1 also where more tickets are not shown any more than
+    are believed to be gone; stderr says so then.
     """
     if steady := filters.steady_times():
         problem = "each run follows the same tickets, and this time would mean others in the next one"
