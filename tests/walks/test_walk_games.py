@@ -249,8 +249,8 @@ WORLDS = {
     ),
     "300 in a second, page is ignored": World("may be", 2.2, 10, rows=crowded(300), habits={"ignores_page": True}),
     "300 in a second, totals are 0": World(times=1.6, rows=crowded(300), habits={"factor": 0}),
-    "bursts": World("may be", 4.5, rows=bursts),
-    "bursts, moving": World("may be", 12, 10, drift=swap(1), rows=bursts),
+    "bursts": World("may be", 6.0, rows=bursts),
+    "bursts, moving": World("may be", 16, 10, drift=swap(1), rows=bursts),
     **{
         f"bursts, fractions of seconds are {fractions}, {order}": World(
             "may be", 8.0, rows=bursts, habits={"fractions": fractions, "order": order}

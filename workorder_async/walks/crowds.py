@@ -18,11 +18,9 @@ _PASSES: Final = 4
 class Crowd:
     """All tickets whose keys are from `low` to `high`, which are given by a job; a page may have shown some."""
 
-    def __init__(self, job: Job, low: int, high: int, page: Page | None = None, *, margin: int = 0) -> None:
+    def __init__(self, job: Job, low: int, high: int, page: Page | None = None) -> None:
         self._job, self._state = job, job.state
         self._low, self._high = low, high
-        #: How many seconds more are asked for on either side.
-        self.margin: int = margin if low == high else 1
         first, last = sorted([abs(low), abs(high)])
         self._seconds = range(first, last + 1)
         rows = [] if page is None else zip(page.ids, page.seconds, strict=True)
@@ -40,19 +38,11 @@ class Crowd:
         state = self._state
         state.crowded_seconds += len(self._seconds)
         (page,) = yield [self._ask(1)]
-        if not self.margin and (page is None or self._seconds[0] not in page.seconds):
-            # Nothing is shown of a single second where the ends of a range do not count, or are a second off.
-            self.margin = 1
-            (page,) = yield [self._ask(1)]
         before: _Shown = []
         for _ in range(_PASSES):
             self._shown = shown = list[tuple[int, ...] | None]()
             self._came, self._total, self.count = set(), 0, 0
             yield from self._job.pages_by_number(self._ask, page, self._take)
-            if not self.margin and not self._expected <= self._came:
-                # Nor is all of it where fractions of seconds count that no row shows.
-                self.margin, page = 1, None
-                continue
             if shown == before or (len(shown) == 1 and page is not None and page.count and not state.is_cut(page)):
                 if self._is_whole(shown):
                     self.is_settled = True
@@ -66,7 +56,8 @@ class Crowd:
         )
 
     def _ask(self, page: int) -> Ask:
-        return self._state.ask(self._low - self.margin, self._high + self.margin, page)
+        # The ends of a range may not count, or be a second off; or fractions of seconds count that no row shows.
+        return self._state.ask(self._low - 1, self._high + 1, page)
 
     def _is_whole(self, shown: _Shown) -> bool:
         """Tell whether pages that came twice in the same way show all that there is, and a ticket that was known."""

@@ -99,7 +99,7 @@ class Range(Job):
             if not is_cut:
                 self._give_all(page, low, end)
             elif low == end:
-                yield from Crowd(self, low, end, page).read()
+                yield from Crowd(self, low, end).read()
             else:
                 density = max(page.total, 2 * state.full) / (end - low + 1)
                 continue

@@ -190,12 +190,13 @@ class Section(Job):
                 # It begins below the edge, or was asked for from there and shows what lies above it, too.
                 # No section may begin inside of the crowd that lies below the edge.
                 low = self.frontier = int(max(edge - state.overlap, self.bound))
-                crowd = Crowd(self, low, int(edge) - 1, page, margin=int(hides))
+                crowd = Crowd(self, low, int(edge) - 1, page)
                 yield from crowd.read()
                 if low <= self.bound:
                     return None
                 page, left = None, left - crowd.count if crowd.is_settled else -inf
-                high = low - 1 + (crowd.margin if state.end_counts else 0)
+                # Where fractions count, a range that ends a second earlier would hide most of the next second.
+                high = low if state.end_counts else low - 1
 
     def _hides(self, page: Page | None, after: Page, edge: float, left: float) -> bool:
         """Tell whether an answer from below an edge hides tickets that lie there: a page shows, or totals count them.
