@@ -285,10 +285,10 @@ WORLDS = {
     "ranges begin a minute late, crowded": World("may be", 8.0, 10, rows=crowded(1000), habits={"late": 60}),
     # An edge is not bridged where more tickets than a page lie within these two seconds.
     "ranges end a second late, ten a second": World(
-        "may be", 9.0, 10, tickets=1000, seconds=0.1, size=20, habits={"early": -1}
+        "may be", 12.5, 10, tickets=1000, seconds=0.1, size=20, habits={"early": -1}
     ),
     "ranges begin a second early, ten a second, oldest first": World(
-        "may be", 9.0, 10, tickets=1000, seconds=0.1, size=20, habits={"late": -1, "order": "oldest"}
+        "may be", 12.5, 10, tickets=1000, seconds=0.1, size=20, habits={"late": -1, "order": "oldest"}
     ),
     "whole minutes, others enter": World(
         "may be", 7.5, 10, tickets=1500, seconds=0.3, drift=lambda server: server.enter(20), habits={"unit": 60}
