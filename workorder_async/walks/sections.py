@@ -8,7 +8,8 @@
 3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
    The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
    Where two sections meet, their pages share a row, too: a hint may be of a ticket that is later than those before it.
-4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
+4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`). What is asked for from
+   below an edge is held against the rows and the totals of the page above.
 5. A list may only look sorted: the totals of the answers above and below an edge tell (`disorder.py`). Where so few
    rows looked sorted that they may do so by accident, the list is read again as one in no order.
 6. Sections are read side by side. A hint that is off makes one longer or shorter, and loses no ticket (`lots.py`).
