@@ -231,7 +231,7 @@ WORLDS = {
     "1,000 in a second, oldest first": World(times=1.7, rows=crowded(1000), habits={"order": "oldest"}),
     "1,000 in a second, ends do not count": World(times=1.8, rows=crowded(1000), habits={"filter": "exclusive"}),
     "1,000 in a second, in no order": World(times=5.4, rows=crowded(1000), habits={"order": "none"}),
-    "all in a second": World(times=3.1, plus=10, rows=one_second),
+    "all in a second": World(times=3.3, plus=10, rows=one_second),
     "300 in a second, moving": World("may be", 2.2, 10, drift=swap(3), rows=crowded(300)),
     "1,000 in a second, moving": World("may be", 3.0, 10, drift=swap(3), rows=crowded(1000)),
     "all in a second, moving": World("may be", 6.0, 10, drift=swap(3), rows=one_second),
@@ -364,6 +364,22 @@ def test_side_by_side(tickets: int, slots: int, least: float) -> None:
         assert game.server.deepest <= 10_000
         assert game.held <= 100 * 6 * max(slots, 16)
         assert game.first_at == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+@pytest.mark.parametrize(
+    ("seed", "habits"),
+    [
+        (1, {"fractions": "rounded"}),
+        (2, {"fractions": "rounded", "order": "oldest"}),
+        # No total tells of these.
+        (0, {"fractions": "cut off", "on_the_second": 0.2, "factor": 0}),
+        (3, {"fractions": "cut off", "on_the_second": 0.2, "factor": 0}),
+    ],
+)
+def test_fractions_of_seconds_that_no_row_shows(seed: int, habits: dict[str, Any], slots: int) -> None:
+    """Where a range ends in a second, most of that is hidden: seconds with more tickets than a page are seen whole."""
+    check(World("may be", 8.0, 10, rows=bursts, habits=habits), seed, slots)
 
 
 def test_hints_that_fail() -> None:
