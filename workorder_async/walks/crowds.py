@@ -31,7 +31,8 @@ class Crowd:
         self._came = set[int]()
         self._total = 0
         #: How many tickets the last pass showed there, and whether these are all.
-        self.count, self.is_settled = 0, False
+        self.count: int = 0
+        self.is_settled: bool = False
 
     def read(self) -> Steps[None]:
         """Read the pages until two passes agree."""
