@@ -268,7 +268,7 @@ WORLDS = {
         "may be", 20.0, 10, rows=bursts, habits={"fractions": "rounded", "order": "id", "on_the_second": 0.2}
     ),
     "bursts, fractions of seconds are cut off, in no order": World(
-        "may be", 20.0, 10, rows=bursts, habits={"fractions": "cut off", "order": "none", "on_the_second": 0.2}
+        "may be", 26.0, 10, rows=bursts, habits={"fractions": "cut off", "order": "none", "on_the_second": 0.2}
     ),
     "milliseconds": World("never", 3.2, tickets=2000, habits={"filter": "milliseconds"}),
     "eight hours ahead": World("never", 3.2, habits={"filter": "shifted", "shift": 28_800}),
