@@ -27,8 +27,9 @@ class RefusedError(Exception):
 class Habits:
     """What a server does otherwise than the API document lets expect; nothing by default."""
 
-    order: Literal["newest", "oldest", "nearly", "none", "id", "turned", "open last"] = "newest"
-    """"turned": pages are those of the newest first, and each comes oldest first. "open last": so do twenty tickets."""
+    order: Literal["newest", "oldest", "nearly", "none", "id", "turned", "open last", "updated", "idle"] = "newest"
+    """"turned": pages are those of the newest first, and each comes oldest first. "open last": so do twenty tickets.
+    "updated": by the latest update, days or months after a ticket was created; "idle": the other way round."""
     filter: Literal["counts", "exclusive", "half", "milliseconds", "shifted", "ignored"] = "counts"
     """Which tickets a range of created time shows; "half": its end does not count, its start does."""
     shift: int = 0
@@ -113,8 +114,12 @@ class ListServer:
         """Return the place of a ticket in a list that is not sorted by time."""
         id = row[1]
         if id not in self._ranks:
-            nearly = row[0] + self.random.uniform(0, self.habits.skew)
-            self._ranks[id] = nearly if self.habits.order == "nearly" else self.random.random()
+            rank = self.random.random()
+            if self.habits.order == "nearly":
+                rank = row[0] + self.random.uniform(0, self.habits.skew)
+            elif self.habits.order in ("updated", "idle"):
+                rank = row[0] + self.random.expovariate(1 / 86_400) * self.random.choice([1, 1, 1, 60])
+            self._ranks[id] = -rank if self.habits.order == "idle" else rank
         return self._ranks[id]
 
     def instant(self, row: Row) -> float:
@@ -208,7 +213,7 @@ class ListServer:
             rows = sorted(rows, key=lambda row: (row[0], crc32(b"%d %d" % (first, row[1]))))
         if order == "id":
             return sorted(rows, key=itemgetter(1), reverse=True)[first:last]
-        if order in ("nearly", "none"):
+        if order in ("nearly", "none", "updated", "idle"):
             return sorted(rows, key=self.rank, reverse=True)[first:last]
         if order == "open last":
             rows = sorted(rows, key=lambda row: (row[1] <= 4980, row[0]))

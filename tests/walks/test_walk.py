@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from math import inf
 from random import Random
@@ -13,7 +13,7 @@ import pytest
 from attrs import define, field
 
 from tests.support.clients import make_client
-from tests.support.list_server import Habits, ListServer, evenly
+from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from tests.support.raw_server import http, serving
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
@@ -395,6 +395,80 @@ async def test_a_refused_count_of_a_window() -> None:
         await _to_the_end(walk)
         assert walk.report.tickets != walk.report.first_total
         assert walk.report.exact, walk.report.reason
+
+
+def busy(server: ListServer, which: Callable[[Ask], bool], times: float = 1) -> Callable[[Ask], Awaitable[Answer]]:
+    """Return how to read a server that refuses so many of certain questions."""
+    refused = 0
+
+    async def read(ask: Ask) -> Answer:
+        nonlocal refused
+        if which(ask) and refused < times:
+            refused += 1
+            raise ApiError("system busy", errno=50000)
+        return server.read(ask)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        (1, "the list counts 150 tickets, and 147 by their created times"),
+        (2, "the list refuses to say how many tickets it has"),
+        (inf, "the list refuses to say how many tickets it has"),
+    ],
+)
+async def test_a_refused_total(times: float, reason: str) -> None:
+    """A list that refuses its total is not exact: it may have tickets without a created time, and these come, too."""
+    server = ListServer(Random(1), evenly(Random(1), 150))
+    server._undated = {3, 70, 140}
+    read = busy(server, lambda ask: (ask.start, ask.end, ask.size) == (None, None, 1), times)
+    async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
+        await _to_the_end(walk)
+    assert walk.report.tickets == 150
+    assert not walk.report.exact
+    assert walk.report.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(("shift", "tickets"), [(1800, 49), (0, 81)])
+async def test_a_filter_that_must_not_be_looked_at(shift: int, tickets: int) -> None:
+    """Where a second that is asked for shows nothing, and no other one can be had, the filter is not believed."""
+    server = ListServer(Random(1), evenly(Random(1), 200, 60), Habits(late=shift))
+    window = Window(TicketQuery(created_start=BEGAN + 5000, created_end=BEGAN + 9000))
+    read = busy(server, lambda ask: (ask.start, ask.end) == (None, None), inf)
+    async with Walk(window, walk_options(), read) as walk:
+        await _to_the_end(walk)
+    assert walk.report.tickets == tickets
+    assert walk.report.exact is (not shift), walk.report.reason
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_nothing_behind_a_page(times: int) -> None:
+    """That there is nothing behind a page is believed where the platform says so twice: once, it may be busy."""
+    server = ListServer(Random(1), evenly(Random(1), 205), Habits(size_cap=20, counts_pages=True, echoes_size=True))
+    read = busy(server, lambda ask: ask.page == 2, times)
+    async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
+        await _to_the_end(walk)
+    assert walk.report.tickets == (205 if times == 1 else 20)
+    assert walk.report.exact
+
+
+async def test_busy_where_a_ticket_hides() -> None:
+    """A ticket that was stamped late is looked for once more where the first look is refused."""
+    rows = evenly(Random(1), 400, 60)
+    rows[68] = (rows[68][0] + 3000, rows[68][1])
+    server = ListServer(Random(1), sorted(rows), Habits(order="id"))
+    looks = list[Ask]()
+
+    def look(ask: Ask) -> bool:
+        looks.extend([ask] if None not in (ask.start, ask.end) and ask.page > 1 else [])
+        return ask in looks
+
+    async with Walk(Window(TicketQuery()), walk_options(), busy(server, look)) as walk:
+        await _to_the_end(walk)
+    assert len(looks) == 2
+    assert (walk.report.tickets, walk.report.exact) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,13 @@ def bursts(random: Random) -> list[Row]:
     return [(time, id) for id, time in enumerate(sorted(times), 1)]
 
 
+def imported(random: Random) -> list[Row]:
+    """Return tickets of three years of which a tenth was imported within an hour."""
+    rows, hour = evenly(random, 4500, 20_000), BEGAN + 40_000_000
+    times = [*(time for time, _ in rows), *(hour + random.randrange(3600) for _ in range(500))]
+    return [(time, id) for id, time in enumerate(sorted(times), 1)]
+
+
 def office_hours(random: Random) -> list[Row]:
     """Return tickets as people make them: by day, in bursts, and half of them imported within an hour."""
     times: list[int] = []
@@ -224,6 +231,13 @@ WORLDS = {
     "each page is turned round, totals are 0": World(times=7.5, habits={"order": "turned", "factor": 0}),
     "each page is turned round, moving": moving(swap(1), times=4.0, habits={"order": "turned"}),
     "twenty of the newest come last": World(times=4.5, habits={"order": "open last"}),
+    "by update, three years": World("always", 2.8, 10, seconds=20_000, habits={"order": "updated"}),
+    "by update, three years, moving": moving(swap(2), seconds=20_000, habits={"order": "updated"}, times=3.2),
+    "the longest idle first, three years": World("always", 2.8, 10, seconds=20_000, habits={"order": "idle"}),
+    "by update, a tenth imported in an hour": World("always", 3.6, 10, rows=imported, habits={"order": "updated"}),
+    "by update, three years, one answer in forty is empty": World(
+        "always", 3.2, 10, seconds=20_000, habits={"order": "updated", "empty": 1 / 40}
+    ),
     "sorted by id, two stamped late": World(times=3.6, rows=stamped_late, habits={"order": "id"}),
     "sorted by id, one stamped late": World(times=6.0, rows=one_stamped_late, habits={"order": "id"}),
     "300 in a second": World(times=1.6, rows=crowded(300)),
@@ -406,6 +420,16 @@ def test_side_by_side_without_some_hints(habits: dict[str, Any]) -> None:
     game = Game(ListServer(Random(1), evenly(Random(1), 10_000), Habits(**habits)), 8, jitter=3.0)
     assert game.play().exact
     assert game.time <= 5 * ideal(10_000, 8)
+
+
+@pytest.mark.parametrize("order", ["updated", "idle", "none"])
+def test_side_by_side_in_no_order(order: Literal["updated", "idle", "none"]) -> None:
+    """Nor does a list in no order wait for one answer after another, wherever its first page stands in time."""
+    for tickets, most in ((5000, 3.5), (20_000, 2.5)):
+        game = Game(ListServer(Random(1), evenly(Random(1), tickets, 10**8 / tickets), Habits(order=order)), 8)
+        assert game.play().exact
+        assert game.time <= most * ideal(tickets, 8)
+        assert game.held <= 60 * 100
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])

@@ -39,7 +39,7 @@ def look_behind(job: Job, page: Page | None, after: Page | None) -> Steps[None]:
     pages = ceil(before / state.full)
     hint = (pages + 1, before // pages) if before * 2 > state.full else ()
     # What stands below this page's last second is not asked for: thousands may share that second.
-    (more,) = yield [state.ask(reach, high, *hint)]
+    more = yield from job.answer(state.ask(reach, high, *hint))
     if hint and (more is None or not more.count):
         # There are fewer than the ends of the range let expect, or the server has no page of that size.
         (more,) = yield [state.ask(reach, high)]

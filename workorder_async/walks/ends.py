@@ -25,6 +25,7 @@ DATED: Final = (1, 7_258_118_400)
 # end: what a server refuses are long ones that have.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
+_NO_LOOK: Final = "the list refuses to show a ticket by which its filter by created time could be looked at"
 _LOOKED_FOR: Final = "; the others were looked for by page numbers"
 #: How often they are asked while the list moves.
 ROUNDS: Final = 6
@@ -125,13 +126,15 @@ class Witness(Job):
             if page is None or not any(1 < second % 60 < 59 for second in page.seconds):
                 # Where the bounds of a short range are rounded, it shows just what lies on a full minute, hour or day,
                 # or beside it; where one of them is, the question for such a second begins or ends there.
-                (page,) = yield [Ask(None, None, 1, state.size, for_rows=False)]
+                page = yield from self.answer(Ask(None, None, 1, state.size, for_rows=False))
             if page is None or not page.ids:
-                return ""
+                return flaw or ("" if page else _NO_LOOK)
             # In the middle of a minute, where bounds that are rounded hide it for certain.
             id, second = min(zip(page.ids, page.seconds, strict=True), key=lambda row: abs(row[1] % 60 - 33))
-            (found,) = yield [Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False)]
-            if found is not None and found.ids and (id in found.ids or state.is_cut(found)):
+            found = yield from self.answer(Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False))
+            if found is None:
+                return _NO_LOOK
+            if found.ids and (id in found.ids or state.is_cut(found)):
                 state.filter.works = True
                 return ""
             # It may have left meanwhile.
@@ -148,8 +151,10 @@ class Witness(Job):
         for _ in range(ROUNDS):
             whole, ranged = [], []
             for ask in (_WHOLE, _RANGED, _RANGED, _WHOLE):
-                (page,) = yield [ask]
-                (whole if ask is _WHOLE else ranged).append(0 if page is None else page.total)
+                page = yield from self.answer(ask)
+                if page is None:
+                    return "the list refuses to say how many tickets it has"
+                (whole if ask is _WHOLE else ranged).append(page.total)
                 if state.ranges and whole == ranged == [state.first_total]:
                     break  # each range was shown whole, and came to as many
             if sum(whole) <= sum(ranged):
@@ -165,9 +170,9 @@ class Witness(Job):
         at, without and with the seconds beside it: a ticket that stands behind all others may be later.
         """
         state, asks = self.state, list[Ask]()
-        (page,) = yield [Ask(*state.span, 1, 1, for_rows=False)]
+        page = yield from self.answer(Ask(*state.span, 1, 1, for_rows=False))
         if page is None:
-            return ""
+            return ""  # what is bridged is exact without a count
         lacks = state.tickets < page.total <= state.deepest and not state.ranges
         if lacks and page.total <= _SHORT * state.full and not (state.flaws or state.leaves_out):
             raise RestartError("ranges")

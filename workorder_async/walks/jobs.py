@@ -112,6 +112,13 @@ class Job:
         self._replies = [None for _ in asks]
         self.wanted.extend(Read(ask, self, place) for place, ask in enumerate(asks))
 
+    def answer(self, ask: Ask) -> Steps[Page | None]:
+        """Ask a question, and once more if it is refused: a server may be busy just then."""
+        (page,) = yield [ask]
+        if page is None:
+            (page,) = yield [ask]
+        return page
+
     def reach(self, page: Page) -> float:
         """Return the key at which, and above, an answer is the whole truth."""
         if not self.state.is_cut(page):

@@ -1,13 +1,16 @@
 """A list that is in no order: a range of created time counts only where one answer shows all of it.
 
-Its first page tells when its tickets were created. By that it is divided into ranges, which are read side by side, each
-from its newest second to its oldest in steps that one answer should show whole. How long a step may be, the answers
-before it tell. Each is asked for with one second more on either side, since it is not known whether the ends of the
-filter count.
+The first page tells when some of its tickets were created. By that the list is divided into ranges. A range that its
+answer does not show whole is divided by time, and its parts are asked for side by side. Each is asked for with one
+second more on either side, since it is not known whether the ends of the filter count. Totals tell only into how many
+parts a range is divided.
 """
 
+from collections import Counter
+from itertools import pairwise
 from math import ceil, inf
-from typing import Final
+from operator import itemgetter
+from typing import Final, TypeAlias
 
 from attrs import define
 
@@ -16,13 +19,25 @@ from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.pages import Page
 
-# How full an answer should be: where more is aimed at, too many steps have to be divided.
+_Ends: TypeAlias = tuple[float, float]
+
+# How full an answer should be: where more is aimed at, too many ranges have to be divided again.
 _FILL: Final = 0.8
-# The pages of a range at the least.
-_PAGES_OF_A_RANGE: Final = 4
+# The parts of a range at the most.
+_PARTS: Final = 24
+# The rows of a first page that tell how many tickets a part of the list has.
+_ROWS_OF_A_PART: Final = 8
+# How much longer than the one before it each part is, where nothing tells how far the list reaches.
+_LONGER: Final = 8
+# Fewer seconds are not divided: with those on their margins, their parts would be as long.
+_CROWD: Final = 3
+# A part of a range that was divided counts fewer than so many times as many tickets.
+_FEWER: Final = 0.75
 # How often a range is divided that counts more tickets than it shows, and shows fewer than a page.
 _TRIES_TO_DIVIDE: Final = 2
-# Where so many rows are expected, an answer without any is an accident until it comes again.
+# So many pages are expected where an answer that is not whole does not count more than it shows.
+_UNCOUNTED: Final = 2
+# Where so many tickets are lacking, an answer without any is an accident until it comes again.
 _SURELY_SOME: Final = 8
 
 
@@ -33,81 +48,122 @@ class Range(Job):
     _low: float
     _high: float
     first: Page | None = None
-    """A page of it that has come."""
-    expected: float = 0.0
-    """About how many tickets it holds."""
+    """Its answer, if that has come."""
+    around: float = inf
+    """How many tickets were counted in the range that it is a part of."""
+    short: int = 0
+    """How many answers, one inside of the other, counted more tickets than they showed, and had room for them."""
 
     def steps(self) -> Steps[None]:
-        """Read the range step by step, or divide it where one of its ends is not known."""
-        low, high, page = self._low, self._high, self.first
-        if high - low < inf and page is None:
-            yield from self._read(int(low), int(high))
+        """Give the range, or divide it."""
+        state, page = self.state, self.first
+        if page is None:
+            (page,) = yield [state.ask(self._low - 1, self._high + 1)]
+        if page is None:
             return
-        # On either side of the rows of a page lies about as much as between two of them.
-        beside = 2 * self.expected / max(1, self.state.full)
-        for _ in range(1 if beside < _SURELY_SOME else 2):
-            if page is None or not page.count:
-                (page,) = yield [self.state.ask(low - 1, high + 1)]
-        if page is not None and not self.state.is_cut(page):
-            self._give_all(page, low, high)
-        elif page is not None:
-            seconds = sorted(second for second in page.seconds if low <= second <= high)
-            if seconds and (not self.expected or page.total < self.expected):
-                self.behind.extend(self._divided(seconds, page.total))
-                return
-            # Its rows do not tell where the others are: they may all be the newest ones, or on the margin.
-            self.expected = page.total
-            yield from self._read(int(max(low, DATED[0])), DATED[1] if high == inf else int(high))
+        if self._is_whole(page):
+            state.ranges += 1
+            self.give_of(page, self._rows(page), self._low)
+        elif self._dated[1] - self._dated[0] < _CROWD:
+            yield from Crowd(self, *self._dated).read()
+        else:
+            found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)
+            ends = sorted((ends for ends in found if ends[0] <= ends[1]), reverse=True)
+            parts = [Range(state, *both, around=page.total, short=self.short) for both in ends]
+            yield from self._ask(parts, page.total)
+            self.behind += parts
 
-    def _divided(self, seconds: list[int], total: int) -> list["Range"]:
-        """Return ranges of about equally many tickets, the newest first, and the ranges outside of these rows."""
+    @property
+    def _dated(self) -> tuple[int, int]:
+        """The first second and the last one that tickets of it may have."""
+        return int(max(self._low, DATED[0])), int(min(self._high, DATED[1]))
+
+    def _rows(self, page: Page) -> list[int]:
+        """Return the places of its rows on a page; those on the margins are another range's."""
+        return [place for place, second in enumerate(page.seconds) if self._low <= second <= self._high]
+
+    def _is_whole(self, page: Page) -> bool:
+        """Tell whether an answer shows all of the range, or is to be taken for that."""
         state = self.state
-        count = max(1, min(2 * state.slots, total // (_PAGES_OF_A_RANGE * state.full), len(seconds) // 8))
-        edges = sorted({seconds[0], *(seconds[len(seconds) * number // count] for number in range(1, count))})
-        ends = [*(edge - 1 for edge in edges[1:]), seconds[-1]]
-        parts = [Range(state, start, end, expected=total / len(edges)) for start, end in zip(edges, ends, strict=True)]
-        if self._low < seconds[0]:
-            parts.insert(0, Range(state, self._low, seconds[0] - 1, expected=total / 2))
-        if self._high > seconds[-1]:
-            parts.append(Range(state, seconds[-1] + 1, self._high, expected=total / 2))
-        return parts[::-1]
+        if not state.is_cut(page):
+            return True
+        if page.count >= state.full:
+            self.short = 0
+        elif not state.full < page.total < _FEWER * self.around:
+            self.short += 1
+        if self.short > _TRIES_TO_DIVIDE:
+            # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
+            state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
+            state.believes_totals = False
+        return not state.is_cut(page)
 
-    def _read(self, start: int, end: int) -> Steps[None]:
-        """Read from the newest second to the oldest."""
-        state = self.state
-        # What lies before the first second that there is has no second at all.
-        density, short, doubts = self.expected / max(1, end - start + 1), 0, True
-        while end >= start:
-            steps = max(1, ceil(density * (end - start + 1) / (_FILL * max(1, state.full))))
-            low = max(start, end + 1 - ceil((end - start + 1) / steps))
-            (page,) = yield [state.ask(low - 1, end + 1)]
-            if page is None:
+    def _around_a_crowd(self, page: Page) -> list[_Ends]:
+        """Return the second that most rows are of with those beside it, and what is newer and older; or nothing."""
+        second, rows = max(Counter(page.seconds).items(), key=itemgetter(1), default=(0, 0))
+        if not (self._low <= second <= self._high and 2 * rows > page.count):
+            return []
+        middle = max(self._low, second - 1), min(self._high, second + 1)
+        return [(second + 2, self._high), middle, (self._low, second - 2)]
+
+    def _outwards(self, page: Page) -> list[_Ends]:
+        """Return parts that are the longer the further out they are, of a range with one end; else nothing.
+
+        The rows of its answer may be of all times, or those next to its end: so far out the parts go.
+        """
+        is_past = self._low == -inf
+        if is_past is (self._high == inf):
+            return []
+        edge, away = (int(self._high), -1) if is_past else (int(self._low), 1)
+        reach = 1 + max((abs(edge - page.seconds[place]) for place in self._rows(page)), default=0)
+        end, length, ends = edge + away * reach * page.total / max(1, page.count), reach + reach // 4, list[_Ends]()
+        while (end - edge) * away > 0 and DATED[0] < (after := edge + away * length) < DATED[1]:
+            ends.append((after + 1, edge) if is_past else (edge, after - 1))
+            edge, length = after, length * _LONGER
+        return [*ends, (-inf, edge) if is_past else (edge, inf)] if ends else []
+
+    def parts(self, page: Page) -> list[_Ends]:
+        """Return parts that are equally long, and such as one answer shows whole, if these are not too many."""
+        full, (low, high) = self.state.full, self._dated
+        total, length = page.total if page.total > page.count else _UNCOUNTED * full, high - low + 1
+        # Pages may have become smaller than they were; and each shows a second more on either side.
+        rows = _FILL * max(min(page.count, full), full / _PARTS, 1)
+        count = ceil(length / max(1, rows * (length + 2) / total - 2))
+        if count > _PARTS:
+            count = min(_PARTS, ceil(count / _PARTS))
+        count = min(max(count, 2), length)
+        edges = [low + length * number // count for number in range(count + 1)]
+        return [(start, end - 1) for start, end in pairwise(edges)]
+
+    def _ask(self, parts: list["Range"], total: int) -> Steps[None]:
+        """Ask for parts, and once more for those that come empty, if far fewer tickets came than a total says."""
+        for _ in range(2):
+            empty = [part for part in parts if part.first is None or not part.first.count]
+            if not empty or total - sum(part.count for part in parts) < _SURELY_SOME:
                 return
-            if not page.count and doubts and density * (end - low + 1) >= _SURELY_SOME:
-                doubts = False
-                continue
-            doubts = doubts or page.count > 0
-            is_cut = state.is_cut(page)
-            if page.count >= (state.full if is_cut else 1):
-                short = 0
-            elif is_cut:
-                short += 1
-            if short > _TRIES_TO_DIVIDE:
-                # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
-                state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
-                is_cut, state.believes_totals = False, False
-            if not is_cut:
-                self._give_all(page, low, end)
-            elif low == end:
-                yield from Crowd(self, low, end).read()
-            else:
-                density = max(page.total, 2 * state.full) / (end - low + 1)
-                continue
-            density = (density + page.count / (end - low + 1)) / 2
-            end = low - 1
+            pages = yield [self.state.ask(part._low - 1, part._high + 1) for part in empty]
+            for part, page in zip(empty, pages, strict=True):
+                part.first = page
 
-    def _give_all(self, page: Page, low: float, high: float) -> None:
-        """Give the rows of a step; rows on its margins belong to other steps."""
-        mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
-        self.state.ranges += 1
-        self.give_of(page, mine, low)
+    @property
+    def count(self) -> float:
+        """About how many tickets it has by its answer, without those on the margins."""
+        page = self.first
+        if page is None or not self.state.is_cut(page):
+            return 0 if page is None else len(self._rows(page))
+        return page.total * (1 - 2 / (self._high - self._low + 3))
+
+
+@define(eq=False)
+class Unordered(Range):
+    """The whole list, which the rows of its first page divide."""
+
+    def parts(self, page: Page) -> list[_Ends]:
+        """Return parts that hold about equally many tickets if the list is as these rows, and its two ends."""
+        seconds = sorted(page.seconds[place] for place in self._rows(page))
+        if not seconds:
+            return super().parts(page)
+        count = ceil(page.total / (_FILL * _PARTS * max(1, self.state.full)))
+        count = max(1, min(count, _PARTS, len(seconds) // _ROWS_OF_A_PART))
+        edges = sorted({*(seconds[len(seconds) * number // count] for number in range(count)), seconds[-1] + 1})
+        inner = [(start, end - 1) for start, end in pairwise(edges)]
+        return [(edges[-1], self._high), *inner, (self._low, edges[0] - 1)]

@@ -25,7 +25,7 @@ from workorder_async.walks.jobs import Job, Read, WalkedPage
 from workorder_async.walks.list_state import ROWS_OF_AN_ORDER, ListState, Mode, RestartError
 from workorder_async.walks.options import LEAST_ROWS, WalkOptions
 from workorder_async.walks.pages import Page, PageReader
-from workorder_async.walks.ranges import Range
+from workorder_async.walks.ranges import Unordered
 from workorder_async.walks.sections import Section
 from workorder_async.walks.windows import RangeFilter, Window
 
@@ -88,6 +88,11 @@ class WalkRules:
         state, job = self.state, read.job
         if job.is_left:
             return
+        if page is None and read.before is not None and read.times == 1:
+            # That there is nothing behind a page is believed of a server that says so twice.
+            read.times += 1
+            job.wanted.appendleft(read)
+            return
         if page is not None:
             if (read.ask.start, read.ask.end) == state.asked:
                 state.last_total = page.total
@@ -129,7 +134,7 @@ class WalkRules:
         elif mode == "ranges":
             self.state.sign, self.state.believes_filter = 1, True
             low, top = self.state.bounds
-            job = Range(self.state, low, top - 1, first=first)
+            job = Unordered(self.state, low, top - 1, first=first)
         elif mode == "numbers":
             job = NumberedPages(self.state, first)
         self._jobs.append(job)

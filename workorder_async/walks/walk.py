@@ -145,7 +145,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         except (ApiError, ResponseError) as error:
             if (ask.page == 1 and ask.for_rows) or not _may_be_about_the_question(error):
                 raise
-            if read.before is not None and isinstance(error, ResponseError):
+            if read.before is not None and read.times > 1 and isinstance(error, ResponseError):
                 # A refusal in the platform's own words says that there is no such page; that of a gateway does not.
                 self._rules.state.flaw(f"asked for what stands behind the first page, the server failed: {error}")
             return None
