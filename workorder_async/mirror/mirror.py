@@ -419,7 +419,7 @@ class Run:
         report.requests += len(missing)
         gone = [id for id, answer in answers.items() if isinstance(answer, NotFoundError)]
         left = [id for id, answer in answers.items() if isinstance(answer, Ticket)]
-        doubtful = [answer for id, answer in answers.items() if id not in (*gone, *left)]
+        doubtful = [answer for answer in answers.values() if not isinstance(answer, NotFoundError | Ticket)]
         if doubtful:
             doubt = f"whether {len(doubtful)} missing tickets exist could not be found out: {doubtful[0]}"
             if type(doubtful[0]) is ApiError:
