@@ -13,7 +13,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 from yarl import URL
 
 from workorder_async import errors
-from workorder_async.arguments import caller, shown
+from workorder_async.arguments import caller, kind_of, shown
 from workorder_async.document.endpoints import PREFIX
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
@@ -48,9 +48,11 @@ def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
 
 
 def setting(name: str, environ: "Mapping[str, str | Secret] | None" = None) -> str:
-    """Return one of the variables that may be set, too; "" where it is not set."""
+    """Return one of the variables that may be set, too; "" where it is not set. Raises `ConfigError` for no text."""
     value = (os.environ if environ is None else environ).get(name)
-    return Secret(value).reveal().strip() if isinstance(value, str | Secret) else ""
+    if value is not None and not isinstance(value, str | Secret):
+        raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be text, as in the environment")
+    return "" if value is None else Secret(value).reveal().strip()
 
 
 def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:

@@ -514,6 +514,7 @@ def test_a_remark_that_is_lost_changes_no_exit_code(sandbox: Sandbox, words: lis
         (">&-", ["export", "--output", "FILE"], 0),
         (">&-", ["export", "-"], 2),
         ("<&- >&- 2>&-", ["export", "-", "--format", "csv"], 2),
+        (">&-", ["report", "EXPORTED", "--html", "-"], 1),
         ("2>&-", ["show", "abc"], 2),
         ("<&-", ["comment", "6000", "--detail", "-"], 2),
         ("<&- >&- 2>&-", ["doctor"], 0),
@@ -524,7 +525,10 @@ def test_a_stream_that_is_closed_leads_nowhere(
 ) -> None:
     """Whoever starts it without stdin, stdout or stderr, as daemons do, gets the same exit code, and no file harmed."""
     file = tmp_path / "tickets.jsonl"
-    words = [str(file) if word == "FILE" else word for word in words]
+    exported = tmp_path / "exported.jsonl"
+    exported.write_text('{"id": 1, "status": 1, "created_time": 1700000000, "type": 1, "title": "", "closed_time": 0}')
+    places = {"FILE": str(file), "EXPORTED": str(exported)}
+    words = [places.get(word, word) for word in words]
     child = subprocess.run(
         ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-m", "workorder_async", *words],
         check=False,

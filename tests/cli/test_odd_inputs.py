@@ -113,12 +113,12 @@ ODD = r"""
 2 | list --product-group 0x24                   | --product-group
 2 | list --product-group 36 --product-group x   | --product-group
 2 | list --sub-type 0                           | --sub-type is 0
-2 | upload ''                                    | for FILE. Only file is allowed
+2 | upload ''                                    | FILE is empty; name a file
 2 | report ''                                    | for FILE. Only file is allowed
 2 | create {all} --attach ''                     | for --attach. Only file is allowed
 2 | comment 1001 --detail x --journal ''         | for --journal. Only file is allowed
 2 | comment --from '' --detail x                 | --from '': No such file
-2 | sandbox --db ''                              | for --db. Only file is allowed
+2 | sandbox --db ''                              | --db is empty; name a file
 2 | list --sub-type 1.5                         | --sub-type: '1.5' is no whole number
 2 | list --second-subtype -1                    | --second-subtype is -1
 2 | list --fields                               | --fields needs a value

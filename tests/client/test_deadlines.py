@@ -171,6 +171,29 @@ async def test_limits_that_hang(call: Call) -> None:
         assert wire.requests == []
 
 
+class Mute(Deaf):
+    """Limits that give up after a second."""
+
+    async def acquire(self, until: float) -> None:
+        """Wait, and fail."""
+        await asyncio.sleep(1)
+        raise NotSentError("the limits are mute")
+
+
+@pytest.mark.parametrize("call", [*READS.values(), lambda c, **time: c.comment_ticket(COMMENT, **time)])
+@virtual_time
+async def test_limits_that_give_up(call: Call) -> None:
+    """One waiting call a second fails with what the limits say; a deadline that comes first says it, too."""
+    async with serving(hang) as wire, make_client(wire.url, limits=Mute()) as client, taking(2.5):
+        calls = [call(client, deadline=2.5) for _ in range(4)]
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert wire.requests == []
+    first, *late = (str(end) for end in ends)
+    assert "the limits are mute" in first
+    assert "within" not in first
+    assert all("within 2.5 s" in said and "; the limits are mute" in said for said in late[1:]), late
+
+
 @pytest.mark.parametrize("status", ["429 Slow", "503 Busy"])
 @pytest.mark.parametrize("asked", [SHORT - 1, SHORT, SHORT + 1, 10**6])
 @virtual_time

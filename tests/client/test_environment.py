@@ -3,7 +3,9 @@
 import hashlib
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from traceback import TracebackException
+from typing import Any
 
 import pytest
 from aioresponses import aioresponses
@@ -152,6 +154,14 @@ def test_an_environment_that_is_none(make: Callable[..., object], given: object)
     ours = TracebackException.from_exception(caught.value, capture_locals=True).stack[1:]
     assert ours
     assert not any(repr(given) in str(frame.locals) for frame in ours)
+
+
+@pytest.mark.parametrize("name", ["WORKORDER_ERRNOS", "WORKORDER_CA_BUNDLE"])
+@pytest.mark.parametrize("value", [{90005: NotFoundError}, b"90005=NotFoundError", Path("ca.pem"), 1])
+def test_a_variable_that_is_no_text(name: str, value: Any) -> None:
+    """It is not taken for one that is not set."""
+    with pytest.raises(ConfigError, match=rf"{name} is .*; it must be text, as in the environment"):
+        WorkorderClient.from_env({**ENVIRONMENT, name: value})
 
 
 @pytest.mark.parametrize("app_id", ["sandbox-app", "mine"])

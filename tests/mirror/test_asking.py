@@ -1,6 +1,7 @@
 """workorder_async.mirror.asking: words that the full-text index does not have, and a folder for reading only."""
 
 import os
+import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -48,6 +49,14 @@ def test_times_of_full_records(path: Path) -> None:
         database.execute("INSERT INTO changes VALUES (9, 1, 1, 'changed', 'finished_time', 0, 1700000000, 5)")
     (*_, seen) = changes_since(path, 0)
     assert (seen.old, seen.new) == ("", "2023-11-15T06:13:20+08:00")
+
+
+def test_what_cannot_be_opened(tmp_path: Path) -> None:
+    """It is not said to be no mirror: the system says why."""
+    with closing(socket.socket(socket.AF_UNIX)) as there:
+        there.bind(str(tmp_path / "s"))
+        with pytest.raises(OSError, match="No such device"):
+            changes_since(tmp_path / "s", 0)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for this user")

@@ -146,6 +146,8 @@ def test_what_is_no_window() -> None:
     wrong: list[tuple[tuple[Any, ...], str]] = [
         ((5, 6), "Window.query is 5; it must be a TicketQuery"),
         ((TicketQuery(), "5"), "Window.start is '5'; it must be a whole second since the epoch"),
+        ((TicketQuery(), 1_795_910_763_057), "Window.start is 1795910763057; it must be a whole second since"),
+        ((TicketQuery(), None, 10**5000), "Window.end is .*; it must be a whole second since the epoch"),
         ((TicketQuery(), None, datetime.now(UTC)), "Window.end is datetime.datetime.*; it must be a whole second"),
     ]
     for values, said in wrong:

@@ -55,8 +55,8 @@ CREATE INDEX places ON entries (place) WHERE place != '';
 """
 # What was done is not looked for: its intent goes.
 _SET = """
-INSERT INTO entries (key, standing) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET
-    standing = ?2, intent = CASE WHEN ?2 != 'done' THEN intent END
+INSERT INTO entries (key, standing) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET
+    standing = excluded.standing, intent = CASE WHEN excluded.standing != 'done' THEN intent END
 """
 
 
@@ -335,9 +335,9 @@ class JournalFile:
         """
         since, until = entry.span
         found = self._table.execute(
-            "SELECT 1 FROM entries WHERE place BETWEEN ?1 AND ?1 || '!' AND place != '' AND key != ?2 "
-            "AND since < ?3 AND until > ?4 LIMIT 1",
-            (entry.place, entry.key, until + _NEAR, since - _NEAR),
+            "SELECT 1 FROM entries WHERE place BETWEEN ? AND ? || '!' AND place != '' AND key != ? "
+            "AND since < ? AND until > ? LIMIT 1",
+            (entry.place, entry.place, entry.key, until + _NEAR, since - _NEAR),
         )
         return found.fetchone() is not None
 

@@ -9,8 +9,8 @@ A file of --from declares itself by how it begins:
     1473  # a remark           a number on each line; a # begins a remark
 
 Its text is UTF-8, GBK as Excel in China writes it, or UTF-16 that begins with its mark. Nothing else is guessed: rows
-without the names of their columns or of more cells, a line without a number, a row of TSV of several lines, and a row
-of fewer cells where the last one may be cut short, are errors.
+without the names of their columns or of more cells, a line without a number, a row of TSV of several lines, a row of
+fewer cells where the last one may be cut short, a row of totals, and rows in several sheets, are errors.
 """
 
 import csv
@@ -33,7 +33,12 @@ _ID_MAX: Final = 2**63 - 1
 _BLANK: Final = re.compile(r"\s*")
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
 _LONGEST_CELL: Final = 2**31 - 1
-_ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号", "编号")
+_ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号")
+# How a row of totals is named, and how its cells are reckoned.
+_TOTALS: Final = re.compile(
+    r"(合\s*计|总\s*计|小\s*计|共\s*计|汇\s*总|(grand |sub-?)?totals?|sum)\s*[:：]?", re.IGNORECASE
+)
+_RECKONED: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)", re.IGNORECASE)
 # What is no column's name: a number, or a time.
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
 # How files begin that other programs read as a whole: gzip, Zstandard, Parquet, SQLite, and Excel's of old or locked.
@@ -217,6 +222,13 @@ def _in_workbook(name: str, content: bytes) -> _Found:
     if not book.worksheets:
         mend = "save it as Excel Workbook (.xlsx), not as Strict Open XML, or as CSV"
         raise ConfigError(f"{name} has no sheet that can be read", argument="--from:", mend=mend)
+    filled = [sheet.title for sheet in book.worksheets if any(cell.value is not None for cell in sheet._cells.values())]
+    # An export of more rows than a sheet may have goes on in "tickets 2".
+    if apart := [title for title in filled[1:] if not re.fullmatch(rf"{re.escape(filled[0])} \d+", title)]:
+        mend = "copy the one that is meant to a file of its own"
+        raise ConfigError(
+            f"{name} has rows in the sheets {filled[0]!r} and {apart[0]!r}", argument="--from:", mend=mend
+        )
     for sheet in book.worksheets:
         hidden = [number for number, row in sheet.row_dimensions.items() if row.hidden]
         if hidden or sheet.sheet_state != "visible":
@@ -228,9 +240,10 @@ def _in_workbook(name: str, content: bytes) -> _Found:
         for (row, column), cell in sheet._cells.items():
             if cell.value is not None:
                 found = values[sheet.title]._cells[row, column].value
-                rows.setdefault(row, {})[column] = cell.value if found is None else found
-        filled = ((row, [cells.get(at) for at in range(1, max(cells) + 1)]) for row, cells in sorted(rows.items()))
-        yield from _in_column(name, ((f"row {row} of sheet {sheet.title!r}", cells) for row, cells in filled))
+                is_total = cell.data_type == "f" and _RECKONED.match(str(cell.value))
+                rows.setdefault(row, {})[column] = cell.value if found is None or is_total else found
+        whole = ((row, [cells.get(at) for at in range(1, max(cells) + 1)]) for row, cells in sorted(rows.items()))
+        yield from _in_column(name, ((f"row {row} of sheet {sheet.title!r}", cells) for row, cells in whole))
 
 
 def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_even: bool = False) -> _Found:
@@ -247,11 +260,16 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
                 mend = _SEPARATED if len(cells) > width else f"write it anew if it was cut short, else {_SEPARATED}"
                 raise _refused(name, where, f"has {len(cells)} cells, and {width} are named", mend)
             cell = cells[column] if column < len(cells) else ""
+            if total := next((one for one in cells if isinstance(one, str) and _TOTALS.fullmatch(one)), ""):
+                raise _refused(name, where, f"looks like a row of totals: {total!r}", "take it out, or use JSON")
             yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell
         elif any(cells) and not str(cells[0]).startswith("#"):
             places = [at for at, cell in enumerate(cells) if re.sub(r"[\s_-]", "", str(cell)).lower() in _ID_NAMES]
             # Where a row of values stands in place of the names, a title may well be "id".
-            if len(places) != 1 or not all(isinstance(cell, str) and not _VALUE.fullmatch(cell) for cell in cells):
+            if len(places) > 1:
+                twice = " and ".join(repr(cells[at]) for at in places)
+                raise _refused(name, where, f"names the column twice: {twice}", "take one of them out")
+            if not places or not all(isinstance(cell, str) and not _VALUE.fullmatch(cell) for cell in cells):
                 mend = "begin with the columns' names, one of them id, or write the numbers alone, one on each line"
                 raise _refused(name, where, "does not name the column with the tickets' numbers", mend)
             [column], width = places, len(cells)

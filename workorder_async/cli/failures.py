@@ -7,7 +7,13 @@ from typing import Final
 
 from attrs import define, field
 from cyclopts import CycloptsError
-from cyclopts.exceptions import CoercionError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
+from cyclopts.exceptions import (
+    CoercionError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnusedCliTokensError,
+    ValidationError,
+)
 
 from workorder_async import errors
 from workorder_async.batches.outcomes import Outcome
@@ -175,8 +181,10 @@ def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
             return f"{typed[-1]} needs a value" if typed else f"{argument.name} is missing"
         case CoercionError(token=token, argument=argument) if token is not None and argument is not None:
             name = token.keyword or argument.name
-            if error.target_type is bool:
-                return f"{name} takes no value, and was given {token.value!r}"
-            if said := error.msg or KINDS.get(error.target_type):
-                return f"{name}: {token.value[:40]!r} {said}"
+            said, is_flag = error.msg or KINDS.get(error.target_type), error.target_type is bool
+            if said or is_flag:
+                flag = f"{name} takes no value, and was given {token.value!r}"
+                return flag if is_flag else f"{name}: {token.value[:40]!r} {said}"
+        case ValidationError(argument=argument) if argument is not None and "" in [it.value for it in argument.tokens]:
+            return f"{argument.name} is empty; name a file"
     return str(error)

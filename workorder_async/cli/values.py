@@ -19,6 +19,7 @@ Digits alone are a date if there are eight, else seconds since 1970, from the ye
 refused: they may be a year, a month, a date-time or milliseconds, and as seconds they would be another moment.
 """
 
+import errno
 import os
 import re
 import sys
@@ -97,6 +98,8 @@ class File(Written):
         """Return what to write a page about the file `beside` into. Raises `ConfigError` where that is no place."""
         name = self.file_name()
         if name == "-":
+            if sys.__stdout__ is None:  # as in `program >&-`; what stands in its place leads nowhere
+                raise OSError(errno.EBADF, "stdout is closed")
             return nullcontext(sys.stdout.buffer)
         if os.path.exists(name) and os.path.samefile(name, beside):
             raise ConfigError("is what the report is of", argument=f"{self.option} {name}", mend="name another file")

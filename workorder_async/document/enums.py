@@ -5,9 +5,9 @@ equals another with the same value, can be pickled, and is encoded as it came. A
 "9.0"), and a known name also in English, in any case.
 
 A member equals its code, and is found by it in dicts and sets: `TicketStatus.CLOSED == 3`; one with an unknown name
-equals that text. It does not equal the text of a code, `"3"`, nor a member of another enumeration. So equality does not
-pass through a code: `TicketStatus(1) == 1 == TicketType(1)`, and `TicketStatus(1) != TicketType(1)`. Do not put codes
-and members of two enumerations into one set or dict.
+equals that text. It does not equal its name, `"closed"`, nor the text of a code, `"3"`, nor a member of another
+enumeration. So equality does not pass through a code: `TicketStatus(1) == 1 == TicketType(1)`, and `TicketStatus(1) !=
+TicketType(1)`. Do not put codes and members of two enumerations into one set or dict.
 """
 
 import re
@@ -28,7 +28,7 @@ _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
 class OpenEnum(Enum):
     """An enumeration of integer codes with a Chinese label, open to codes and names that are not known yet.
 
-    A member equals its code: `TicketStatus.CLOSED == 3`.
+    A member equals its code: `TicketStatus.CLOSED == 3`. It does not equal its name: compare with the member itself.
     """
 
     _value_: int | str

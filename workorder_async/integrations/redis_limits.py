@@ -99,9 +99,10 @@ class RedisLimits:
     many more a second may then hold. Each client keeps its own `rate`, lanes and pauses besides. A pause that another
     client asks for is obeyed for `longest_pause` seconds at most.
 
-    While Redis is silent for longer than a second, calls fail with `NotSentError`. With `fallback`, a share of the rate
-    such as 1/3 for three processes, this process starts as many requests by itself instead, until Redis answers again;
-    where the others still reach Redis, that comes on top of their rate.
+    While Redis is silent for longer than a second, a call fails with `NotSentError`: one a second of those that wait;
+    one whose deadline comes first says so, and why. With `fallback`, a share of the rate such as 1/3 for three
+    processes, this process starts as many requests by itself instead, until Redis answers again; where the others still
+    reach Redis, that comes on top of their rate.
 
     Each is for one event loop and all clients in it; close it after them. Raises `ConfigError` for arguments that
     cannot work.

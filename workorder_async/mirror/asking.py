@@ -50,7 +50,9 @@ class Found:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a mirror for reading. Raises `ConfigError` for a file that is none."""
+    """Open a mirror for reading. Raises `ConfigError` for a file that is none, `OSError` where it cannot be opened."""
+    with path.open("rb"):
+        pass  # SQLite does not say why it cannot
     try:
         with connected(path) as database:
             database.execute("SELECT 1 FROM changes")

@@ -279,7 +279,8 @@ class Sandbox:
 
     def _running(self) -> Self:
         if not self._url:
-            mend = "use it inside `async with Sandbox(...) as sandbox:`"
+            way = "with" if hasattr(self, "__enter__") else "async with"
+            mend = f"use it inside `{way} {type(self).__name__}(...) as sandbox:`"
             raise ConfigError("the sandbox is not running", mend=mend)
         return self
 

@@ -32,8 +32,10 @@ _LOOKS_BACK: Final = (1, 4, 64, 1024)
 # for, and what is not owned is left out.
 _MARGIN = 1
 _QUERY: Final = arguments.must_be("a TicketQuery", lambda given: isinstance(given, TicketQuery))
+_END_OF_9999: Final = 253_402_300_800
 _SECOND: Final = arguments.must_be(
-    "a whole second since the epoch, such as int(moment.timestamp())", arguments.is_whole
+    "a whole second since the epoch, such as int(moment.timestamp())",
+    lambda given: arguments.is_whole(given) and abs(given) <= _END_OF_9999,
 )
 
 

@@ -274,13 +274,16 @@ class Call:
             return not is_answered(error)
         return self.sent and isinstance(error, NoAnswerError | DeadlineExceededError)
 
-    def too_late(self) -> WorkorderError:
-        """Return the error for a deadline that is past, or before which shared limits know that there is no turn."""
+    def too_late(self, limits: str = "") -> WorkorderError:
+        """Return the error for a deadline that is past, or before which shared limits know that there is no turn.
+
+        `limits` is what they failed with, if they did.
+        """
         self.turn_to("queue")
         why = f" ({', '.join(f'{seconds:.1f} s {phase}' for phase, seconds in self.spent.items())})"
         if self.deadline.left() > _LATE:
             why = ": the shared limits let no request start in that time"
-        within = f"within {self.deadline.seconds:g} s{why}"
+        within = f"within {self.deadline.seconds:g} s{why}{f'; {limits}' if limits else ''}"
         late = DeadlineExceededError(f"no answer {within}", spent=self.spent)
         if self.endpoint.safety is Safety.READ or self.sent:
             return late

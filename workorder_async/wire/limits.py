@@ -32,6 +32,8 @@ class TurnTimeoutError(Exception):
 
     pause: float = 0.0
     """How many seconds the server still wants to be left alone, where that is the reason; else 0."""
+    why: str = ""
+    """What the shared limits failed with before, if they did."""
 
 
 @define(eq=False)
@@ -260,6 +262,7 @@ class Limiter:
         self._limits = limits
         self._has_permit = limits is None
         self._asking: asyncio.Task[None] | None = None
+        self._failure = ""  # of the shared limits, when they were asked last
         #: Set when the client is closed: no rate and no pause holds up a call then.
         self.closed: asyncio.Event = asyncio.Event()
 
@@ -317,7 +320,7 @@ class Limiter:
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
                 self._give_back(lane)
             if isinstance(error, TimeoutError):
-                raise TurnTimeoutError from None
+                raise TurnTimeoutError(why=self._failure) from None
             raise
 
     def end(self, lane: Lane | None) -> None:
@@ -369,6 +372,7 @@ class Limiter:
         error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
         if self._limits is not None:
             self._has_permit = error is None
+            self._failure = str(error) if isinstance(error, WorkorderError) else ""
             if error is not None:
                 waiter.fail(error)
         self._dispatch()

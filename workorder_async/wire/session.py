@@ -277,7 +277,7 @@ def _fail(call: Call, error: WorkorderError | TurnTimeoutError) -> NoReturn:
     """
     pause = 0.0
     if isinstance(error, TurnTimeoutError):
-        pause, error = error.pause, call.too_late()
+        pause, error = error.pause, call.too_late(error.why)
     late = any(isinstance(one, DeadlineExceededError) for one in (error, error.__cause__))
     if pause or (late and call.turned_away and not call.sent):
         error = call.throttled(pause, call.turned_away)

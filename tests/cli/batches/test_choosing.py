@@ -31,9 +31,8 @@ NAMELESS_TEXTS = [
     "id\t1\n7\t2\n",
     "id,2024-01-31 09:30:00+08:00\n7,2024-01-31 09:30:00+08:00\n",
     "1.0,id\n2.0,7\n",
-    "id,工单ID\n7,8\n",
-    "id\tid\n7\t8\n",
     "title\nid\n7\n",
+    "编号,标题\n7,a\n",
     "seven\n",
 ]
 
@@ -54,7 +53,6 @@ NAMELESS_TEXTS = [
         ("标题\t工单编号\nid\t7\n9\t8\n", [7, 8]),
         ("Ticket ID,note\n7,x\n", [7]),
         ("标题\t工单 id\n甲\t7\n", [7]),
-        ("编号\n7\n", [7]),
         ("status\tID\n待处理\t7\n\t8\n", [7, 8]),
         ('# of Monday\ntitle,id\n"two\nlines, and a ""mark""",7\n#urgent,8\n\n,,\n', [7, 8]),
         ("id,title\r\n7,a\r\n8,b\r\n", [7, 8]),
@@ -97,6 +95,11 @@ def test_another_encoding_is_refused(stdin: Stdin, content: bytes) -> None:
         ("id,title\n7,a\n# 8,b\n", "line 3 of stdin is '# 8'"),
         ("标题,工单ID\n磁盘满, 8,7\n", "line 2 of stdin has 3 cells, and 2 are named; put quotes around"),
         ("标题,工单ID,客户\nfull, 8,7,\n", "line 2 of stdin has 4 cells"),
+        ("id,工单ID\n7,8\n", "line 1 of stdin names the column twice: 'id' and '工单ID'; take one of them out"),
+        ("id\tid\n7\t8\n", "line 1 of stdin names the column twice"),
+        ("客户,工单ID\n某公司,7\n合计,1577\n", "line 3 of stdin looks like a row of totals: '合计'; take it out"),
+        ("id,title\n7,totals\n", "line 2 of stdin looks like a row of totals: 'totals'"),
+        ("id\ttitle\n7\tx\n12\t总 计：\n", "line 3 of stdin looks like a row of totals"),
         ("title\tid\na\t8\t7\n", "line 2 of stdin has 3 cells"),
         ("id\ttitle\n7\ta\n8\n", "line 3 of stdin has 1 cells"),
         # Cut short, as on a full disk or by kill -9: the last number may be the beginning of another one.
@@ -245,24 +248,26 @@ def test_an_exported_workbook_is_read(workorder: Workorder, new_ticket: Callable
     ("sheets", "numbers"),
     [
         ([[["工单ID", "标题"], [7, "a"], [None, None], [8.0, 9]], [["标题", "id"], ["x", "9"]]], [7, 8, 9]),
-        ([[["id"], [7], ["x"]]], "row 3 of sheet 'Sheet' of "),
-        ([[["标题"], [7]]], "row 1 of sheet 'Sheet' of "),
-        ([[[7, "id"], [8, 9]]], "row 1 of sheet 'Sheet' of "),
-        ([[["id"], [7.5]]], "row 2 of sheet 'Sheet' of "),
-        ([[["id"], [True]]], "row 2 of sheet 'Sheet' of "),
-        ([[["id"], [7]], [["other"], [8]]], "row 1 of sheet 'Sheet1' of "),
+        ([[["id"], [7], ["x"]]], "row 3 of sheet 'tickets' of "),
+        ([[["标题"], [7]]], "row 1 of sheet 'tickets' of "),
+        ([[[7, "id"], [8, 9]]], "row 1 of sheet 'tickets' of "),
+        ([[["id"], [7.5]]], "row 2 of sheet 'tickets' of "),
+        ([[["id"], [True]]], "row 2 of sheet 'tickets' of "),
+        ([[["id"], [7]], [["other"], [8]]], "row 1 of sheet 'tickets 2' of "),
+        ([[["id", "n"], [7, 1], ["=COUNT(B2:B2)", None]]], "row 3 of sheet 'tickets' of .* is '=COUNT"),
     ],
 )
 def test_a_workbook_declares_itself(tmp_path: Path, sheets: list[list[list[object]]], numbers: list[int] | str) -> None:
     """Each sheet of a workbook names its columns, and a cell that is no number is named with its place."""
     book = import_module("openpyxl").Workbook()
     for number, rows in enumerate(sheets):
-        sheet = book.create_sheet() if number else book.active
+        sheet = book.create_sheet(f"tickets {number + 1}") if number else book.active
+        sheet.title = sheet.title.replace("Sheet", "tickets")
         for row in rows:
             sheet.append(row)
     book.save(tmp_path / "book.xlsx")
     if isinstance(numbers, str):
-        with pytest.raises(ConfigError, match=f"^--from: {re.escape(numbers)}"):
+        with pytest.raises(ConfigError, match=f"^--from: {numbers}"):
             numbers_from(str(tmp_path / "book.xlsx"))
     else:
         assert numbers_from(str(tmp_path / "book.xlsx")) == numbers
@@ -278,11 +283,25 @@ def test_a_workbook_whose_last_cell_is_far_away(tmp_path: Path) -> None:
     assert numbers_from(str(tmp_path / "book.xlsx")) == [7, 8]
 
 
-@pytest.mark.parametrize("what", ["row 2 of sheet 'Sheet'", "sheet 'Sheet1'"])
+def test_one_sheet_is_meant(tmp_path: Path) -> None:
+    """Rows in several sheets, unless they are one export, are an error: who looked at one did not see the others."""
+    book = import_module("openpyxl").Workbook()
+    book.active.title = "本周"
+    for sheet in (book.active, book.create_sheet("empty"), book.create_sheet("下周")):
+        for cells in (["id"], [7]) if sheet.title != "empty" else ():
+            sheet.append(cells)
+    book.save(tmp_path / "book.xlsx")
+    with pytest.raises(
+        ConfigError, match="has rows in the sheets '本周' and '下周'; copy the one that is meant to a file"
+    ):
+        numbers_from(str(tmp_path / "book.xlsx"))
+
+
+@pytest.mark.parametrize("what", ["row 2 of sheet 'tickets'", "sheet 'tickets 2'"])
 def test_what_is_hidden_is_not_meant(tmp_path: Path, what: str) -> None:
     """Rows that a filter of Excel hides, and hidden sheets, are an error: who looked at the file did not see them."""
     book = import_module("openpyxl").Workbook()
-    other = book.create_sheet()
+    book.active.title, other = "tickets", book.create_sheet("tickets 2")
     for sheet in (book.active, other):
         for cells in (["id"], [7], [8]):
             sheet.append(cells)

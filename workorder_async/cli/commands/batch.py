@@ -58,8 +58,8 @@ class BatchOptions:
     """How many tickets are changed by one command, which ones, and where."""
 
     source: Annotated[str | None, Parameter(name="--from")] = None
-    """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV, CSV or .xlsx with a column id (or
-    工单ID); the JSON of `list --json` and `export`."""
+    """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV, CSV or a sheet of .xlsx with a
+    column id (or 工单ID); the JSON of `list --json` and `export`."""
     dry_run: bool = False
     """Show what would be done, and change nothing."""
     yes: bool = False
