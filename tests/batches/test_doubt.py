@@ -98,7 +98,7 @@ async def test_everything_is_refused(make: Callable[[int], list[Mutation]], conc
     assert not report.settled
 
 
-@pytest.mark.parametrize("concurrency", [1, 64])
+@pytest.mark.parametrize("concurrency", slow_after(1, [64, 1]))
 @pytest.mark.parametrize("read", [PENDING, data(None, 40002), None], ids=["served", "another errno", "lost"])
 async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -> None:
     """Where reading is not refused in the same way, the mutations are the cause: all are sent."""

@@ -22,6 +22,7 @@ from attrs import evolve
 from tests.support.batches import TASKS, closes, sealed
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -1120,7 +1121,7 @@ def test_sixty_events_and_twenty_kills(file: Path, seed: int) -> None:
 # The clock of the user
 
 
-@pytest.mark.parametrize("told", [None, OSError("no time is known")], ids=["no time", "an error"])
+@pytest.mark.parametrize("told", slow_after(1, [OSError("no time is known"), None]), ids=["an error", "no time"])
 @pytest.mark.parametrize("kind", ["comment", "create"])
 @virtual_time
 async def test_a_clock_that_fails_at_any_moment(tmp_path: Path, kind: str, told: OSError | None) -> None:

@@ -72,6 +72,7 @@ async def test_nightly_export_that_leaves_out(tmp_path: Path) -> None:
     assert 200 < count < 300
 
 
+@pytest.mark.slow
 async def test_close_old(tmp_path: Path) -> None:
     """A run with failures ends with 1 and says which; the next one sends those again. Younger tickets stay open."""
     async with Sandbox(tickets=300) as sandbox, sandbox.client() as client:
@@ -92,6 +93,7 @@ async def test_close_old(tmp_path: Path) -> None:
         assert sorted([one.id async for one in client.iter_tickets(query)]) == sorted(young)
 
 
+@pytest.mark.slow
 async def test_close_old_that_cannot_close_all(tmp_path: Path) -> None:
     """A ticket without a creator stays open; where tickets may be missing, the program ends with 1."""
     async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:

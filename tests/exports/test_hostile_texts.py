@@ -62,7 +62,7 @@ def test_every_text(suffix: str, tmp_path: Path) -> None:
     assert changes == _changes(kind)
 
 
-@pytest.mark.parametrize("suffix", slow_but_every(3, SUFFIXES))
+@pytest.mark.parametrize("suffix", slow_but_every(6, SUFFIXES))
 async def test_every_text_of_a_server(suffix: str, tmp_path: Path) -> None:
     """The same from the answer of a server on, which writes them with the escapes of JSON: none ends the export."""
     target = tmp_path / f"tickets{suffix}"
