@@ -617,6 +617,23 @@ def test_a_few_pages_that_are_turned_round(tickets: int) -> None:
         assert not game.missed
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_created_after_the_first_answer(at: int, order: Literal["newest", "oldest"]) -> None:
+    """Where totals are 0, a ticket that is created then is no sign that the list is in no order."""
+
+    def creates(server: ListServer) -> None:
+        if server.requests == at:
+            server.create(1)
+
+    game = Game(ListServer(Random(1), evenly(Random(1), 3000), Habits(order=order, factor=0), creates))
+    report = game.play()
+    assert report.exact, report.reason
+    assert report.sections
+    assert not game.missed
+    assert report.requests <= 1.5 * 30 + 10
+
+
 def test_nearly_sorted_and_asked_by_whole_minutes() -> None:
     """Rows that a page showed below its end, and the next one hides, are given out."""
     for seed in range(8):

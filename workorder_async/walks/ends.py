@@ -56,16 +56,18 @@ class Opening(Job):
                 self._begin("numbers", page)
                 return
             if len(set(page.seconds)) > 1:
-                is_sorted = state.see_order(page) and (page.total > page.count or (yield from self._is_first(page)))
-                self._begin("sections" if is_sorted else "ranges", page)
-                return
+                is_sorted = state.see_order(page)
+                if not is_sorted or page.total > page.count or (yield from self._is_first(page)):
+                    self._begin("sections" if is_sorted else "ranges", page)
+                    return
+                continue
             has_newer, has_older = yield from self._sides(page.seconds[0])
             if not (has_newer and has_older):
                 # All of one second, which is an end of the list: it is read towards the other side.
                 state.sign = -1 if has_newer else 1
                 self._begin("sections", page)
                 return
-            # Something has entered meanwhile. A second look may show it.
+        # What entered meanwhile, a second look would have shown.
         self._begin("ranges", None)
 
     def _is_first(self, page: Page) -> Steps[bool]:
