@@ -114,10 +114,9 @@ class ListServer:
         """Return the place of a ticket in a list that is not sorted by time."""
         id = row[1]
         if id not in self._ranks:
-            rank = self.random.random()
-            if self.habits.order == "nearly":
-                rank = row[0] + self.random.uniform(0, self.habits.skew)
-            elif self.habits.order in ("updated", "idle"):
+            nearly = row[0] + self.random.uniform(0, self.habits.skew)
+            rank = nearly if self.habits.order == "nearly" else self.random.random()
+            if self.habits.order in ("updated", "idle"):
                 rank = row[0] + self.random.expovariate(1 / 86_400) * self.random.choice([1, 1, 1, 60])
             self._ranks[id] = -rank if self.habits.order == "idle" else rank
         return self._ranks[id]

@@ -131,7 +131,7 @@ class Range(Job):
         if count > _PARTS:
             count = min(_PARTS, ceil(count / _PARTS))
         count = min(max(count, 2), length)
-        edges = [low + length * number // count for number in range(count + 1)]
+        edges = [self._low, *(low + length * number // count for number in range(1, count)), self._high + 1]
         return [(start, end - 1) for start, end in pairwise(edges)]
 
     def _ask(self, parts: list["Range"], total: int) -> Steps[None]:
