@@ -131,8 +131,8 @@ class Witness(Job):
                 page = yield from self.answer(Ask(None, None, 1, state.size, for_rows=False))
             if page is None or not page.ids:
                 return flaw or ("" if page else _NO_LOOK)
-            # In the middle of a minute, where bounds that are rounded hide it for certain.
-            id, second = min(zip(page.ids, page.seconds, strict=True), key=lambda row: abs(row[1] % 60 - 33))
+            # In the middle of a minute and of an hour, where bounds that are rounded hide it for certain.
+            id, second = min(zip(page.ids, page.seconds, strict=True), key=lambda row: _off_full(row[1]))
             found = yield from self.answer(Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False))
             if found is None:
                 return _NO_LOOK
@@ -172,7 +172,10 @@ class Witness(Job):
         at, without and with the seconds beside it: a ticket that stands behind all others may be later.
         """
         state, asks = self.state, list[Ask]()
-        page = yield from self.answer(Ask(*state.span, 1, 1, for_rows=False))
+        low, high = state.span
+        if high is not None and state.sections and not (state.ranges or state.crowded_seconds or state.end_counts):
+            high += 1  # the second that a range ends in may not count
+        page = yield from self.answer(Ask(low, high, 1, 1, for_rows=False))
         if page is None:
             return ""  # what is bridged is exact without a count
         lacks = state.tickets < page.total <= state.deepest and not state.ranges
@@ -194,6 +197,11 @@ class Witness(Job):
         if lacks and not explained:
             raise RestartError("ranges")  # it is not sorted as its pages seem to be
         return f"the list counts {total} tickets, and {state.tickets} came{remark}" if lacks else ""
+
+
+def _off_full(second: int) -> tuple[int, int]:
+    """Tell how far a second is from the middle of its minute, and of its hour."""
+    return abs(second % 60 - 33), abs(second % 3600 - 1800)
 
 
 @define(eq=False)

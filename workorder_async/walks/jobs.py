@@ -6,7 +6,7 @@ Jobs stand in the order in which their tickets are to be given out. Each keeps i
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from math import ceil, inf
-from typing import TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar
 
 from attrs import Factory, define, evolve, field
 
@@ -69,6 +69,8 @@ class Read:
 class Job:
     """One piece of a walk; a subclass says by `steps` what it reads, and gives rows by `give`."""
 
+    asks_again: ClassVar[bool] = True
+    """Whether an empty answer is asked for once more by whoever lets it go on."""
     state: ListState = field(repr=False)
     ready: deque[WalkedPage] = field(factory=deque, init=False, repr=False)
     wanted: deque[Read] = field(factory=deque, init=False, repr=False)

@@ -168,7 +168,7 @@ class ListState:
     @property
     def is_unordered(self) -> bool:
         """Whether the pages whose order was relied on may look sorted by accident."""
-        relied = self.edges > 0 and not self.ranges and len(self._keys) > 1
+        relied = self.sections > 0 and not self.ranges and len(self._keys) > 1
         return relied and self.order < _NO_ACCIDENT and self.full >= ROWS_OF_AN_ORDER
 
     def _see_inversions(self, keys: Sequence[int]) -> None:
@@ -217,8 +217,8 @@ class ListState:
         if page.total < page.count:
             page.is_last = after is not None and not after.count
             return
-        # A server that ignores page numbers shows the same again.
-        page.is_last = after is None or not after.count or (after.ids != [] and {*after.ids} <= {*page.ids})
+        # A server that ignores page numbers shows the same again, but for what came and left.
+        page.is_last = after is None or not after.count or 2 * len({*after.ids} & {*page.ids}) > len(page.ids)
         if not page.is_last and not self.counts_pages:
             self.counts_pages, self.full = True, page.count
 

@@ -33,11 +33,14 @@ _LONGER: Final = 8
 _CROWD: Final = 3
 # A part of a range that was divided counts fewer than so many times as many tickets.
 _FEWER: Final = 0.75
+# Only a range whose end runs away is divided so often.
+_DEEPEST: Final = 60
 # How often a range is divided that counts more tickets than it shows, and shows fewer than a page.
 _TRIES_TO_DIVIDE: Final = 2
 # So many pages are expected where an answer that is not whole does not count more than it shows.
 _UNCOUNTED: Final = 2
-# Where so many tickets are lacking, an answer without any is an accident until it comes again.
+# How often a part that comes empty is asked for at the most, and how many tickets are lacking after the second time.
+_TRIES: Final = 4
 _SURELY_SOME: Final = 8
 
 
@@ -45,6 +48,7 @@ _SURELY_SOME: Final = 8
 class Range(Job):
     """The tickets created from one second to another, both included; infinity is an end of the list."""
 
+    asks_again = False
     _low: float
     _high: float
     first: Page | None = None
@@ -53,6 +57,8 @@ class Range(Job):
     """How many tickets were counted in the range that it is a part of."""
     short: int = 0
     """How many answers, one inside of the other, counted more tickets than they showed, and had room for them."""
+    depth: int = 0
+    """How many ranges it is a part of, one inside of the other."""
 
     def steps(self) -> Steps[None]:
         """Give the range, or divide it."""
@@ -61,22 +67,25 @@ class Range(Job):
             (page,) = yield [state.ask(self._low - 1, self._high + 1)]
         if page is None:
             return
-        if self._is_whole(page):
+        if self.depth > _DEEPEST:
+            state.flaw("tickets came faster than they could be read")
+        if self.depth > _DEEPEST or self._is_whole(page):
             state.ranges += 1
             self.give_of(page, self._rows(page), self._low)
         elif self._dated[1] - self._dated[0] < _CROWD:
             yield from Crowd(self, *self._dated).read()
         else:
             found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)
-            ends = sorted((ends for ends in found if ends[0] <= ends[1]), reverse=True)
-            parts = [Range(state, *both, around=page.total, short=self.short) for both in ends]
-            yield from self._ask(parts, page.total)
+            ends = sorted((ends for ends in found if max(ends[0], DATED[0]) <= ends[1]), reverse=True)
+            parts = [Range(state, *both, around=page.total, short=self.short, depth=self.depth + 1) for both in ends]
+            yield from self._ask(parts, page.total if page.total > page.count else inf)
             self.behind += parts
 
     @property
     def _dated(self) -> tuple[int, int]:
         """The first second and the last one that tickets of it may have."""
-        return int(max(self._low, DATED[0])), int(min(self._high, DATED[1]))
+        low = int(max(self._low, DATED[0]))
+        return low, max(DATED[1], 2 * low) if self._high == inf else int(self._high)
 
     def _rows(self, page: Page) -> list[int]:
         """Return the places of its rows on a page; those on the margins are another range's."""
@@ -111,7 +120,7 @@ class Range(Job):
         The rows of its answer may be of all times, or those next to its end: so far out the parts go.
         """
         is_past = self._low == -inf
-        if is_past is (self._high == inf):
+        if is_past is (self._high == inf) or not page.seconds:
             return []
         edge, away = (int(self._high), -1) if is_past else (int(self._low), 1)
         reach = 1 + max((abs(edge - page.seconds[place]) for place in self._rows(page)), default=0)
@@ -130,27 +139,28 @@ class Range(Job):
         count = ceil(length / max(1, rows * (length + 2) / total - 2))
         if count > _PARTS:
             count = min(_PARTS, ceil(count / _PARTS))
+        if 3 * total > rows * (length + 2):
+            # A second with those beside it is more than an answer shows: they are read as crowds, not one by one.
+            count = min(count, ceil(length / _CROWD))
         count = min(max(count, 2), length)
-        edges = [self._low, *(low + length * number // count for number in range(1, count)), self._high + 1]
+        edges = [low, *(low + length * number // count for number in range(1, count)), self._high + 1]
         return [(start, end - 1) for start, end in pairwise(edges)]
 
-    def _ask(self, parts: list["Range"], total: int) -> Steps[None]:
-        """Ask for parts, and once more for those that come empty, if far fewer tickets came than a total says."""
-        for _ in range(2):
+    def _ask(self, parts: list["Range"], total: float) -> Steps[None]:
+        """Ask for parts side by side; `total` is how many tickets they have, infinity where that is not known.
+
+        Those that come empty are asked for once more unless all tickets came, and again where many are lacking.
+        """
+        for times in range(_TRIES):
             empty = [part for part in parts if part.first is None or not part.first.count]
-            if not empty or total - sum(part.count for part in parts) < _SURELY_SOME:
+            shown = [(part.first, len(part._rows(part.first))) for part in parts if part.first is not None]
+            counted = sum(page.total if self.state.is_cut(page) else mine for page, mine in shown)
+            is_odd = times < 2 or _SURELY_SOME <= total - counted < inf
+            if not empty or not is_odd or sum(mine for _, mine in shown) >= total:
                 return
             pages = yield [self.state.ask(part._low - 1, part._high + 1) for part in empty]
             for part, page in zip(empty, pages, strict=True):
                 part.first = page
-
-    @property
-    def count(self) -> float:
-        """About how many tickets it has by its answer, without those on the margins."""
-        page = self.first
-        if page is None or not self.state.is_cut(page):
-            return 0 if page is None else len(self._rows(page))
-        return page.total * (1 - 2 / (self._high - self._low + 3))
 
 
 @define(eq=False)

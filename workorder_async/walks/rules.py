@@ -96,7 +96,7 @@ class WalkRules:
         if page is not None:
             if (read.ask.start, read.ask.end) == state.asked:
                 state.last_total = page.total
-            is_odd = not page.is_in_range or (not page.count and read.ask.page == 1)
+            is_odd = not page.is_in_range or (not page.count and read.ask.page == 1 and job.asks_again)
             if is_odd and read.times <= (_TRIES_AT_FIRST if state.first_total < 0 else 1):
                 # An answer from elsewhere, or an empty one, may be an accident: it is asked for once more.
                 read.times += 1
@@ -188,7 +188,7 @@ class WalkRules:
                     return page
             if not job.is_done:
                 return None
-            self._jobs.pop(0)
+            self._jobs.remove(job)  # jobs behind it may have taken its place
             if not self._jobs and not isinstance(job, Witness | NumberedPages):
                 self._jobs.append(Witness(self.state, self._begin))
         return None
