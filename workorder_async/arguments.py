@@ -11,14 +11,11 @@ from contextlib import suppress
 from difflib import get_close_matches
 from inspect import iscoroutinefunction
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeGuard, TypeVar, cast
 
-from attrs import frozen
+from attrs import Attribute, frozen
 
 from workorder_async.errors import ConfigError
-
-if TYPE_CHECKING:
-    from attrs import Attribute
 
 _T = TypeVar("_T")
 

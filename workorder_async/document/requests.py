@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Final, Self, TypeAlias, TypeVar, cast, get_args
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 from workorder_async import arguments
 from workorder_async.arguments import (
@@ -33,9 +33,6 @@ from workorder_async.document.json_text import JSON
 from workorder_async.document.model import Model, picked
 from workorder_async.document.tickets import Attachment, CustomerInfo
 from workorder_async.errors import ConfigError
-
-if TYPE_CHECKING:
-    from attrs import Attribute
 
 __all__ = ["CloseTicket", "CommentTicket", "CreateTicket", "Mutation", "RejectTicket", "TicketQuery"]
 

@@ -7,18 +7,15 @@ lacks, or holds as null, has the default written here. A ticket's `id` must be t
 The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from attrs import Factory, define, field, frozen
+from attrs import Attribute, Factory, define, field, frozen
 
 from workorder_async.document.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import ALONE, LEAST, NEEDED, WIRE, Moment
 from workorder_async.document.json_text import JSON, parse
 from workorder_async.document.model import Model
 from workorder_async.errors import DecodeError
-
-if TYPE_CHECKING:
-    from attrs import Attribute
 
 __all__ = ["Pagination", "Ticket", "TicketDetail", "TicketPage", "TicketSummary"]
 __all__ += ["Attachment", "CustomerInfo", "Tag", "TicketAssign", "TicketFlowHistory", "TicketFormField"]

@@ -18,10 +18,13 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import StreamWriter
 from attrs import define, evolve
 from yarl import URL
 
@@ -35,11 +38,6 @@ from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.wire.bodies import FileBody, JsonBody
 from workorder_async.wire.call import OF_AN_ANSWER, Call, Deadline, ending_call
 from workorder_async.wire.options import ClientOptions
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.http import StreamWriter
 
 # Within one such pause every socket that has something is read, and the tasks that waited for it run.
 _LOOK = 0.01
@@ -234,7 +232,7 @@ def _is_readable(transport: asyncio.BaseTransport | None) -> bool:
     return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
 
 
-def _is_spoilt(protocol: "ResponseHandler") -> bool:
+def _is_spoilt(protocol: ResponseHandler) -> bool:
     """Tell whether a connection ends, or the event loop has read something on it that nobody has asked for."""
     transport, parser = protocol.transport, protocol._parser
     if transport is None or transport.is_closing() or protocol.should_close:
@@ -301,7 +299,7 @@ class _Payload(aiohttp.Payload):
         """Return the whole body; for tests that stand in for the network."""
         return self._value if isinstance(self._value, bytes) else b"".join([piece async for piece in self._value])
 
-    async def write(self, writer: "AbstractStreamWriter") -> None:
+    async def write(self, writer: AbstractStreamWriter) -> None:
         """Write JSON in one piece, or a file in many."""
         self.asked = True
         stream, body = cast("StreamWriter", writer), self._call.body
@@ -321,7 +319,7 @@ class _Payload(aiohttp.Payload):
             self.failure = error
             raise
 
-    async def _begin(self, stream: "StreamWriter") -> None:
+    async def _begin(self, stream: StreamWriter) -> None:
         """Look at the connection, and let the time of the attempt begin."""
         call = self._call
         if call.sent:
@@ -343,7 +341,7 @@ class _Payload(aiohttp.Payload):
         self._limit.begin(call.deadline)
         self._began = call.clock.local()
 
-    async def _put(self, stream: "StreamWriter", piece: bytes) -> None:
+    async def _put(self, stream: StreamWriter, piece: bytes) -> None:
         """Hand a piece to the transport, and note that it was sent, and when. Raises where it takes none of it."""
         await stream.write(piece, drain=False)
         transport, call = stream.transport, self._call

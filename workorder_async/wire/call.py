@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from attrs import Factory, define, field, frozen
 
@@ -36,11 +36,8 @@ from workorder_async.errors import (
 )
 from workorder_async.secret import without_credentials
 from workorder_async.signing.clock import ServerClock
+from workorder_async.wire.bodies import Body
 from workorder_async.wire.limits import Lane
-
-if TYPE_CHECKING:
-    from workorder_async.wire.bodies import Body
-
 
 # A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
 OF_AN_ANSWER: Final = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
@@ -160,7 +157,7 @@ class Call:
 
     endpoint: Endpoint
     query: Query
-    body: "Body | None"
+    body: Body | None
     lane: Lane | None
     deadline: Deadline
     retry: RetryPolicy

@@ -11,15 +11,13 @@ from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from attrs import asdict, frozen
 
 from workorder_async.document.envelope import SUCCESS, Answer
 from workorder_async.errors import ApiError, WorkorderError
-
-if TYPE_CHECKING:
-    from workorder_async.wire.call import Call
+from workorder_async.wire.call import Call
 
 __all__ = ["AttemptEnded", "AttemptStarted", "CallEnded", "CallStarted", "Event", "Observer", "Seconds"]
 
@@ -156,7 +154,7 @@ class Watches:
         self._ids = count(1)
         self._failed: list[Observer] = []
 
-    def watch(self, call: "Call") -> "Watch | None":
+    def watch(self, call: Call) -> "Watch | None":
         """Return the watch of a call that begins now; None if there is no observer."""
         if self._are_given or logger.isEnabledFor(logging.INFO):
             return Watch(self, call, next(self._ids))
@@ -182,7 +180,7 @@ class Watches:
 class Watch:
     """Follows one call for the observers."""
 
-    def __init__(self, watches: Watches, call: "Call", call_id: int) -> None:
+    def __init__(self, watches: Watches, call: Call, call_id: int) -> None:
         self._tell = watches.tell
         self._call = call
         self._id = call_id
