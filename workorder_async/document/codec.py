@@ -18,6 +18,7 @@ from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import JSON, as_orjson_keeps, dumps
 from workorder_async.document.model import Model
 from workorder_async.document.requests import Request
+from workorder_async.errors import DecodeError
 from workorder_async.walk_report import SkippedRow
 
 T = TypeVar("T")
@@ -36,17 +37,15 @@ def make_converter() -> Converter:
     """
     converter = Converter(detailed_validation=False)
 
-    def structuring(model: type) -> Callable[[object, object], object]:
-        hook = decoder_of(model).hook
-        return lambda value, _: hook(value)
-
     def unstructuring(model: type) -> Callable[[object], object]:
         parts = override(unstruct_hook=_sent_parts, omit_if_default=True)
         overrides = {name: parts for name, field in fields_of(model).items() if field.is_model}
         make = cast("Any", make_dict_unstructure_fn)
         return cast("Callable[[object], object]", make(model, converter, _cattrs_omit_if_default=True, **overrides))
 
-    converter.register_structure_hook_factory(lambda kind: _is(kind, Model) and not _is(kind, Request), structuring)
+    converter.register_structure_hook_func(
+        lambda kind: _is(kind, Model) and not _is(kind, Request), lambda value, kind: decoder_of(kind).hook(value)
+    )
     converter.register_unstructure_hook_factory(lambda kind: _is(kind, Request), unstructuring)
     return converter
 
@@ -71,11 +70,10 @@ def decode(model: type[T], answer: Answer) -> T:
 
     Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`.
     """
-    decoder = decoder_of(model)
     try:
-        return cast("T", decoder.hooks((answer.data,))[0])
-    except Exception as error:  # noqa: BLE001 - whatever it was, what and where is found out now
-        raise answer.told_in(decoder.explained(error, answer.data, "$.data")) from None
+        return cast("T", decoder_of(model).read(answer.data, "$.data"))
+    except DecodeError as error:
+        raise answer.told_in(error) from None
 
 
 def decode_page(answer: Answer, page: int = 1) -> TicketPage:
