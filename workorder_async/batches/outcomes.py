@@ -123,7 +123,5 @@ def outcome_of(mutation: Mutation, state: State, facts: dict[str, JSON]) -> Outc
         parts = dict(raised)
         error = getattr(errors, str(parts.pop("kind")))(parts.pop("message"))
         vars(error).update(parts)
-        if isinstance(error, errors.OutcomeUnknownError):
-            error.mutation = mutation
     kept: dict[str, Any] = {name: facts[name] for name in _FACTS if name in facts}
     return Outcome(mutation, state, error, **kept)

@@ -73,9 +73,7 @@ class SignedSession:
 
         Raises `ConfigError` unless it is a number above 0.
         """
-        if seconds is None:
-            return Deadline(self.options["deadline"], asyncio.get_running_loop().time() + self.options["deadline"])
-        return Deadline.after(seconds)
+        return Deadline.after(self.options["deadline"] if seconds is None else seconds)
 
     async def call(
         self,
