@@ -115,8 +115,6 @@ def whole_number(value: object) -> int:
 def _number(text: str) -> int | float | str:
     """Read a decimal number; a text that is none stays as it is."""
     stripped = text.strip()
-    if len(stripped) < 19 and stripped.isdecimal():
-        return int(stripped)
     if (whole := _WHOLE.fullmatch(stripped)) is not None:
         return int(whole[1])
     return float(stripped) if _DECIMAL.fullmatch(stripped) else text
@@ -388,7 +386,6 @@ def _reader(field: WireField) -> Read:
     """Return the function that reads a field; a value that means "none" becomes the field's default, if any."""
     read, default, least, is_required = _reader_of_kind(field), field.default, field.least, field.is_required
     factory = cast("Callable[[], object]", getattr(default, "factory", lambda: default))
-    never_none = is_required or field.kind is str
 
     def read_field(value: object) -> object:
         if value is None and not is_required:
@@ -398,7 +395,7 @@ def _reader(field: WireField) -> Read:
         try:
             found = read(value)
         except MisfitError:
-            if never_none or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
+            if is_required or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
                 raise
             return factory()
         if field.is_time and cast("int", found) < SECONDS_BEGIN:

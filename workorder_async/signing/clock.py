@@ -40,10 +40,8 @@ class Ahead:
 @lru_cache(maxsize=16)
 def http_date(header: str | None) -> float | None:
     """Read an HTTP date as seconds since the epoch; None where it is absent or cannot be read."""
-    if not header:
-        return None
     try:
-        moment = parsedate_to_datetime(header)
+        moment = parsedate_to_datetime(header or "")
         # Without a zone, as in the form of C's asctime, it is UTC, as HTTP says; Python would take it for local time.
         return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
     except (ValueError, OverflowError):
