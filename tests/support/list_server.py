@@ -68,6 +68,8 @@ class Habits:
     """Every second answer is as of so many requests before."""
     undated: float = 0.0
     """Which part of the tickets has no created time."""
+    undated_before: bool = False
+    """Whether a range that has only an end shows these, too."""
     hidden: float = 0.0
     """Which part of the rows is left out of every page after it was made, as rights that are applied late do."""
     echoes_size: bool = False
@@ -202,7 +204,11 @@ class ListServer:
         if habits.fractions != "none":
             found = rows[bisect_left(rows, (low - 1, 0)) : bisect_right(rows, (high + 1, FAR))]
             found = sorted((row for row in found if low <= self.instant(row) <= high), key=self.instant)
-        return [row for row in found if row[1] not in self._undated] if self._undated and is_asked else found
+        if not self._undated or not is_asked:
+            return found
+        dated = [row for row in found if row[1] not in self._undated]
+        shows_all = habits.undated_before and start is None
+        return sorted([*dated, *(row for row in rows if row[1] in self._undated)]) if shows_all else dated
 
     def _ordered(self, rows: list[Row], first: int, last: int) -> list[Row]:
         order = self.habits.order

@@ -168,7 +168,7 @@ class ListState:
     @property
     def is_unordered(self) -> bool:
         """Whether the pages whose order was relied on may look sorted by accident."""
-        relied = self.sections > 0 and not self.ranges and len(self._keys) > 1
+        relied = self.edges > 0 and not self.ranges and len(self._keys) > 1
         return relied and self.order < _NO_ACCIDENT and self.full >= ROWS_OF_AN_ORDER
 
     def _see_inversions(self, keys: Sequence[int]) -> None:

@@ -31,10 +31,6 @@ _ROWS_OF_A_PART: Final = 8
 _LONGER: Final = 8
 # Fewer seconds are not divided: with those on their margins, their parts would be as long.
 _CROWD: Final = 3
-# A part of a range that was divided counts fewer than so many times as many tickets.
-_FEWER: Final = 0.75
-# Only a range whose end runs away is divided so often.
-_DEEPEST: Final = 60
 # How often a range is divided that counts more tickets than it shows, and shows fewer than a page.
 _TRIES_TO_DIVIDE: Final = 2
 # So many pages are expected where an answer that is not whole does not count more than it shows.
@@ -53,12 +49,8 @@ class Range(Job):
     _high: float
     first: Page | None = None
     """Its answer, if that has come."""
-    around: float = inf
-    """How many tickets were counted in the range that it is a part of."""
     short: int = 0
     """How many answers, one inside of the other, counted more tickets than they showed, and had room for them."""
-    depth: int = 0
-    """How many ranges it is a part of, one inside of the other."""
 
     def steps(self) -> Steps[None]:
         """Give the range, or divide it."""
@@ -67,9 +59,7 @@ class Range(Job):
             (page,) = yield [state.ask(self._low - 1, self._high + 1)]
         if page is None:
             return
-        if self.depth > _DEEPEST:
-            state.flaw("tickets came faster than they could be read")
-        if self.depth > _DEEPEST or self._is_whole(page):
+        if self._is_whole(page):
             state.ranges += 1
             self.give_of(page, self._rows(page), self._low)
         elif self._dated[1] - self._dated[0] < _CROWD:
@@ -77,7 +67,7 @@ class Range(Job):
         else:
             found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)
             ends = sorted((ends for ends in found if max(ends[0], DATED[0]) <= ends[1]), reverse=True)
-            parts = [Range(state, *both, around=page.total, short=self.short, depth=self.depth + 1) for both in ends]
+            parts = [Range(state, *both, short=self.short) for both in ends]
             yield from self._ask(parts, page.total if page.total > page.count else inf)
             self.behind += parts
 
@@ -96,10 +86,7 @@ class Range(Job):
         state = self.state
         if not state.is_cut(page):
             return True
-        if page.count >= state.full:
-            self.short = 0
-        elif not state.full < page.total < _FEWER * self.around:
-            self.short += 1
+        self.short = self.short + 1 if page.count < state.full else 0
         if self.short > _TRIES_TO_DIVIDE:
             # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
             state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
@@ -124,7 +111,7 @@ class Range(Job):
             return []
         edge, away = (int(self._high), -1) if is_past else (int(self._low), 1)
         reach = 1 + max((abs(edge - page.seconds[place]) for place in self._rows(page)), default=0)
-        end, length, ends = edge + away * reach * page.total / max(1, page.count), reach + reach // 4, list[_Ends]()
+        end, length, ends = edge + away * reach * page.total / max(1, page.count), reach, list[_Ends]()
         while (end - edge) * away > 0 and DATED[0] < (after := edge + away * length) < DATED[1]:
             ends.append((after + 1, edge) if is_past else (edge, after - 1))
             edge, length = after, length * _LONGER
