@@ -69,7 +69,7 @@ class Range(Job):
             ends = sorted((ends for ends in found if max(ends[0], DATED[0]) <= ends[1]), reverse=True)
             parts = [Range(state, *both, short=self.short) for both in ends]
             yield from self._ask(parts, page.total if page.total > page.count else inf)
-            self.behind += parts
+            self.behind.extend(parts)
 
     @property
     def _dated(self) -> tuple[int, int]:
