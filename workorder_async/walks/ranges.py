@@ -37,7 +37,7 @@ _TRIES_TO_DIVIDE: Final = 2
 _UNCOUNTED: Final = 2
 # How often a part that comes empty is asked for at the most, and how many tickets are lacking after the second time.
 _TRIES: Final = 4
-_SURELY_SOME: Final = 8
+_LACKING: Final = 1
 
 
 @define(eq=False)
@@ -49,6 +49,8 @@ class Range(Job):
     _high: float
     first: Page | None = None
     """Its answer, if that has come."""
+    rows: int = 0
+    """How many rows the answer has that shows the range around it."""
     short: int = 0
     """How many answers, one inside of the other, counted more tickets than they showed, and had room for them."""
 
@@ -67,8 +69,8 @@ class Range(Job):
         else:
             found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)
             ends = sorted((ends for ends in found if max(ends[0], DATED[0]) <= ends[1]), reverse=True)
-            parts = [Range(state, *both, short=self.short) for both in ends]
-            yield from self._ask(parts, page.total if page.total > page.count else inf)
+            parts = [Range(state, *both, rows=page.count, short=self.short) for both in ends]
+            yield from self._ask(parts, page)
             self.behind.extend(parts)
 
     @property
@@ -86,7 +88,8 @@ class Range(Job):
         state = self.state
         if not state.is_cut(page):
             return True
-        self.short = self.short + 1 if page.count < state.full else 0
+        # Where one answer after the other has as many rows, pages have become smaller.
+        self.short = 0 if page.count >= state.full or page.count == self.rows else self.short + 1
         if self.short > _TRIES_TO_DIVIDE:
             # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
             state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
@@ -133,21 +136,29 @@ class Range(Job):
         edges = [low, *(low + length * number // count for number in range(1, count)), self._high + 1]
         return [(start, end - 1) for start, end in pairwise(edges)]
 
-    def _ask(self, parts: list["Range"], total: float) -> Steps[None]:
-        """Ask for parts side by side; `total` is how many tickets they have, infinity where that is not known.
+    def _ask(self, parts: list["Range"], around: Page) -> Steps[None]:
+        """Ask for parts side by side, whose tickets are those that an answer shows or counts.
 
-        Those that come empty are asked for once more unless all tickets came, and again where many are lacking.
+        Those that come empty are asked for once more unless all tickets came, and again where some are lacking.
         """
+        total, is_counted = max(around.total, around.count), around.total > around.count
         for times in range(_TRIES):
             empty = [part for part in parts if part.first is None or not part.first.count]
-            shown = [(part.first, len(part._rows(part.first))) for part in parts if part.first is not None]
-            counted = sum(page.total if self.state.is_cut(page) else mine for page, mine in shown)
-            is_odd = times < 2 or _SURELY_SOME <= total - counted < inf
-            if not empty or not is_odd or sum(mine for _, mine in shown) >= total:
+            came = sum(len(part._rows(part.first)) for part in parts if part.first is not None)
+            lacking = total - sum(part.count for part in parts)
+            if not empty or (is_counted and came >= total) or (times >= 2 and lacking < _LACKING):
                 return
             pages = yield [self.state.ask(part._low - 1, part._high + 1) for part in empty]
             for part, page in zip(empty, pages, strict=True):
                 part.first = page
+
+    @property
+    def count(self) -> float:
+        """About how many tickets it has by its answer, without those on the margins."""
+        page = self.first
+        if page is None or not self.state.is_cut(page):
+            return 0 if page is None else len(self._rows(page))
+        return max(page.total, page.count) * (1 - 2 / (self._high - self._low + 3))
 
 
 @define(eq=False)
