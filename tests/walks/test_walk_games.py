@@ -808,6 +808,10 @@ def test_a_crowd_that_is_not_shown(same: int) -> None:
         ("some have no created time", 10, 32),
         ("some have no created time, others enter", 197, 16),
         ("sorted within twenty seconds, moving", 168, 8),
+        ("in no order, pages become smaller", 48, 8),
+        ("in no order, one answer in twenty is empty", 222, 8),
+        ("in no order, one answer in twenty is empty", 267, 1),
+        ("in no order, rights are applied after paging", 171, 32),
     ],
 )
 def test_games_that_were_lost(name: str, seed: int, slots: int) -> None:
