@@ -232,7 +232,7 @@ WORLDS = {
     "each page is turned round, moving": moving(swap(1), times=4.0, habits={"order": "turned"}),
     "twenty of the newest come last": World(times=4.5, habits={"order": "open last"}),
     "by update, three years": World("always", 2.8, 10, seconds=20_000, habits={"order": "updated"}),
-    "by update, three years, moving": moving(swap(2), seconds=20_000, habits={"order": "updated"}, times=3.2),
+    "by update, three years, moving": moving(swap(2), seconds=20_000, habits={"order": "updated"}, times=3.6),
     "the longest idle first, three years": World("always", 2.8, 10, seconds=20_000, habits={"order": "idle"}),
     "by update, a tenth imported in an hour": World("always", 3.6, 10, rows=imported, habits={"order": "updated"}),
     "by update, three years, one answer in forty is empty": World(
