@@ -114,9 +114,9 @@ ODD = r"""
 2 | list --product-group 36 --product-group x   | --product-group
 2 | list --sub-type 0                           | --sub-type is 0
 2 | upload ''                                    | FILE is empty; name a file
-2 | report ''                                    | for FILE. Only file is allowed
-2 | create {all} --attach ''                     | for --attach. Only file is allowed
-2 | comment 1001 --detail x --journal ''         | for --journal. Only file is allowed
+2 | report ''                                    | FILE is empty; name a file
+2 | create {all} --attach ''                     | --attach is empty; name a file
+2 | comment 1001 --detail x --journal ''         | --journal is empty; name a file
 2 | comment --from '' --detail x                 | --from '': No such file
 2 | sandbox --db ''                              | --db is empty; name a file
 2 | list --sub-type 1.5                         | --sub-type: '1.5' is no whole number
