@@ -731,6 +731,20 @@ def test_a_list_that_grows_while_page_numbers_are_ignored(new: int) -> None:
         assert report.requests <= (10 if factor == 1 else 5000), report
 
 
+@pytest.mark.parametrize("new", [1, 6, 9, 30])
+def test_a_second_page_that_slid(new: int) -> None:
+    """Where pages have a size of their own, a second page that shows much of the first one again is not the same."""
+    habits = Habits(size_cap=10, counts_pages=True, echoes_size=True)
+
+    def creates(server: ListServer) -> None:
+        if server.requests == 1:
+            server.create(new)
+
+    game = Game(ListServer(Random(1), evenly(Random(1), 205), habits, creates))
+    report = game.play()
+    assert not game.missed or not report.exact, report
+
+
 @pytest.mark.parametrize("window", [(60, 60), (60, 61)])
 def test_a_window_beside_a_crowd(window: tuple[int, int]) -> None:
     """A window whose end does not count, and whose pages show more of the second before it, is not taken for sorted."""

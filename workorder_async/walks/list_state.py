@@ -217,15 +217,15 @@ class ListState:
         if page.total < page.count:
             page.is_last = after is not None and not after.count
             return
-        # A server that ignores page numbers shows the same again, but for what came and left.
-        page.is_last = after is None or not after.count or 2 * len({*after.ids} & {*page.ids}) > len(page.ids)
+        # A server that ignores page numbers shows the same again, and what came; a page that slid lacks some of it.
+        ids, again = {*page.ids}, {*(after.ids if after else ())}
+        page.is_last = after is None or not after.count or len(ids & again) >= (min(len(ids), len(again)) or 1)
         if not page.is_last and not self.counts_pages:
             self.counts_pages, self.full = True, page.count
 
     def _is_full(self, page: Page) -> bool:
         # Pages may always have the server's own size, however few rows are asked for: then its last one has more, too.
-        same = page.count > 0 and page.count in (page.ask.size, page.size)
-        return same or page.count >= (self.full or page.ask.size)
+        return page.count in (page.ask.size, page.size or -1) or page.count >= (self.full or page.ask.size)
 
     # The report
 
