@@ -49,8 +49,8 @@ class Range(Job):
     _high: float
     first: Page | None = None
     """Its answer, if that has come."""
-    rows: int = 0
-    """How many rows the answer has that shows the range around it."""
+    around: int = 0
+    """How many rows the answer has that was divided into it and others."""
     short: int = 0
     """How many answers, one inside of the other, counted more tickets than they showed, and had room for them."""
 
@@ -63,13 +63,13 @@ class Range(Job):
             return
         if self._is_whole(page):
             state.ranges += 1
-            self.give_of(page, self._rows(page), self._low)
+            self.give_of(page, self._own(page), self._low)
         elif self._dated[1] - self._dated[0] < _CROWD:
             yield from Crowd(self, *self._dated).read()
         else:
             found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)
             ends = sorted((ends for ends in found if max(ends[0], DATED[0]) <= ends[1]), reverse=True)
-            parts = [Range(state, *both, rows=page.count, short=self.short) for both in ends]
+            parts = [Range(state, *both, around=page.count, short=self.short) for both in ends]
             yield from self._ask(parts, page)
             self.behind.extend(parts)
 
@@ -79,7 +79,7 @@ class Range(Job):
         low = int(max(self._low, DATED[0]))
         return low, max(DATED[1], 2 * low) if self._high == inf else int(self._high)
 
-    def _rows(self, page: Page) -> list[int]:
+    def _own(self, page: Page) -> list[int]:
         """Return the places of its rows on a page; those on the margins are another range's."""
         return [place for place, second in enumerate(page.seconds) if self._low <= second <= self._high]
 
@@ -89,7 +89,7 @@ class Range(Job):
         if not state.is_cut(page):
             return True
         # Where one answer after the other has as many rows, pages have become smaller.
-        self.short = 0 if page.count >= state.full or page.count == self.rows else self.short + 1
+        self.short = 0 if page.count >= state.full or page.count == self.around else self.short + 1
         if self.short > _TRIES_TO_DIVIDE:
             # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
             state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
@@ -113,7 +113,7 @@ class Range(Job):
         if is_past is (self._high == inf) or not page.seconds:
             return []
         edge, away = (int(self._high), -1) if is_past else (int(self._low), 1)
-        reach = 1 + max((abs(edge - page.seconds[place]) for place in self._rows(page)), default=0)
+        reach = 1 + max((abs(edge - page.seconds[place]) for place in self._own(page)), default=0)
         end, length, ends = edge + away * reach * page.total / max(1, page.count), reach, list[_Ends]()
         while (end - edge) * away > 0 and DATED[0] < (after := edge + away * length) < DATED[1]:
             ends.append((after + 1, edge) if is_past else (edge, after - 1))
@@ -136,28 +136,28 @@ class Range(Job):
         edges = [low, *(low + length * number // count for number in range(1, count)), self._high + 1]
         return [(start, end - 1) for start, end in pairwise(edges)]
 
-    def _ask(self, parts: list["Range"], around: Page) -> Steps[None]:
+    def _ask(self, parts: list["Range"], page: Page) -> Steps[None]:
         """Ask for parts side by side, whose tickets are those that an answer shows or counts.
 
         Those that come empty are asked for once more unless all tickets came, and again where some are lacking.
         """
-        total, is_counted = max(around.total, around.count), around.total > around.count
+        total, is_counted = max(page.total, page.count), page.total > page.count
         for times in range(_TRIES):
             empty = [part for part in parts if part.first is None or not part.first.count]
-            came = sum(len(part._rows(part.first)) for part in parts if part.first is not None)
+            came = sum(len(part._own(part.first)) for part in parts if part.first is not None)
             lacking = total - sum(part.count for part in parts)
             if not empty or (is_counted and came >= total) or (times >= 2 and lacking < _LACKING):
                 return
-            pages = yield [self.state.ask(part._low - 1, part._high + 1) for part in empty]
-            for part, page in zip(empty, pages, strict=True):
-                part.first = page
+            answers = yield [self.state.ask(part._low - 1, part._high + 1) for part in empty]
+            for part, answer in zip(empty, answers, strict=True):
+                part.first = answer
 
     @property
     def count(self) -> float:
         """About how many tickets it has by its answer, without those on the margins."""
         page = self.first
         if page is None or not self.state.is_cut(page):
-            return 0 if page is None else len(self._rows(page))
+            return 0 if page is None else len(self._own(page))
         return max(page.total, page.count) * (1 - 2 / (self._high - self._low + 3))
 
 
@@ -167,7 +167,7 @@ class Unordered(Range):
 
     def parts(self, page: Page) -> list[_Ends]:
         """Return parts that hold about equally many tickets if the list is as these rows, and its two ends."""
-        seconds = sorted(page.seconds[place] for place in self._rows(page))
+        seconds = sorted(page.seconds[place] for place in self._own(page))
         if not seconds:
             return super().parts(page)
         count = ceil(page.total / (_FILL * _PARTS * max(1, self.state.full)))

@@ -147,8 +147,7 @@ class WalkRules:
         except RestartError as restart:
             self._restart(restart)
         if job.behind and not job.is_left:
-            # One that is done stands in front of nobody.
-            place = self._jobs.index(job) + (not job.is_done)
+            place = self._jobs.index(job) + 1
             self._jobs[place:place] = job.behind
             job.behind = []
 
@@ -188,7 +187,7 @@ class WalkRules:
                     return page
             if not job.is_done:
                 return None
-            self._jobs.remove(job)  # jobs behind it may have taken its place
+            self._jobs.pop(0)
             if not self._jobs and not isinstance(job, Witness | NumberedPages):
                 self._jobs.append(Witness(self.state, self._begin))
         return None
