@@ -94,6 +94,18 @@ def bursts(random: Random) -> list[Row]:
     return [(time, id) for id, time in enumerate(sorted(times), 1)]
 
 
+def weekly(random: Random) -> list[Row]:
+    """Return tickets that are created within five minutes, once a week, as many as a page shows or some more."""
+    weeks = range(BEGAN, BEGAN + 40 * 604_800, 604_800)
+    times = [week + random.randrange(300) for week in weeks for _ in range(random.choice([100, 130]))]
+    return [(time, id) for id, time in enumerate(sorted(times), 1)]
+
+
+def daily(random: Random) -> list[Row]:
+    """Return tickets that are dated to the beginning of their day, of some days more than a page."""
+    return [(time // 86_400 * 86_400, id) for time, id in evenly(random, 5000, 900)]
+
+
 def imported(random: Random) -> list[Row]:
     """Return tickets of three years of which a tenth was imported within an hour."""
     rows, hour = evenly(random, 4500, 20_000), BEGAN + 40_000_000
@@ -238,6 +250,11 @@ WORLDS = {
     "by update, three years, one answer in forty is empty": World(
         "always", 3.2, 10, seconds=20_000, habits={"order": "updated", "empty": 1 / 40}
     ),
+    **{
+        f"{name}, {order}": World("always", times, 10, rows=rows, habits={"order": order})
+        for order in ("none", "updated", "idle")
+        for name, times, rows in (("in weekly bursts", 9.5, weekly), ("dated to the day", 11.0, daily))
+    },
     "sorted by id, two stamped late": World(times=3.6, rows=stamped_late, habits={"order": "id"}),
     "sorted by id, one stamped late": World(times=6.0, rows=one_stamped_late, habits={"order": "id"}),
     "300 in a second": World(times=1.6, rows=crowded(300)),

@@ -25,6 +25,10 @@ _Ends: TypeAlias = tuple[float, float]
 _FILL: Final = 0.8
 # The parts of a range at the most.
 _PARTS: Final = 24
+# Rows are of a burst where they stand so many times closer together than all tickets of the range would, evenly spread.
+_BURST: Final = 8
+# What lies beside a burst is divided, too: in a nearly sorted list, such rows may be just those at one end.
+_BESIDE: Final = 3
 # The rows of a first page that tell how many tickets a part of the list has.
 _ROWS_OF_A_PART: Final = 8
 # How much longer than the one before it each part is, where nothing tells how far the list reaches.
@@ -99,7 +103,7 @@ class Range(Job):
     def _around_a_crowd(self, page: Page) -> list[_Ends]:
         """Return the second that most rows are of with those beside it, and what is newer and older; or nothing."""
         second, rows = max(Counter(page.seconds).items(), key=itemgetter(1), default=(0, 0))
-        if not (self._low <= second <= self._high and 2 * rows > page.count):
+        if not (self._low - 1 <= second <= self._high + 1 and 2 * rows > page.count):
             return []
         middle = max(self._low, second - 1), min(self._high, second + 1)
         return [(second + 2, self._high), middle, (self._low, second - 2)]
@@ -121,9 +125,23 @@ class Range(Job):
         return [*ends, (-inf, edge) if is_past else (edge, inf)] if ends else []
 
     def parts(self, page: Page) -> list[_Ends]:
-        """Return parts that are equally long, and such as one answer shows whole, if these are not too many."""
-        full, (low, high) = self.state.full, self._dated
-        total, length = page.total if page.total > page.count else _UNCOUNTED * full, high - low + 1
+        """Return parts that are equally long; where all rows are of a burst, those of the burst are shorter."""
+        low, high = self._dated
+        edges, seconds = self._even_edges(low, high, page), [one for one in page.seconds if low <= one <= high]
+        first, last = min(seconds, default=low), max(seconds, default=high)
+        density = len(seconds) / (last - first + 1)
+        if page.total >= page.count and density > _BURST * page.total / (high - low + 1):
+            burst = [first, last + 1] if last - first < _CROWD else self._even_edges(first, last, page)
+            edges = sorted({*edges[:: ceil(len(edges) / _BESIDE)], *burst, high + 1})
+        return [(start, end - 1) for start, end in pairwise(edges)]
+
+    def _even_edges(self, low: int, high: int, page: Page) -> list[int]:
+        """Return where parts begin that are equally long, and last the second behind them.
+
+        They are such as one answer shows whole, if these are not too many.
+        """
+        full, length = self.state.full, high - low + 1
+        total = page.total if page.total > page.count else _UNCOUNTED * full
         # Pages may have become smaller than they were; and each shows a second more on either side.
         rows = _FILL * max(min(page.count, full), full / _PARTS, 1)
         count = ceil(length / max(1, rows * (length + 2) / total - 2))
@@ -133,8 +151,7 @@ class Range(Job):
             # A second with those beside it is more than an answer shows: they are read as crowds, not one by one.
             count = min(count, ceil(length / _CROWD))
         count = min(max(count, 2), length)
-        edges = [low, *(low + length * number // count for number in range(1, count)), self._high + 1]
-        return [(start, end - 1) for start, end in pairwise(edges)]
+        return [*(low + length * number // count for number in range(count)), high + 1]
 
     def _ask(self, parts: list["Range"], page: Page) -> Steps[None]:
         """Ask for parts side by side, whose tickets are those that an answer shows or counts.
