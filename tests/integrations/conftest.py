@@ -35,6 +35,8 @@ def spark(place: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
     root = str(Path(__file__).parents[2])
     with SandboxThread(tickets=1, **place) as sandbox:
         os.environ.update(sandbox.environment)
+    # The zone of tasks has an hour that comes twice.
+    os.environ["TZ"] = "America/New_York"
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     builder = pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[4,3]").appName("workorder")

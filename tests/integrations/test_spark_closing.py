@@ -74,7 +74,7 @@ def test_a_refused_ticket(sandbox: SandboxThread, tmp_path: Path) -> None:
         ({"closer_id": 0}, "CloseTicket.closer_id"),
         ({"solved_time": 1_700_000_000_000}, "CloseTicket.solved_time"),
         ({"id": None}, "id is null"),
-        ({"solved_time": datetime(1, 1, 1)}, "CloseTicket.solved_time is -"),
+        ({"solved_time": datetime(1, 1, 1, tzinfo=UTC)}, "CloseTicket.solved_time is -"),
     ],
 )
 def test_a_bad_row(change: dict[str, Any], words: str, sandbox: SandboxThread, tmp_path: Path) -> None:
@@ -94,14 +94,13 @@ def test_a_row_in_the_wrong_place(sandbox: SandboxThread, tmp_path: Path) -> Non
     assert not sandbox.applied
 
 
-def test_a_time(sandbox: SandboxThread, tmp_path: Path) -> None:
-    """A time comes from Spark as one of the worker's own zone."""
-    row = {
-        **sandbox.close_rows()[0],
-        "solved_time": datetime(2022, 8, 12, 8, 3, tzinfo=UTC).astimezone().replace(tzinfo=None),
-    }
-    _closing(tmp_path, tasks=1).close(0, [row], sandbox.connect)
-    assert sandbox.applied[0].request["solved_time"] == 1_660_291_380
+def test_rows_that_differ(sandbox: SandboxThread, tmp_path: Path) -> None:
+    """Two rows of a ticket are refused unless they are equal: chance would choose which of them closes it."""
+    row, *_ = sandbox.close_rows()
+    with pytest.raises(ConfigError, match=f"ticket {row['id']} stands in rows that differ.*keep one row"):
+        _closing(tmp_path, tasks=1).close(0, [row, {**row, "closer_name": "别人"}], sandbox.connect)
+    assert sandbox.requests["close_ticket"] == 0
+    assert _closing(tmp_path, tasks=1).close(0, [row, row], sandbox.connect) == {"done": 1, "skipped": 1}
 
 
 def test_the_folder(sandbox: SandboxThread, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ ALL = {
     "second_subtype": "111",
     "tasks": "7",
     "rate": "10.5",
-    "pushdown": "true",
     "detail": "True",
     "columns": "id, title",
     "exact": "false",
@@ -53,7 +52,6 @@ def test_every_option() -> None:
         ),
         tasks=7,
         rate=10.5,
-        pushdown=True,
         arrow=ArrowOptions(
             detail=True,
             columns=("id", "title"),
@@ -96,17 +94,6 @@ def test_what_is_refused(options: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         SparkRead.of(options)
     assert "hidden" not in str(caught.value)
-
-
-def test_narrowed() -> None:
-    """Bounds are those of the filter, and never wider than the options; an option's status stays."""
-    read = SparkRead.of({"created_start": "1000", "created_end": "5000"})
-    assert read.narrowed(2000, 3000, None).query == TicketQuery(created_start=2000, created_end=3000)
-    assert read.narrowed(0, 9000, None).query == read.query
-    assert read.narrowed(9000, 100, 3).query == TicketQuery(created_start=9000, created_end=9000, status=3)
-    assert SparkRead().narrowed(None, None, 3).query == TicketQuery(status=3)
-    status = SparkRead.of({"status": "4"})
-    assert status.narrowed(None, None, 3).query == status.query
 
 
 @pytest.mark.parametrize("tasks", slow_after(1, [1, 3, 40]))

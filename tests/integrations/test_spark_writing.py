@@ -36,6 +36,16 @@ def test_where_spark_puts_a_row(spark: Any) -> None:
         assert {row.id: row.part for row in placed} == {id: place_of(id, tasks) for id in ids}
 
 
+def test_times(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
+    """A time is the one that the frame means, also in the hour that comes twice where tasks run (New York)."""
+    sandbox = new_sandbox(tickets=20)
+    times = dict(zip((row["id"] for row in sandbox.close_rows()), (1_730_611_800, 1_730_615_400), strict=False))
+    rows = [{**row, "solved_time": times[row["id"]]} for row in sandbox.close_rows() if row["id"] in times]
+    frame = spark.createDataFrame(rows).withColumn("solved_time", F.col("solved_time").cast("timestamp"))
+    _save(frame.repartition(4, "id"), tmp_path)
+    assert {one.ticket_id: one.request["solved_time"] for one in sandbox.applied} == times
+
+
 def test_each_close_once(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
     """Each ticket is closed once; the same job again skips all; the outcomes are a frame, wherever their folder is."""
     sandbox, folder = new_sandbox(tickets=500), tmp_path / "共享 {1} [2] *? 50%20"

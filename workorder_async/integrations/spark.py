@@ -15,15 +15,15 @@ before it is used twice.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from attrs import define
 from pyspark import TaskContext  # pyright: ignore[reportMissingImports]
 from pyspark.sql.datasource import (  # pyright: ignore[reportMissingImports]
     DataSource,
+    DataSourceArrowWriter,
     DataSourceReader,
     DataSourceWriter,
     InputPartition,
@@ -31,7 +31,6 @@ from pyspark.sql.datasource import (  # pyright: ignore[reportMissingImports]
 )
 
 from workorder_async.client import WorkorderClient
-from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 from workorder_async.integrations.spark3 import batches_of, ddl, read_tickets
 from workorder_async.integrations.spark_closing import OUTCOME_DDL, OUTCOMES, SparkClosing
@@ -40,14 +39,10 @@ from workorder_async.wire.options import ClientOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame, Row, SparkSession  # pyright: ignore[reportMissingImports]
+    from pyspark.sql import DataFrame, SparkSession  # pyright: ignore[reportMissingImports]
     from pyspark.sql.types import StructType  # pyright: ignore[reportMissingImports]
 
 __all__ = ["WorkorderDataSource", "read_outcomes", "read_tickets"]
-
-_CODES: Final = frozenset(status.value for status in TicketStatus)
-# Other bounds say nothing of tickets.
-_SECONDS: Final = range(10**10)
 
 
 class WorkorderDataSource(DataSource):
@@ -62,8 +57,9 @@ class WorkorderDataSource(DataSource):
       task has an equal share; it holds while no more than `tasks` tasks run, so not with speculation
     * `detail`, `columns`, `page_size`, `concurrency`, `on_bad_row`, `batch_rows`: see `ArrowOptions`
     * `exact` (true): whether a read that could not be proved exact fails its task
-    * `pushdown` (false): whether filters of the frame on created time and status narrow the query; needs
-      PySpark 4.1 and `spark.sql.python.filterPushdown.enabled`
+
+    Filters of the frame choose among the rows that came, and narrow nothing that is asked for. (Spark can hand them to
+    a Python source; but those of a frame's first use would hold for all later ones.)
 
     Options for writing, with `mode("append")`, of a frame that `repartition(tasks, "id")` made, with the fields of
     `CloseTicket` as columns (but attachments):
@@ -98,11 +94,7 @@ class WorkorderDataSource(DataSource):
         if tuple(schema.fieldNames()) != tuple(column.name for column in read.arrow.kept):
             mend = "leave out .schema(...), and choose by the option columns"
             raise ConfigError("is that of exports", argument="the schema", mend=mend)
-        if not read.pushdown:
-            return _Reader(read, self.connect)
-        if not hasattr(DataSourceReader, "pushFilters"):
-            raise ConfigError("needs PySpark 4.1 or newer", argument="option pushdown", mend="leave it out")
-        return _NarrowingReader(read, self.connect)
+        return _Reader(read, self.connect)
 
     def writer(self, schema: "StructType", overwrite: bool) -> DataSourceWriter:
         """Return the writer, which closes tickets. Raises `ConfigError` for options and columns that cannot work."""
@@ -127,39 +119,14 @@ class _Reader(DataSourceReader):
         return batches_of(partition.value, self._connect, self._read)
 
 
-class _NarrowingReader(_Reader):
-    """Also lets Spark's filters narrow the query; Spark applies them to the rows all the same."""
-
-    def pushFilters(self, filters: list[Any]) -> Iterable[Any]:  # noqa: N802 - Spark's name
-        self._read = self._read.narrowed(*_bounds(filters))
-        return filters
-
-
-def _bounds(filters: Iterable[Any]) -> tuple[int | None, int | None, int | None]:
-    """Return the first and the last second that filters leave, and the one status."""
-    starts, ends, statuses = list[int](), list[int](), list[int]()
-    for one in filters:
-        kind, column, value = type(one).__name__, getattr(one, "attribute", ()), getattr(one, "value", None)
-        if column in (("created_time",), ("created_at",)):
-            at = int(value.timestamp() // 1) if isinstance(value, datetime) and value.tzinfo is not None else value
-            if isinstance(at, int) and at in _SECONDS:
-                if kind in ("EqualTo", "EqualNullSafe", "GreaterThan", "GreaterThanOrEqual"):
-                    starts.append(at)
-                if kind in ("EqualTo", "EqualNullSafe", "LessThan", "LessThanOrEqual"):
-                    ends.append(at)
-        elif column == ("status",) and kind in ("EqualTo", "EqualNullSafe") and isinstance(value, int):
-            statuses += {value} & _CODES
-    return max(starts, default=None), min(ends, default=None), statuses[0] if statuses else None
-
-
 @define(eq=False, slots=False)
-class _Writer(DataSourceWriter):
+class _Writer(DataSourceArrowWriter):
     """Closes the tickets of a task."""
 
     _closing: SparkClosing
     _connect: Connect
 
-    def write(self, iterator: "Iterator[Row]") -> WriterCommitMessage:
+    def write(self, iterator: "Iterator[pa.RecordBatch]") -> WriterCommitMessage:
         task = TaskContext.get()
         if task is None:
             raise ConfigError("this is for Spark to call, in a task")
@@ -167,16 +134,17 @@ class _Writer(DataSourceWriter):
         if (task.getLocalProperty("spark.speculation") or "").strip().lower() == "true":
             problem = "is on, and would run a task twice at once"
             raise ConfigError(problem, argument="spark.speculation", mend="set it to false")
-        self._closing.close(task.partitionId(), (row.asDict() for row in iterator), self._connect)
+        rows = (row for batch in iterator for row in batch.to_pylist())
+        self._closing.close(task.partitionId(), rows, self._connect)
         return WriterCommitMessage()
 
 
 def read_outcomes(spark: "SparkSession", journals: "str | Path") -> "DataFrame":
     """Return the outcome of each ticket in the last job that closed by this folder: id, state, error and more.
 
-    The states are those of `State`; `skipped` tickets were closed by an earlier run, or an earlier attempt of the task.
-    Each task tells of the rows of its last attempt: a frame that is read anew for it no longer shows the tickets that
-    were closed before, so write the closes to a table first.
+    The states are those of `State`; `skipped` tickets were closed by an earlier run, or an earlier attempt of the task,
+    or stand in an equal row before. Each task tells of the rows of its last attempt: a frame that is read anew for it
+    no longer shows the tickets that were closed before, so write the closes to a table first.
     """
     # Spark takes a path as it is, but for the characters of patterns.
     folder = re.sub(r"([\\*?{}\[\]])", r"\\\1", Path(journals).absolute().as_posix())

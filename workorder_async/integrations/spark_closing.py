@@ -12,7 +12,6 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
@@ -127,6 +126,7 @@ class SparkClosing:
                 "journals must be on a disk that the driver and all executors see, for one job at a time"
             )
         closes = [self._checked(task, row) for row in rows]
+        _check_agreement(closes)
         report = BatchReport()
         journal = self.journals / f"{task:05}.journal"
         _wait_until_free(journal)
@@ -150,11 +150,7 @@ class SparkClosing:
     def _checked(self, task: int, row: Mapping[str, Any]) -> CloseTicket:
         """Make a close of a row. Raises `ConfigError` that names the ticket."""
         values = {name: value for name, value in row.items() if value is not None}
-        id, solved = values.get("id"), values.get("solved_time")
-        if isinstance(solved, datetime):
-            # Spark gives a time of the worker's own zone. No zone fits into the first and the last year.
-            is_usual = MINYEAR < solved.year < MAXYEAR
-            values["solved_time"] = solved.astimezone() if is_usual else solved.replace(tzinfo=UTC)
+        id = values.get("id")
         try:
             if missing := [name for name, (_, needed) in COLUMNS.items() if needed and name not in values]:
                 raise ConfigError("is null", argument=missing[0])
@@ -169,6 +165,15 @@ class SparkClosing:
                 "one journal, and is read before the first is closed"
             )
         return close
+
+
+def _check_agreement(closes: Iterable[CloseTicket]) -> None:
+    """Raise `ConfigError` where two rows would close a ticket in different ways: chance would choose one."""
+    first = dict[int, CloseTicket]()
+    for close in closes:
+        if first.setdefault(close.id, close) != close:
+            problem = f"ticket {close.id} stands in rows that differ, and nothing of their task was sent"
+            raise ConfigError(problem, mend="keep one row of each ticket")
 
 
 def _wait_until_free(journal: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from math import ceil
 from typing import Any, Final, TypeAlias
 
-from attrs import evolve, field, fields_dict, frozen
+from attrs import field, fields_dict, frozen
 from attrs.validators import optional
 
 from workorder_async.arguments import above_zero, as_validator, unknown_name, whole
@@ -63,14 +63,14 @@ _MOMENT: Final = "seconds since 1970, or a time with its zone, such as 2026-11-0
 # The readers of options that are more than a text, and what such a text must be.
 _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     **dict.fromkeys(_WHOLES, (_whole, "a whole number")),
-    **dict.fromkeys(("detail", "exact", "pushdown"), (_flag, "true or false")),
+    **dict.fromkeys(("detail", "exact"), (_flag, "true or false")),
     **dict.fromkeys(("created_start", "created_end"), (_moment, _MOMENT)),
     "rate": (float, "a number"),
     "columns": (_words, "names with commas between"),
     "product_group_id": (lambda text: tuple(map(_whole, _words(text))), "whole numbers with commas between"),
 }
 # Options of `SparkRead` itself; those of its query and of its Arrow batches come beside them.
-_READING: Final = ("tasks", "rate", "pushdown")
+_READING: Final = ("tasks", "rate")
 #: Options for writing.
 WRITING: Final = ("operation", "journals", "tasks", "rate", "concurrency")
 
@@ -112,8 +112,6 @@ class SparkRead:
     """Partitions to make, and so the tasks that may run at once."""
     rate: float | None = field(default=None, validator=optional(as_validator(above_zero)))
     """Requests of the whole job in a second, at the most: each task has its share, whether it uses it or not."""
-    pushdown: bool = False
-    """Whether Spark's filters on created time and status narrow what is asked for."""
     arrow: ArrowOptions = field(factory=ArrowOptions, validator=as_validator(arrow_options))
     """How windows are read."""
 
@@ -132,20 +130,6 @@ class SparkRead:
             # The problem of a field may name a second field.
             argument, problem = (part.replace("TicketQuery.", "option ") for part in (error.argument, error.problem))
             raise ConfigError(problem, argument=argument, mend=error.mend) from None
-
-    def narrowed(self, start: int | None, end: int | None, status: int | None) -> "SparkRead":
-        """Return the read of only the tickets that were created in these seconds, both included, and have this status.
-
-        More may be read: Spark filters the rows.
-        """
-        query = self.query
-        starts = [at for at in (query.created_start, start) if at is not None]
-        ends = [at for at in (query.created_end, end) if at is not None]
-        first, last = max(starts, default=None), min(ends, default=None)
-        if first is not None and last is not None:
-            last = max(first, last)
-        chosen = status if query.status is None else query.status
-        return evolve(self, query=evolve(query, created_start=first, created_end=last, status=chosen))
 
     def plan(self, connect: Connect) -> list[list[Window]]:
         """Return the windows of each task: `tasks` slices of the list, of about as many tickets each."""
