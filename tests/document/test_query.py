@@ -101,6 +101,7 @@ IDS = ("creator_id", *SUBTYPES)
     [
         *((name, datetime(2021, 9, 27, 8), "is a datetime without a zone") for name in CLOCKS),
         *((name, 1632742075000, "is 1632742075000, which looks like milliseconds") for name in CLOCKS),
+        *((name, datetime.max.replace(tzinfo=UTC), "is 253402300799, which is after the year 5138") for name in CLOCKS),
         *((name, -1, "is -1; it must be from 0 to 100000000000") for name in CLOCKS),
         *((name, datetime(1969, 12, 31, tzinfo=UTC), "is -86400; it must be from 0") for name in CLOCKS),
         *((name, 1632742075.0, "is float 1632742075.0; it must be whole seconds") for name in CLOCKS),

@@ -10,13 +10,22 @@ from workorder_async.sandbox.rules import create_ticket
 from workorder_async.sandbox.store import Store
 
 NOW = 1660298589.5
-# The document's second example of close_ticket, but for its file_path, which must be one that was given here.
+# The document's second example of close_ticket.
 CLOSE: dict[str, Any] = {
     "closer_id": 40084,
     "closer_name": "田金秀",
     "is_solved": False,
     "detail": "这是工单关闭的备注反馈内容",
     "solved_time": 1660298580,
+    "handle_attachment": [
+        {
+            "author": 40084,
+            "file_name": "test.png",
+            "file_type": "image/png",
+            "file_path": "workorder/40084/dc4ced807eec9218bf2fe9513ebc9b99",
+            "file_size": 195204,
+        }
+    ],
     "id": 1473,
 }
 
@@ -255,10 +264,12 @@ async def test_the_documents_second_example_closes_its_ticket() -> None:
     clock = Clock(NOW)
     async with wired(Sandbox(500, clock=clock)) as wire:
         wire.time = clock
-        picture = await upload(wire, b"\x89PNG")
-        envelope = await wire.post("close_ticket", CLOSE | {"handle_attachment": [picture]})
+        envelope = await wire.post("close_ticket", CLOSE)
         detail = (await wire.get("detail", id=1473))["data"]
         base = (await wire.get("base", id=1473))["data"]
+        (shown,) = detail["handle_attachment"]
+        async with wire.http.get(shown["file_path"]) as response:
+            content, kind = await response.read(), response.content_type
     assert envelope.keys() == {"errno", "errmsg", "request_id"}
     assert (envelope["errno"], envelope["errmsg"]) == (10000, "OK")
     assert detail["status"] == base["status"] == 3
@@ -268,8 +279,9 @@ async def test_the_documents_second_example_closes_its_ticket() -> None:
     assert (step["action"], step["detail"]) == (6, "这是工单关闭的备注反馈内容")
     assert (step["creator_id"], step["creator_name"]) == (base["creator_id"], "田金秀")
     assert step["created_time"] == "2022-08-12 18:03:09"
-    shown = detail["handle_attachment"][0]
+    (picture,) = CLOSE["handle_attachment"]
     assert {**shown, "file_path": picture["file_path"]} == picture
+    assert (len(content), kind) == (195204, "image/png")
 
 
 async def test_a_close_ends_a_suspension() -> None:

@@ -40,6 +40,8 @@ _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 #: The year 5138: a larger number is milliseconds.
 SECONDS_MAX = 10**11
+# That of the year 9999, the last one that a datetime can be of.
+_LAST_SECOND = 253_402_300_799
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _T = TypeVar("_T")
@@ -124,9 +126,12 @@ def _is_second(name: str, value: object) -> object:
     if not is_whole(value):
         mend = f"it must be whole seconds{as_int(value)}, or a datetime with a zone"
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend=mend)
-    if value > SECONDS_MAX:
+    if value > _LAST_SECOND:
         problem = f"is {shown(value)}, which looks like milliseconds"
         raise ConfigError(problem, argument=name, mend="it must be in seconds")
+    if value > SECONDS_MAX:
+        mend = "it must be in seconds; where there is no end, leave it out"
+        raise ConfigError(f"is {shown(value)}, which is after the year 5138", argument=name, mend=mend)
     return whole_within(name, value, 0, SECONDS_MAX)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.message import Message
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote, unquote
 
 from attrs import frozen
@@ -25,6 +26,14 @@ _INVENTED = (
     ("运行日志.log", "text/plain", "工单 {id} 的运行日志\n", "{line:02} 响应用时 {ms} 毫秒\n"),
     ("监控数据.csv", "text/csv", "工单,序号,毫秒\n", "{id},{line},{ms}\n"),
 )
+#: The file of the API document's example of close_ticket.
+EXAMPLE: dict[str, JSON] = {
+    "author": AUTHOR,
+    "file_name": "test.png",
+    "file_type": "image/png",
+    "file_path": f"workorder/{AUTHOR}/dc4ced807eec9218bf2fe9513ebc9b99",
+    "file_size": 195_204,
+}
 _INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]{{1,18}})-([0-9]{{1,3}})")
 
 # A backslash is an ordinary character, as browsers write it. Only before a quote that another quote closes, it is
@@ -89,7 +98,12 @@ def invented_files(ticket_id: int, count: int) -> list[dict[str, JSON]]:
 
 
 def invented(file_path: str) -> tuple[int, bytes]:
-    """Return the ticket of an invented file, and its content; 0 and nothing if the storage key is none of those."""
+    """Return the ticket of an invented file, and its content; 0 and nothing if the storage key is none of those.
+
+    The file of the document's example has no ticket, and shows nothing.
+    """
+    if file_path == EXAMPLE["file_path"]:
+        return 0, bytes(cast("int", EXAMPLE["file_size"]))
     found = _INVENTED_KEY.fullmatch(file_path)
     if found is None or int(found[2]) >= len(_INVENTED):
         return 0, b""

@@ -153,7 +153,8 @@ SPAN = 730 * 86400
 #: The end, if none is given: 2024-12-31 00:00:00 China Standard Time.
 END = 1735574400
 
-# The ticket of the API document's examples of close_ticket, so that they work as they stand there.
+# The ticket of the API document's examples of close_ticket, so that they can be sent as they stand there, but for the
+# comma that ends the first one.
 _EXAMPLE_ID = 1473
 _EXAMPLE_CREATOR = PEOPLE[0]
 

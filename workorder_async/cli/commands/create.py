@@ -69,7 +69,7 @@ class NewTicket:
     type: Annotated[str | None, _NEEDED] = None
     """troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ..."""
     priority: Annotated[str | None, _NEEDED] = None
-    """urgent, high, normal; or 1 to 3, or 紧急 ..."""
+    """urgent (1 高), high (2 中), normal (3 低); or 1 to 3, or 紧急 ..."""
     customer_organization_id: Annotated[Whole | None, _NEEDED] = None
     """Id of the customer (客户ID)."""
     customer_organization_name: Annotated[str | None, _NEEDED] = None
