@@ -90,7 +90,7 @@ class WorkorderError(Exception):
 
     `operation` is the client coroutine's name ("close_ticket") or "", `attempts` counts the requests that were
     started for it, `request_id` is the platform's own id of the last answer ("" where there was none). `retry_after` is
-    how many seconds the server asked to wait, where it did.
+    how many seconds to wait before the next request, where the server's answers tell.
     """
 
     def __init__(self, message: str, *, operation: str = "", attempts: int = 0, request_id: str = "") -> None:

@@ -260,9 +260,9 @@ async def test_a_pause_is_told(count: int, asked: float) -> None:
         server.refuse = lambda _, before: slow_down(asked) if before == 0 else None
         task = asyncio.create_task(ran(client, comments(count), report=report))
         await asyncio.sleep(2)
-        assert report.held == f"the server asks for a pause of {asked - 1:.0f} s more"
+        assert report.held == f"the server turned requests away: none may start for {asked - 1:.0f} s more"
         await asyncio.sleep(asked - 10)
-        assert report.held == "the server asks for a pause of 9 s more"
+        assert report.held == "the server turned requests away: none may start for 9 s more"
         assert states(await task) == {State.DONE: count}
     assert report.held == ""
 
@@ -323,7 +323,7 @@ async def test_nothing_holds_a_batch_that_has_ended(end: str) -> None:
         source = comments(3) if end != "failed" else failing(comments(3))
         task = asyncio.create_task(ran(client, source, report=report))
         await asyncio.sleep(5)
-        assert report.held.startswith("the server asks")
+        assert report.held.startswith("the server turned")
         if end == "cancelled":
             task.cancel()
         server.refuse = lambda _id, _before: data(None, errno=5) if end == "stopped" else None

@@ -22,7 +22,9 @@ from workorder_async import (
     Mutation,
     OutcomeUnknownError,
     RejectTicket,
+    ResponseError,
     WorkorderClient,
+    explain,
 )
 from workorder_async.batches import journal_file
 from workorder_async.batches.batch import run_batch
@@ -62,13 +64,30 @@ async def test_one_that_happens_late(tmp_path: Path, kind: str, seconds: float) 
 async def test_one_that_did_not_happen(tmp_path: Path) -> None:
     """A close that certainly did not happen is sent again, and happens once; the others do not wait for that."""
     async with virtual_sandbox(120, client=MINUTE, latency=0.01) as (sandbox, client):
-        batch = await closes(client, 20)
+        batch, report = await closes(client, 20), BatchReport()
         sandbox.faults = [Fault("reset", operation="close_ticket", times=1)]
-        outcomes = await ran(client, batch, concurrency=1, journal=tmp_path / "j")
+        outcomes = await ran(client, batch, concurrency=1, journal=tmp_path / "j", report=report)
     assert states(outcomes) == {State.DONE: 20}
     assert outcomes[-1].mutation == batch[0]
+    # It was begun first, and ended last.
+    assert report.elapsed / 2 < report.slowest == outcomes[-1].elapsed
     assert happened(sandbox) == Counter(map(asked, batch))
     assert sandbox.requests["close_ticket"] == 21
+
+
+@virtual_time
+async def test_one_that_never_happens(tmp_path: Path) -> None:
+    """Where each try of a close gets lost before it happens, its outcome says how often, and why."""
+    async with virtual_sandbox(120, client=MINUTE, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 1)
+        sandbox.faults = [Fault("html", operation="close_ticket")]
+        (outcome,) = await ran(client, batch, journal=tmp_path / "j")
+    assert (outcome.state, outcome.mark) == (State.NOT_SENT, "")
+    assert outcome.attempts >= 1
+    assert isinstance(outcome.error, ResponseError)
+    assert "HTTP 502" in str(outcome.error)
+    assert "could not be sent" not in explain(outcome, "en")
+    assert sandbox.applied == []
 
 
 @pytest.mark.slow

@@ -510,7 +510,7 @@ def test_created_without_an_id(data: JSON) -> None:
     """Only where no id can be read is it said not to be known."""
     with pytest.raises(DecodeError, match=r"was created, but .* do not create it again") as caught:
         codec.decode_created(answer(data))
-    assert (caught.value.path, caught.value.expected) == ("$.data.id", "a whole number")
+    assert (caught.value.path, caught.value.expected) == ("$.data.id", "a ticket's number")
 
 
 @each(

@@ -458,7 +458,7 @@ async def test_a_creation_with_an_id_that_is_none(id: object) -> None:
         sandbox._faults.carry_out = odd  # type: ignore[method-assign, assignment]
         sandbox.faults = [Fault("slow_headers", operation="create_ticket", seconds=0, times=1)]
         error = await lost(client, creation())
-        assert "$.data.id is no whole number" in str(error)
+        assert "$.data.id is no ticket number" in str(error)
         assert error.happened is True
         async with sandbox.client() as stranger:
             # Another program did not see the answer, and the error knows what it said.

@@ -139,6 +139,28 @@ async def test_both_lost(sandbox: Sandbox, client: WorkorderClient, kind: str, h
     assert len(sandbox.applied) == happened
 
 
+async def test_three_alike_of_which_the_last_never_happened(sandbox: Sandbox, client: WorkorderClient) -> None:
+    """The first one's ticket does not account for the second one, which was lost: that one's is not the third's."""
+    strike(sandbox, None, "reset_after", "reset")
+    assert isinstance(await sent(client, creation()), int)
+    with pytest.raises(OutcomeUnknownError):
+        await client.create_ticket(creation())
+    with pytest.raises(OutcomeUnknownError) as third:
+        await client.create_ticket(creation())
+    assert (await third.value.verify(client), third.value.ticket_id) == (None, 0)
+    assert len(sandbox.applied) == 2
+
+
+async def test_an_answer_that_names_the_ticket_of_another_creation() -> None:
+    """It is not believed, for a gateway gives an answer twice; one to an equal creation is, for equals may be one."""
+    answer = dated(data({"id": 7}))
+    async with serving(answer, answer, answer, listed(7)) as wire, make_client(wire.url) as client:
+        assert await client.create_ticket(creation()) == await client.create_ticket(creation()) == 7
+        with pytest.raises(OutcomeUnknownError, match="answered with ticket 7, which another creation made") as caught:
+            await client.create_ticket(creation("别的标题"))
+        assert await caught.value.verify(client) is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_another_is_still_under_way(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
     """What one has left whose answer is still to come, or never came because it was cancelled, is not another's."""

@@ -265,7 +265,10 @@ async def test_limits_that_refuse_over_the_wire() -> None:
     async with serving(OK) as wire:
         session = session_to(wire.url, shared)
         expected: list[tuple[type[WorkorderError], str]] = [
-            (RateLimitedError, "comment_ticket: nothing happened: the server asks for a pause of 30 s more"),
+            (
+                RateLimitedError,
+                "comment_ticket: nothing happened: the server turned requests away: none may start for 30 s",
+            ),
             (
                 NotSentError,
                 "comment_ticket: nothing happened: not sent within 20 s: the shared limits let no request start",

@@ -196,13 +196,13 @@ async def test_a_slot_that_comes_free_too_late_is_not_used() -> None:
 @virtual_time
 async def test_no_sleep_past_the_deadline() -> None:
     """Where the server asks for a longer wait than there is time, its refusal is raised at once."""
-    answer, pause = http('{"errno":1}', "429 Too Many", Retry_After="60"), "the server asks for a pause of 60 s more"
+    answer, pause = http('{"errno":1}', "429 Too Many", Retry_After="60"), "none may start for 60 s more"
     async with serving(answer) as wire, make_client(wire.url, deadline=30) as client, taking(0):
         with pytest.raises(RateLimitedError) as caught:
             await client.get_ticket(1)
         assert caught.value.retry_after == 60
         assert caught.value.attempts == 1
-        said = f"get_ticket: {pause}, and the deadline of 30 s is before its end"
+        said = f"get_ticket: the server turned requests away: {pause}, and the deadline of 30 s is before that"
         assert str(caught.value) == f"{said} (errno 1)"
         with pytest.raises(RateLimitedError) as caught:
             await client.get_ticket(1)

@@ -285,7 +285,9 @@ class Workers:
 
     async def _look(self, end: Outcome | Parked) -> None:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
-        left, stopping = _TRIES, self._carrier.stopping
+        left, stopping, started = _TRIES, self._carrier.stopping, perf_counter()
+        if isinstance(end, Parked):
+            started = end.started
         while isinstance(end, Parked):
             parked = end
             try:
@@ -294,7 +296,7 @@ class Workers:
                 end = self._cut_short(parked.outcome, error)
             if left and parked.prepared is not None and end.state is State.NOT_SENT and not stopping.is_set():
                 end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
-        await self._hand_over(end)
+        await self._hand_over(evolve(end, elapsed=perf_counter() - started))
 
     async def _pull(self) -> tuple[str, Prepared] | Entry | None:
         """Return the key and the next mutation, or when there are no more what an earlier run left open; else None."""

@@ -142,7 +142,9 @@ class Carrier:
         if found.happened or (lost is not None and lost.happened):
             outcome = evolve(outcome, state=State.DONE, error=None, ticket_id=found.ticket_id or outcome.ticket_id)
         elif found.happened is False:
-            outcome = Outcome(outcome.mutation, State.NOT_SENT)
+            cause = None if lost is None else lost.__cause__
+            error = cause if isinstance(cause, WorkorderError) else None
+            outcome = evolve(outcome, state=State.NOT_SENT, error=error, mark="")
         elif lost is not None and await self._has_twin(sent, parked.until):
             lost.began = 0.0  # its `verify` does not know the journal
         outcome = evolve(outcome, elapsed=perf_counter() - parked.started)

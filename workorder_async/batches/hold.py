@@ -105,7 +105,7 @@ class Hold:
         while True:
             paused, waits = self._paused(), self._waiting is not None and self._why is not None
             why = f"waiting for the platform: {self._why}" if waits else ""
-            report.held = f"the server asks for a pause of {paused:,.0f} s more" if paused else why
+            report.held = f"the server turned requests away: none may start for {paused:,.0f} s more" if paused else why
             await asyncio.sleep(_TOLD_EVERY)
 
     def end(self) -> None:

@@ -78,7 +78,7 @@ class BatchReport:
     stopped: str = ""
     """Why the batch stopped before its end; empty if it did not."""
     held: str = ""
-    """Why nothing is sent now, as "the server asks for a pause of 60 s more"; empty while the batch goes on."""
+    """Why nothing is sent now, such as an answer that asked for a pause; empty while the batch goes on."""
 
     @property
     def total(self) -> int:

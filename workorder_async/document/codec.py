@@ -193,10 +193,8 @@ def decode_created(answer: Answer) -> int:
     try:
         return _id_in(answer.data)
     except MisfitError as error:
-        said = (
-            "the ticket was created, but $.data.id is no whole number, so its id is not known; do not create it again"
-        )
-        what = MisfitError("a whole number", error.args[1])
+        said = "the ticket was created, but $.data.id is no ticket number: its id is not known; do not create it again"
+        what = MisfitError("a ticket's number", error.args[1])
         raise answer.told_in(decode_error("$.data.id", what, said)) from None
 
 

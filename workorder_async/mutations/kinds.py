@@ -192,7 +192,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
         ours = [row for row in like if known.span.may_have(row.created_time) and _has_mark(row.detail, sending.mark)]
     else:
         ours = [row for row in free if trace_of_ticket(row) == sending.trace]
-        others = [row for row in rows if row not in ours and (not row.created_time or row.created_time >= since)]
+        others = [row for row in free if row not in ours and (not row.created_time or row.created_time >= since)]
         unknown = None if known.rivals is None else [one for one in known.rivals if not one.ticket_id]
         # If two look alike, or a rival's ticket is not known, the ticket may be somebody else's.
         is_one = len(ours) == 1 and known.span.has(ours[0].created_time)

@@ -226,6 +226,10 @@ class Sendings:
         """Return the tickets that other mutations are known to have created."""
         return {one.ticket_id for one in self._kept if one is not sending}
 
+    def is_of_another(self, sending: Sending, ticket_id: int) -> bool:
+        """Tell whether a creation of another trace is known to have made this ticket."""
+        return any(one.ticket_id == ticket_id and one.trace != sending.trace for one in self._kept)
+
     def span(self, sending: Sending) -> Span:
         """Return when it can have happened, by the server's clock.
 

@@ -170,7 +170,7 @@ class MutationSender:
         return JsonBody(content, before_write, note_turned_away)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
-        """Note that it happened. Raises `OutcomeUnknownError` where the answer does not tell which ticket it made."""
+        """Note that it happened. Raises `OutcomeUnknownError` if the answer does not tell that, or of which ticket."""
         id = prepared.kind.ticket_id(prepared.mutation)
         if prepared.kind.creates:
             try:
@@ -180,6 +180,9 @@ class MutationSender:
                 unknown = answer.told_in(OutcomeUnknownError(error.message))
                 unknown.happened = True
                 raise unknown from error
+            if self._sendings.is_of_another(sending, id):
+                mixed = f"it is answered with ticket {id}, which another creation made"
+                raise answer.told_in(OutcomeUnknownError(f"{mixed}: a cache or gateway mixes answers up"))
         self._note_happened(prepared.mutation, sending, id)
         return Changed(id, answer.request_id, answer.attempts)
 

@@ -291,12 +291,12 @@ class Call:
     def throttled(self, pause: float, answer: RateLimitedError | None) -> RateLimitedError:
         """Return the error for a call that throttling leaves no time for.
 
-        The server still wants to be left alone for `pause` seconds; `answer` is its answer to this call.
+        No request may start for `pause` seconds; `answer` is the server's answer to this call.
         """
         said = "nothing happened: " if self.endpoint.safety is not Safety.READ else ""
         if pause:
-            deadline = f"the deadline of {self.deadline.seconds:g} s is before its end"
-            said += f"the server asks for a pause of {pause:,.0f} s more, and {deadline}"
+            deadline = f"the deadline of {self.deadline.seconds:g} s is before that"
+            said += f"the server turned requests away: none may start for {pause:,.0f} s more, and {deadline}"
         else:
             said += f"the server turned it away until its deadline of {self.deadline.seconds:g} s"
         error = answer or RateLimitedError("", status=429)

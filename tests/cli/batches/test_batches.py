@@ -504,7 +504,7 @@ def test_what_holds_a_batch_back_is_told(
     ran = workorder("close", *CLOSER, *words)
     assert ran.code == 0
     said = [line for line in ran.err.splitlines() if "held back" in line]
-    assert said == ["workorder: held back: the server asks for a pause of 1 s more"] * pauses
+    assert said == ["workorder: held back: the server turned requests away: none may start for 1 s more"] * pauses
 
 
 @pytest.mark.slow
