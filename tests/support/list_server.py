@@ -60,6 +60,8 @@ class Habits:
     ignores_page: bool = False
     factor: float = 1.0
     """What totals are multiplied with."""
+    counts_all: bool = False
+    """Whether each total is that of the whole list, whatever range is asked for."""
     counts_pages: bool = False
     """Whether a total, and the size of a page, is how many rows this page has."""
     empty: float = 0.0
@@ -146,7 +148,7 @@ class ListServer:
         size, page = habits.ignores_size or size, 1 if habits.ignores_page else ask.page
         self.deepest = max(self.deepest, page * size)
         rows = self._in_range(ask.start, ask.end)
-        total = int(min(len(rows), habits.cap) * habits.factor)
+        total = int(min(len(self.rows if habits.counts_all else rows), habits.cap) * habits.factor)
         if habits.hard:
             rows = rows[: habits.cap] if habits.order != "newest" else rows[-habits.cap :]
         if page > 1 and habits.refuses and self.random.random() < habits.refuses:

@@ -239,6 +239,12 @@ WORLDS = {
         "may be", 5.0, 10, tickets=3000, habits={"order": "none", "hidden": 0.001}
     ),
     "in no order, totals are too high": World("never", 10.0, 10, tickets=3000, habits={"order": "none", "factor": 1.2}),
+    **{
+        f"{order}, totals are of the whole list": World(
+            "never", 1.4, plus, tickets=1000, seconds=20_000, habits={"order": order, "counts_all": True}
+        )
+        for order, plus in (("newest", 10), ("none", 500), ("updated", 500))
+    },
     "each page is turned round": World(times=4.0, habits={"order": "turned"}),
     "each page is turned round, totals are 0": World(times=7.5, habits={"order": "turned", "factor": 0}),
     "each page is turned round, moving": moving(swap(1), times=4.0, habits={"order": "turned"}),
@@ -848,6 +854,12 @@ def test_a_crowd_that_is_not_shown(same: int) -> None:
 def test_games_that_were_lost(name: str, seed: int, slots: int) -> None:
     """Some of the three hundred that took too many requests, or missed tickets while exact."""
     check(WORLDS[name], seed, slots)
+
+
+@pytest.mark.parametrize(("seed", "slots"), [(64, 16), (102, 8)])
+def test_a_crowd_whose_pages_come_empty(seed: int, slots: int) -> None:
+    """In no order, too, a crowd of which an answer has shown tickets is not taken for an empty one."""
+    check(World("may be", 5.0, 10, rows=crowded(300), habits={"order": "none", "empty": 0.1}), seed, slots)
 
 
 def test_few_reasons() -> None:

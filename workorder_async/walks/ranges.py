@@ -69,7 +69,7 @@ class Range(Job):
             state.ranges += 1
             self.give_of(page, self._own(page), self._low)
         elif self._dated[1] - self._dated[0] < _CROWD:
-            yield from Crowd(self, *self._dated).read()
+            yield from Crowd(self, *self._dated, page).read()
         else:
             found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)
             ends = sorted((ends for ends in found if max(ends[0], DATED[0]) <= ends[1]), reverse=True)
@@ -93,7 +93,7 @@ class Range(Job):
         if not state.is_cut(page):
             return True
         # Where one answer after the other has as many rows, pages have become smaller.
-        self.short = 0 if page.count >= state.full or page.count == self.around else self.short + 1
+        self.short = 0 if page.count >= state.full or 0 < page.count == self.around else self.short + 1
         if self.short > _TRIES_TO_DIVIDE:
             # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
             state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
@@ -101,12 +101,13 @@ class Range(Job):
         return not state.is_cut(page)
 
     def _around_a_crowd(self, page: Page) -> list[_Ends]:
-        """Return the second that most rows are of with those beside it, and what is newer and older; or nothing."""
+        """Return three seconds around the one that most rows are of, and what is newer and older; or nothing."""
         second, rows = max(Counter(page.seconds).items(), key=itemgetter(1), default=(0, 0))
         if not (self._low - 1 <= second <= self._high + 1 and 2 * rows > page.count):
             return []
-        middle = max(self._low, second - 1), min(self._high, second + 1)
-        return [(second + 2, self._high), middle, (self._low, second - 2)]
+        # Three seconds of it, wherever it lies: crowds may stand side by side.
+        second = int(max(min(second, self._high - 1), self._low + 1))
+        return [(second + 2, self._high), (second - 1, second + 1), (self._low, second - 2)]
 
     def _outwards(self, page: Page) -> list[_Ends]:
         """Return parts that are the longer the further out they are, of a range with one end; else nothing.
