@@ -140,7 +140,8 @@ def proxy_for(base_url: str) -> Secret | None:
 
 
 def _is_this_machine(host: str) -> bool:
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+    loopback = re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
+    return loopback or host in ("localhost", "::1") or host.endswith(".localhost")
 
 
 def warn_of_plain_http(base_url: str) -> None:

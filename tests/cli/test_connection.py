@@ -67,7 +67,11 @@ def test_some_hosts_need_no_proxy(workorder: Workorder, monkeypatch: pytest.Monk
     [
         (["--proxy", "socks5://127.0.0.1:1"], "", "--proxy 'socks5://127.0.0.1:1' is no http:// or https:// URL"),
         (["--proxy", "http://me:sandbox-secret@proxy:1"], "", "--proxy holds a user or a password"),
-        ([], "socks5://me:sandbox-secret@proxy:1", "HTTP_PROXY is no http:// or https:// URL of a proxy; name another"),
+        (
+            [],
+            "socks5://me:sandbox-secret@proxy:1",
+            "HTTP_PROXY is no http:// or https:// URL of a proxy, or",
+        ),
         (["--rate", "0"], "", "--rate is 0.0; it must be a number above 0"),
         (["--rate", "nan"], "", "--rate is nan; it must be a number above 0"),
         (["--timeout", "-1"], "", "--timeout is -1.0; it must be a number above 0"),

@@ -69,6 +69,7 @@ def test_base_url_refused(url: str, words: str) -> None:
         ("http://localhost.platform.test", True),
         ("https://platform.test", False),
         ("HTTPS://platform.test", False),
+        ("http://127.0.0.1.platform.test", True),
         ("http://127.0.0.1:8011", False),
         ("http://localhost:8011", False),
         ("http://a.localhost", False),

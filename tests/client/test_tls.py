@@ -90,7 +90,10 @@ def test_the_client_without_async() -> None:
     [
         ("no", "ssl is 'no'; it must be an ssl.SSLContext, True, False .* in PEM: No such file or directory"),
         (Path("/no/such/ca.pem"), "ssl is '/no/such/ca.pem'; it must be .*: No such file or directory"),
-        (CERTIFICATES / "key.pem", "it must be .* in PEM: it holds none; `openssl x509 -inform der` makes PEM of DER"),
+        (
+            CERTIFICATES / "key.pem",
+            "it must be .* in PEM: it holds none that can be read; `openssl x509 -inform der` makes PEM of DER",
+        ),
         (CERTIFICATES, "it must be an ssl.SSLContext"),
         ("", "ssl is ''; it must be an ssl.SSLContext"),
         ("a\0b", r"ssl is 'a\\x00b'; it must be an ssl.SSLContext.*null"),

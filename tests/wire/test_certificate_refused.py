@@ -1,4 +1,4 @@
-"""attempt.py and a certificate that is refused: it stays so, and nothing is tried twice."""
+"""attempt.py and a certificate, or a login, that is refused: it stays so, and nothing is tried twice."""
 
 import asyncio
 import pickle
@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.support.clients import make_client
-from tests.support.raw_server import data, serving
+from tests.support.raw_server import data, http, serving
 from tests.support.rows import each
 from tests.support.tls_servers import CA, proxy, tls_in_front
 from workorder_async import CommentTicket, NotSentError, State, TicketQuery, WorkorderClient
@@ -90,6 +90,34 @@ async def test_a_batch(certificate: str) -> None:
             states = {outcome.state async for outcome in outcomes}
     assert states == ({State.DONE} if certificate == "good" else {State.NOT_SENT})
     assert report.stopped == "" if certificate == "good" else "its certificate is refused" in report.stopped
+
+
+HOST = "workorder.crius.api.ksyun.com"
+LOGIN = http("<html>", "407 Proxy Authentication Required", Proxy_Authenticate='Basic realm="x"')
+
+
+async def test_a_login_that_a_proxy_refuses() -> None:
+    """It is said at once: a few wrong logins more, and some proxies lock the account."""
+    async with serving(LOGIN) as way, make_client("https://platform.test", proxy=way.url) as client:
+        for call in (read, comment, upload):
+            with pytest.raises(NotSentError, match="check user and password in the URL of the proxy") as caught:
+                await call(client)
+            assert (caught.value.attempts, caught.value.lasting) == (1, True)
+        assert len(way.requests) == 3
+
+
+@each("scheme", ["http", "https"])
+async def test_a_batch_whose_login_is_refused(scheme: str) -> None:
+    """A batch stops at once: no more are refused than begin side by side, each with a look."""
+    report = BatchReport()
+    async with serving(LOGIN) as way, make_client(f"{scheme}://{HOST}", proxy=way.url, rate=1000) as client:
+        comments = [CommentTicket(id=number, detail="已处理") for number in range(1, 20)]
+        batch = run_batch(client, comments, concurrency=2, report=report)
+        async with asyncio.timeout(20), aclosing(batch) as outcomes:
+            states = {outcome.state async for outcome in outcomes}
+    assert State.DONE not in states
+    assert "407" in report.stopped
+    assert len(way.requests) <= 6
 
 
 async def test_control_other_trouble_with_tls() -> None:

@@ -14,12 +14,14 @@ from workorder_async.errors import (
     DecodeError,
     NotSentError,
     RateLimitedError,
+    ResponseError,
     WorkorderError,
 )
 
 # Seconds between two reads that ask whether the platform is there again: twice as long each time, up to the second.
 _FIRST, _LONGEST = 0.5, 30.0
 _TOLD_EVERY = 1.0
+_LOGIN_REFUSED = 407
 
 
 class Hold:
@@ -150,7 +152,9 @@ class Hold:
                     "AuthenticationError"
                 )
         except WorkorderError as error:
-            if not (isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)):
+            is_lasting = isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)
+            # A proxy that refuses the login may lock the account after a few more.
+            if not (is_lasting or (isinstance(error, ResponseError) and error.status == _LOGIN_REFUSED)):
                 return error
             self.reason = str(error)
         if self._refusal is not None:

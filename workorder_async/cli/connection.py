@@ -189,7 +189,8 @@ def _proxy_for(base_url: str, given: str | None) -> Secret | None:
         return http_proxy(f"--proxy {given!r}", given.strip()) if given.strip() else None
     except ConfigError as error:
         mend = "name another one by --proxy URL, or none by --proxy ''"
-        raise ConfigError("is no http:// or https:// URL of a proxy", argument=error.argument, mend=mend) from None
+        problem = "is no http:// or https:// URL of a proxy, or has a user or password that cannot be sent"
+        raise ConfigError(problem, argument=error.argument, mend=mend) from None
     except ValueError:  # of the base URL, which the client refuses
         return None
 

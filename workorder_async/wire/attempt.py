@@ -251,6 +251,11 @@ _NOT_CONNECTED = (
 )
 
 
+_LOGIN_REFUSED = 407
+# aiohttp tells of its connections how they are secured, with an address in memory.
+_OF_TLS = re.compile(r" ssl:(default|<[^>]*>)")
+
+
 @define
 class Reply:
     """The answer to one attempt, as it came off the wire."""
@@ -562,7 +567,7 @@ class Wire:
 
     def _lost(self, call: Call, why: str, error: BaseException | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
-        why = without_credentials(" ".join(why.replace(" ssl:default", "").split())).rstrip(":")
+        why = without_credentials(" ".join(_OF_TLS.sub("", why).split())).rstrip(":")
         if call.body is None and isinstance(error, _NOT_CONNECTED):
             call.sent = False
         if call.sent:
@@ -579,6 +584,8 @@ class Wire:
         if is_lasting := isinstance(error, ssl.SSLCertVerificationError):
             why = f"its certificate is refused: {getattr(error, 'certificate_error', error)}"
             mend = "the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
+        elif is_lasting := isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _LOGIN_REFUSED:
+            mend = "user and password in the URL of the proxy"  # some lock an account after a few wrong ones
         unsent = NotSentError(f"could not send to {self._base_url}: {why}; check {mend}")
         unsent.lasting = is_lasting
         return unsent

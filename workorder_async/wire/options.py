@@ -6,7 +6,7 @@ from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLE
 from stat import S_ISREG
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from workorder_async.arguments import (
     Option,
@@ -34,7 +34,8 @@ def http_proxy(name: str, value: str | Secret) -> Secret:
     """Return the URL of a proxy. Raises `ConfigError` unless it is spoken to over HTTP."""
     proxy = Secret(value)
     if not _is_http_url(proxy.reveal()):
-        problem = "must be an http:// or https:// URL, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password"
+        rule = "with %2F, %3F, %23 and %40 for /, ?, # and @ in a password, no : in the user, and only Latin-1"
+        problem = f"must be an http:// or https:// URL of a host, {rule}"
         raise ConfigError(problem, argument=name, mend="for SOCKS bring a session= with such a connector")
     return proxy
 
@@ -44,6 +45,11 @@ def _is_http_url(text: str) -> bool:
     try:
         url = urlsplit(text)
         astray = "@" in url.path + url.query + url.fragment or text.split() != [text]
+        user, password = unquote(url.username or ""), unquote(url.password or "")
+        # So aiohttp sends them, and looks the host up.
+        (user + password).encode("latin-1")
+        (url.hostname or "").encode("idna")
+        astray = astray or ":" in user
         return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not astray
     except (AttributeError, TypeError, ValueError):
         return False
@@ -94,7 +100,7 @@ def trusting(name: str, value: object, wanted: str = "a file with certificates o
                 raise OSError("it is no regular file")
             context.load_verify_locations(cafile=fspath(value))
         except SSLError:
-            why = ": it holds none; `openssl x509 -inform der` makes PEM of DER"
+            why = ": it holds none that can be read; `openssl x509 -inform der` makes PEM of DER"
         except (OSError, ValueError) as error:
             why = f": {getattr(error, 'strerror', None) or error}"
         else:

@@ -286,7 +286,8 @@ async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[by
     """
     host, proxy = URL(client.base_url), None if client.proxy is None else URL(client.proxy.reveal())
     first = proxy or host
-    through_tls = ssl.create_default_context() if proxy is not None and proxy.scheme == "https" else None
+    to_proxy = client.ssl if isinstance(client.ssl, ssl.SSLContext) else ssl.create_default_context()
+    through_tls = to_proxy if proxy is not None and proxy.scheme == "https" else None
     reader, writer = await asyncio.open_connection(first.host, first.port, ssl=through_tls)
     try:
         if proxy is not None:
@@ -300,8 +301,8 @@ async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[by
 
 async def _ask_for_way(proxy: URL, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Ask a proxy for a connection to an address. Raises `ConnectionError` with the words of one that refuses."""
-    login = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
-    header = f"Proxy-Authorization: Basic {login}\r\n" if proxy.user else ""
+    login = base64.b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode("latin-1")).decode()  # as aiohttp does
+    header = f"Proxy-Authorization: Basic {login}\r\n" if proxy.user or proxy.password else ""
     writer.write(f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{header}\r\n".encode())
     line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode("latin-1")
     if line.split()[1:2] != ["200"]:
