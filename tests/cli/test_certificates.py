@@ -124,17 +124,34 @@ def test_a_proxy_that_passes_tls_on(workorder: Workorder, sandbox: Sandbox) -> N
     assert (ok, "until 2021-02-03" in said) == (False, True)
 
 
-def test_a_proxy_that_wants_a_password(workorder: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """User and password go to the proxy, and into no line; a proxy that refuses is quoted."""
+def test_a_proxy_that_is_spoken_to_over_tls(workorder: Workorder, sandbox: Sandbox) -> None:
+    """The issuers that a client trusts hold for its proxy, too."""
+    with (
+        secured(sandbox, "good") as url,
+        elsewhere(proxy(None, url, [])) as way,
+        elsewhere(tls_in_front("good", way)) as secure,
+    ):
+        found = workorder("doctor", "--json", "--base-url", url, "--proxy", secure, "--cacert", CA)
+    assert certificate_of(found)[0]
+
+
+@pytest.mark.parametrize(
+    ("login", "sent"),
+    [("us%40er:pa55", b"dXNAZXI6cGE1NQ=="), ("user:p\u00e455", b"dXNlcjpw5DU1"), (":pa55", b"OnBhNTU=")],
+)
+def test_a_proxy_that_wants_a_password(
+    workorder: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, login: str, sent: bytes
+) -> None:
+    """User and password go to the proxy as aiohttp sends them, and into no line; a proxy that refuses is quoted."""
     asked: list[bytes] = []
     monkeypatch.setattr("workorder_async.cli.connection._proxy_for", lambda url, given: given)
     with elsewhere(proxy("good", sandbox.url, asked, "407 Proxy Authentication Required")) as way:
-        with_password = way.replace("//", "//us%40er:pa55@")
+        with_password = way.replace("//", f"//{login}@")
         ran = workorder("doctor", "--json", "--base-url", "https://localhost", "--proxy", with_password)
     ok, said = certificate_of(ran)
     assert (ok, "'HTTP/1.1 407 Proxy Authentication Required' to CONNECT" in said) == (False, True)
-    assert "pa55" not in ran.out + ran.err
-    assert b"Proxy-Authorization: Basic dXNAZXI6cGE1NQ==\r\n" in asked[0]
+    assert login.partition(":")[2] not in ran.out + ran.err
+    assert b"Proxy-Authorization: Basic %b\r\n" % sent in asked[0]
 
 
 def test_a_server_without_tls(workorder: Workorder) -> None:
