@@ -283,11 +283,10 @@ class Workers:
         else:
             await self._look(end)
 
-    async def _look(self, end: Outcome | Parked) -> None:
+    async def _look(self, first: Parked) -> None:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
-        left, stopping, started = _TRIES, self._carrier.stopping, perf_counter()
-        if isinstance(end, Parked):
-            started = end.started
+        left, stopping = _TRIES, self._carrier.stopping
+        end: Outcome | Parked = first
         while isinstance(end, Parked):
             parked = end
             try:
@@ -296,7 +295,7 @@ class Workers:
                 end = self._cut_short(parked.outcome, error)
             if left and parked.prepared is not None and end.state is State.NOT_SENT and not stopping.is_set():
                 end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
-        await self._hand_over(evolve(end, elapsed=perf_counter() - started))
+        await self._hand_over(evolve(end, elapsed=perf_counter() - first.started))
 
     async def _pull(self) -> tuple[str, Prepared] | Entry | None:
         """Return the key and the next mutation, or when there are no more what an earlier run left open; else None."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from math import inf
 from random import Random
 
@@ -21,7 +22,6 @@ from workorder_async.errors import (
 # Seconds between two reads that ask whether the platform is there again: twice as long each time, up to the second.
 _FIRST, _LONGEST = 0.5, 30.0
 _TOLD_EVERY = 1.0
-_LOGIN_REFUSED = 407
 
 
 class Hold:
@@ -153,8 +153,9 @@ class Hold:
                 )
         except WorkorderError as error:
             is_lasting = isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)
-            # A proxy that refuses the login may lock the account after a few more.
-            if not (is_lasting or (isinstance(error, ResponseError) and error.status == _LOGIN_REFUSED)):
+            # A proxy may lock the account after a few more.
+            wants_login = isinstance(error, ResponseError) and error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+            if not (is_lasting or wants_login):
                 return error
             self.reason = str(error)
         if self._refusal is not None:

@@ -28,7 +28,7 @@ _PARTS: Final = 24
 # Rows are of a burst where they stand so many times closer together than all tickets of the range would, evenly spread.
 _BURST: Final = 8
 # What lies beside a burst is divided, too: in a nearly sorted list, such rows may be just those at one end.
-_BESIDE: Final = 3
+_OUTSIDE: Final = 3
 # The rows of a first page that tell how many tickets a part of the list has.
 _ROWS_OF_A_PART: Final = 8
 # How much longer than the one before it each part is, where nothing tells how far the list reaches.
@@ -133,7 +133,7 @@ class Range(Job):
         density = len(seconds) / (last - first + 1)
         if page.total >= page.count and density > _BURST * page.total / (high - low + 1):
             burst = [first, last + 1] if last - first < _CROWD else self._even_edges(first, last, page)
-            edges = sorted({*edges[:: ceil(len(edges) / _BESIDE)], *burst, high + 1})
+            edges = sorted({*edges[:: ceil(len(edges) / _OUTSIDE)], *burst, high + 1})
         return [(start, end - 1) for start, end in pairwise(edges)]
 
     def _even_edges(self, low: int, high: int, page: Page) -> list[int]:

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self, cast
 from urllib.parse import urlsplit
@@ -251,7 +252,8 @@ _NOT_CONNECTED = (
 )
 
 
-_LOGIN_REFUSED = 407
+# Some proxies lock an account after a few wrong logins.
+_LOGIN_REFUSED = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
 # aiohttp tells of its connections how they are secured, with an address in memory.
 _OF_TLS = re.compile(r" ssl:(default|<[^>]*>)")
 
@@ -585,7 +587,7 @@ class Wire:
             why = f"its certificate is refused: {getattr(error, 'certificate_error', error)}"
             mend = "the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
         elif is_lasting := isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _LOGIN_REFUSED:
-            mend = "user and password in the URL of the proxy"  # some lock an account after a few wrong ones
+            mend = "user and password in the URL of the proxy"
         unsent = NotSentError(f"could not send to {self._base_url}: {why}; check {mend}")
         unsent.lasting = is_lasting
         return unsent
