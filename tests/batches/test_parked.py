@@ -233,7 +233,7 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, stat
 @virtual_time
 async def test_stopped_while_one_is_looked_for(tmp_path: Path) -> None:
     """Who waits for the time of the next look waits no longer."""
-    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(40, client=MINUTE) as (sandbox, client):
         (close,) = await closes(client, 1)
         sandbox.faults = [Fault("reset", operation="close_ticket")]
         async with Journal(tmp_path / "j", {}) as journal:
