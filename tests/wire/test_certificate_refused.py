@@ -117,7 +117,7 @@ async def test_a_batch_whose_login_is_refused(scheme: str) -> None:
             states = {outcome.state async for outcome in outcomes}
     assert State.DONE not in states
     assert "407" in report.stopped
-    assert len(way.requests) <= 6
+    assert len(way.requests) <= 10
 
 
 async def test_control_other_trouble_with_tls() -> None:
