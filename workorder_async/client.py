@@ -37,9 +37,9 @@ from workorder_async.signing.clock import Ahead
 from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.tasks import for_each
 from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
-from workorder_async.walks.pages import Ask, Page, PageReader
+from workorder_async.walks.pages import Ask, Page, PageReader, Proofs
 from workorder_async.walks.walk import Walk
-from workorder_async.walks.windows import RangeFilter, WhatToWalk, Window, plan_windows, window_of
+from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
 from workorder_async.wire.bodies import BeforeWrite, FileBody, FileSource, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
@@ -132,7 +132,7 @@ class WorkorderClient(MadeOfVariables):
         environment.warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
-        self._range_filter = RangeFilter()
+        self._proofs = Proofs()
 
     @property
     def base_url(self) -> str:
@@ -266,9 +266,7 @@ class WorkorderClient(MadeOfVariables):
         """
         settings, window = walk_options(**options), window_of(query)
         reads = ListReads(self._session, window.query, Lane(settings["concurrency"]))
-        walk = Walk(
-            window, settings, lambda ask: reads.read(ask.start, ask.end, ask.page, ask.size), self._range_filter
-        )
+        walk = Walk(window, settings, lambda ask: reads.read(ask.start, ask.end, ask.page, ask.size), self._proofs)
         self._walks.add(walk)
         return walk
 

@@ -11,8 +11,9 @@ from workorder_async.document.envelope import Answer
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read
 from workorder_async.walks.options import walk_options
+from workorder_async.walks.pages import Proofs
 from workorder_async.walks.rules import WalkRules
-from workorder_async.walks.windows import RangeFilter, Window
+from workorder_async.walks.windows import Window
 
 LATENCY = 0.05
 
@@ -30,7 +31,7 @@ class Game:
     jitter: float = 0.0
     slow: float = 0.0
     window: Window = field(factory=lambda: Window(TicketQuery()))
-    filter: RangeFilter = field(factory=RangeFilter)
+    proofs: Proofs = field(factory=Proofs)
     came: list[int] = field(factory=list)
     time: float = 0.0
     first_at: float = 0.0
@@ -42,7 +43,7 @@ class Game:
         """Walk to the end."""
         self._before = {id for _, id in self.server.rows}
         self.tickets = len(self._before)
-        rules = WalkRules(self.window, walk_options(page_size=self.size, concurrency=self.slots), self.filter)
+        rules = WalkRules(self.window, walk_options(page_size=self.size, concurrency=self.slots), self.proofs)
         rules.reader.raw = True
         events: list[tuple[float, int, Read, Answer | None]] = []
         sent = under_way = 0

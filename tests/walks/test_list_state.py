@@ -5,13 +5,13 @@ import pytest
 from tests.support.list_server import BEGAN
 from workorder_async import TicketQuery
 from workorder_async.walks.list_state import ListState
-from workorder_async.walks.pages import Ask, Page, Record
-from workorder_async.walks.windows import RangeFilter, Window
+from workorder_async.walks.pages import Ask, Page, Proofs, Record
+from workorder_async.walks.windows import Window
 
 
 def test_what_was_given_once_is_not_given_again() -> None:
     """Neither what came before the list was read anew, nor what came since."""
-    state = ListState(Window(TicketQuery()), 4, 100, RangeFilter())
+    state = ListState(Window(TicketQuery()), 4, 100, Proofs())
     rows: list[Record] = [{"id": id, "created_time": BEGAN} for id in range(5)]
     assert state.only_new(rows[:2], [0, 1]) == (rows[:2], [0, 1])
     state.tell_apart()
@@ -30,7 +30,7 @@ def page_of(ids: range, total: int, *, number: int = 1, size: int = 100) -> Page
 
 def test_an_empty_answer_that_says_no_size() -> None:
     """It is no full page of no rows."""
-    state = ListState(Window(TicketQuery()), 4, 100, RangeFilter())
+    state = ListState(Window(TicketQuery()), 4, 100, Proofs())
     assert not state.is_cut(page_of(range(0), 0, size=0))
 
 
@@ -52,10 +52,20 @@ def test_what_stands_behind_a_page(total: int, after: Page | None, *, is_last: b
 
     From then on as many rows are a full page.
     """
-    state, page = ListState(Window(TicketQuery()), 4, 100, RangeFilter()), page_of(range(50), total)
+    state, page = ListState(Window(TicketQuery()), 4, 100, Proofs()), page_of(range(50), total)
     assert state.is_miscounted(page)
     state.see_behind(page, after)
     assert (page.is_last, state.is_cut(page)) == (is_last, not is_last)
     if total:
         assert state.is_cut(page_of(range(50), 50)) is not is_last
         assert state.is_miscounted(page_of(range(7), 7)) is not is_last
+
+
+@pytest.mark.parametrize(
+    ("shown", "total", "proves"), [(20, 47, True), (20, 50, False), (20, 75, False), (9, 9, False)]
+)
+def test_a_total_that_counts_on(shown: int, total: int, *, proves: bool) -> None:
+    """It serves later walks; but where rows were read that are not shown, these may be one of its own pages."""
+    seen = Proofs()
+    ListState(Window(TicketQuery()), 4, 100, seen).see_size(page_of(range(shown), total))
+    assert ListState(Window(TicketQuery()), 4, 100, seen).is_miscounted(page_of(range(50), 50)) is not proves

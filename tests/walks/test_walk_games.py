@@ -21,8 +21,9 @@ from workorder_async import ResponseError, TicketQuery
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.list_state import RestartError
 from workorder_async.walks.options import walk_options
+from workorder_async.walks.pages import Proofs
 from workorder_async.walks.rules import WalkRules
-from workorder_async.walks.windows import RangeFilter, Window
+from workorder_async.walks.windows import Window
 
 Drift = Callable[[ListServer], None]
 
@@ -887,17 +888,19 @@ def test_page_numbers_that_are_ignored(slots: int) -> None:
     assert game.server.requests <= 30
 
 
-@pytest.mark.parametrize("tickets", [0, 1, 99, 45])
-def test_one_page(tickets: int) -> None:
-    """A list of one page takes one request, two where it shows a round number, as a page of the server's own size does.
+@pytest.mark.parametrize(("tickets", "requests"), [(0, (3, 3)), (1, (1, 1)), (45, (1, 1)), (50, (2, 1)), (75, (2, 1))])
+def test_one_page(tickets: int, requests: tuple[int, int]) -> None:
+    """A list of one page takes one request.
 
-    An empty one is asked twice more, since that may be an accident.
+    It is two where it shows a round number, as a page of the server's own size does, until some total has counted rows
+    behind its page. An empty list is asked twice more, since that may be an accident.
     """
-    game = Game(ListServer(Random(1), evenly(Random(1), tickets)))
-    report = game.play()
-    assert report.exact
-    assert report.reason == "one page, read at once"
-    assert game.server.requests == (3 if not tickets else 1 if tickets % 5 else 2)
+    rows, seen = evenly(Random(7), 207), Proofs()
+    for some, wanted in ((rows[:tickets], requests[0]), (rows, None), (rows[:tickets], requests[1])):
+        game = Game(ListServer(Random(1), list(some)), proofs=seen)
+        report = game.play()
+        assert report.exact
+        assert wanted is None or (game.server.requests, report.reason) == (wanted, "one page, read at once")
 
 
 def test_ten_pages() -> None:
@@ -984,10 +987,20 @@ def test_two_pages_of_a_range_that_are_turned_round(tickets: int, owned: bool) -
 
 def test_a_filter_is_looked_at_once() -> None:
     """Where one walk of a client has seen the filter work, the next one of a short range takes one request."""
-    rows, seen = evenly(Random(7), 5000), RangeFilter()
+    rows, seen = evenly(Random(7), 5000), Proofs()
     short = Window(TicketQuery(created_start=rows[-21][0]))
     for window, requests in ((short, 2), (short, 1), (Window(TicketQuery()), None)):
-        game = Game(ListServer(Random(1), list(rows)), window=window, filter=seen)
+        game = Game(ListServer(Random(1), list(rows)), window=window, proofs=seen)
         assert game.play().exact
         assert requests in (None, game.server.requests)
-    assert seen.works
+    assert seen.filters
+
+
+def test_totals_of_pages_prove_nothing() -> None:
+    """Where each total is how many rows its page has, a short list is read to its end each time."""
+    rows, seen = evenly(Random(7), 207), Proofs()
+    for some in (rows, rows[:47], rows[:30]):
+        game = Game(ListServer(Random(1), list(some), Habits(size_cap=10, counts_pages=True)), proofs=seen)
+        assert game.play().exact
+        assert not game.missed
+    assert not seen.counts_on

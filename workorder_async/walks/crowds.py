@@ -5,6 +5,7 @@ from page to page between two reads. That they are all is believed where each ro
 as many came as the list counts. Else the walk says which second could not be settled.
 """
 
+from collections import Counter
 from typing import Final, TypeAlias
 
 from workorder_async.walks.jobs import Job, Steps
@@ -30,31 +31,37 @@ class Crowd:
         self._shown: _Shown = []
         self._came = set[int]()
         self._total = 0
-        #: How many tickets the last pass showed there, and whether these are all.
-        self.count: int = 0
+        self._rows = Counter[int]()
+        #: Whether what the last pass showed is all.
         self.is_settled: bool = False
 
     def read(self) -> Steps[None]:
         """Read the pages until two passes agree."""
         state = self._state
-        state.crowded_seconds += len(self._seconds)
         (page,) = yield [self._ask(1)]
         before: _Shown = []
         for _ in range(_PASSES):
             self._shown = shown = list[tuple[int, ...] | None]()
-            self._came, self._total, self.count = set(), 0, 0
+            self._came, self._total, self._rows = set(), 0, Counter()
             yield from self._job.pages_by_number(self._ask, page, self._take)
             if shown == before or (len(shown) == 1 and page is not None and page.count and not state.is_cut(page)):
-                if self._is_whole(shown):
-                    self.is_settled = True
-                    state.largest_crowd = max(state.largest_crowd, sum(len(ids) for ids in shown if ids))
-                    return
+                self.is_settled = self._is_whole(shown)
                 break
             before, page = shown, None
+        # Seconds beside a crowd may be read like one.
+        state.crowded_seconds += sum(rows >= state.full for rows in self._rows.values()) or self.count >= state.full
+        if self.is_settled:
+            state.largest_crowd = max(state.largest_crowd, sum(len(ids) for ids in self._shown if ids))
+            return
         which = " to ".join(map(str, sorted({self._seconds[0], self._seconds[-1]})))
         state.flaw(
             f"more tickets than a page shows were created in second {which}, and they moved, or not all are shown"
         )
+
+    @property
+    def count(self) -> int:
+        """How many tickets the last pass showed."""
+        return self._rows.total()
 
     def _ask(self, page: int) -> Ask:
         # The ends of a range may not count, or be a second off; or fractions of seconds count that no row shows.
@@ -73,7 +80,7 @@ class Crowd:
             return 0
         mine = [place for place, second in enumerate(page.seconds) if second in self._seconds]
         new = [place for place in mine if page.ids[place] not in self._given]
-        self.count += len(mine)
+        self._rows.update(page.seconds[place] for place in mine)
         self._given.update(page.ids[place] for place in new)
         self._job.give_of(page, new)
         self._total, before = max(self._total, page.total), len(self._came)

@@ -105,7 +105,7 @@ class Witness(Job):
             state.flaw(f"the list counts no further than {state.first_total}, and shows just as many of one second")
         is_whole = state.span == (None, None)
         flaw = ""
-        if state.believes_filter and not state.filter.works:
+        if state.believes_filter and not state.proofs.filters:
             flaw = yield from self._look_at_filter()
         is_odd = state.ranges or state.looks or state.tickets != state.first_total
         if not flaw and state.first_total > 0 and is_odd:
@@ -137,7 +137,7 @@ class Witness(Job):
             if found is None:
                 return _NO_LOOK
             if found.ids and (id in found.ids or state.is_cut(found)):
-                state.filter.works = True
+                state.proofs.filters = True
                 return ""
             # It may have left meanwhile.
             page, flaw = None, f"asked for second {second}, the list does not show ticket {id}, which was created then"

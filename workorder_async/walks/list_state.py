@@ -12,8 +12,8 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import Factory, define
 
-from workorder_async.walks.pages import Ask, Page, Record, worst_inversion
-from workorder_async.walks.windows import RangeFilter, Window
+from workorder_async.walks.pages import Ask, Page, Proofs, Record, worst_inversion
+from workorder_async.walks.windows import Window
 
 Mode: TypeAlias = Literal["sections", "ranges", "numbers"]
 """How the list is read: in sections, by its order in time; in ranges that one answer shows whole; by page numbers."""
@@ -27,7 +27,6 @@ _SMALLEST_OVERLAP: Final = 10
 _NO_ACCIDENT: Final = 9.2
 #: In pages of fewer rows no order is seen.
 ROWS_OF_AN_ORDER: Final = 5
-_ROUND: Final = 5  # pages of a server's own size have a multiple of so many rows
 # A list is nearly sorted where a page spans at least so many times that overlap. Else most of each answer comes again.
 _NEARLY: Final = 2
 
@@ -49,7 +48,7 @@ class ListState:
     """Requests in flight at the most."""
     size: int
     """Rows to ask for."""
-    filter: RangeFilter = Factory(RangeFilter)
+    proofs: Proofs = Factory(Proofs)
     asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
     span: tuple[int | None, int | None] = Factory(lambda state: state.window.span, takes_self=True)
     sign: int = 1
@@ -191,6 +190,7 @@ class ListState:
         if not self.full:
             self.full = count if page.total > count else page.size if count <= page.size <= asked else asked
         self.full = max(self.full, count)
+        self.proofs.see_total(page)
         self.leaves_out = self.leaves_out or (page.ask.page == 1 and count < min(self.full, page.total, asked))
 
     def note_depth(self, hint: Ask) -> None:
@@ -206,10 +206,10 @@ class ListState:
     def is_miscounted(self, page: Page) -> bool:
         """Tell whether an answer does not tell if there are more tickets: it counts fewer than it shows, or as many.
 
-        As many is usual, but a server may have pages of its own size, and count the rows of each: the first is round.
+        As many is usual, but a server may have pages of its own size, and count the rows of each.
         """
-        is_round = self.first_total < 0 < page.count and page.count % _ROUND == 0
-        is_doubtful = page.total < page.count or (page.total == page.count and (is_round or self.counts_pages))
+        is_odd = self.counts_pages or (self.first_total < 0 < page.count and self.proofs.may_have_more(page))
+        is_doubtful = page.total < page.count or (page.total == page.count and is_odd)
         return page.ask.page == 1 and is_doubtful and not self._is_full(page)
 
     def see_behind(self, page: Page, after: Page | None) -> None:

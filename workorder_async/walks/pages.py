@@ -21,6 +21,8 @@ from workorder_async.walk_report import SkippedRow
 
 # A filter and the time that is shown may differ by so many seconds: fractions may be cut off, or rounded up.
 _BLUR: Final = 1
+# Pages of a server's own size have a multiple of so many rows.
+_ROUND: Final = (10, 25)
 _FILTERS: Final = ("status", "type", "sub_type", "second_subtype", "customer_organization_name")
 _time_of: Final = attrgetter("created_time")
 _id_of: Final = attrgetter("id")
@@ -72,6 +74,28 @@ class Page:
         """How many rows of its range end with this page."""
         # A server that gives more rows than it was asked for has pages of a size of its own.
         return (self.ask.page - 1) * max(self.ask.size, self.count) + self.count
+
+
+@define
+class Proofs:
+    """What answers have proven of the server. One object for a client: the proofs of one walk serve the next ones."""
+
+    filters: bool = False
+    """Whether a ticket was shown when just its second was asked for: then both ends of a range mean what they say."""
+    counts_on: bool = False
+    """Whether a total counted rows behind its page: pages may have a size of the server's own, but this is none."""
+
+    def see_total(self, page: Page) -> None:
+        """Take in how many rows an answer counts, and shows."""
+        self.counts_on = self.counts_on or (page.total > page.count and not _is_round(page.total))
+
+    def may_have_more(self, page: Page) -> bool:
+        """Tell whether there may be more rows than a page shows, though it counts no more."""
+        return not self.counts_on and _is_round(page.count)
+
+
+def _is_round(rows: int) -> bool:
+    return any(rows % size == 0 for size in _ROUND)
 
 
 class PageReader:

@@ -24,10 +24,10 @@ from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
 from workorder_async.walks.list_state import ROWS_OF_AN_ORDER, ListState, Mode, RestartError
 from workorder_async.walks.options import LEAST_ROWS, WalkOptions
-from workorder_async.walks.pages import Page, PageReader
+from workorder_async.walks.pages import Page, PageReader, Proofs
 from workorder_async.walks.ranges import Unordered
 from workorder_async.walks.sections import Section
-from workorder_async.walks.windows import RangeFilter, Window
+from workorder_async.walks.windows import Window
 
 # Jobs that may be begun, and pages that may wait for their turn, per request in flight.
 _JOBS_AHEAD: Final = 1.25
@@ -44,9 +44,9 @@ _ROWS_AT_ONCE: Final = 1000
 class WalkRules:
     """One walk of a window: `next_read` gives a page to ask for, `receive` takes an answer, `take` gives rows out."""
 
-    def __init__(self, window: Window, options: WalkOptions, filter: RangeFilter | None = None) -> None:
+    def __init__(self, window: Window, options: WalkOptions, proofs: Proofs | None = None) -> None:
         slots, rows = options["concurrency"], max(options["page_size"], LEAST_ROWS)
-        self.state: ListState = ListState(window, slots, rows, filter or RangeFilter())
+        self.state: ListState = ListState(window, slots, rows, proofs or Proofs())
         self.reader: PageReader = PageReader(window.query, skips=options["on_bad_row"] == "skip")
         self._jobs: list[Job] = [Opening(self.state, self._begin)]
         self._page_size = min(options["page_size"], _ROWS_AT_ONCE)

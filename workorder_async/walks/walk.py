@@ -20,9 +20,9 @@ from workorder_async.walk_report import WalkReport
 from workorder_async.walks.ends import DATED, ROUNDS
 from workorder_async.walks.jobs import Read, WalkedPage
 from workorder_async.walks.options import WalkOptions
-from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.pages import Ask, Page, Proofs
 from workorder_async.walks.rules import WalkRules
-from workorder_async.walks.windows import RangeFilter, Window
+from workorder_async.walks.windows import Window
 
 # One read more for so many requests in flight.
 _READS_AT_HAND: Final = 8
@@ -40,9 +40,9 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         window: Window,
         options: WalkOptions,
         read: Callable[[Ask], Awaitable[Answer]],
-        filter: RangeFilter | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
-        self._rules = WalkRules(window, options, filter)
+        self._rules = WalkRules(window, options, proofs)
         self._read = read
         # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
         self._most_reads = options["concurrency"] + max(1, options["concurrency"] // _READS_AT_HAND)

@@ -87,14 +87,6 @@ class Window:
         return (start is None or second >= start) and (end is None or second <= end)
 
 
-@define
-class RangeFilter:
-    """The server's filter by created time. One object for each client: the proof of one walk serves the next ones."""
-
-    works: bool = False
-    """Whether a ticket was shown when just its second was asked for: then both ends of a range mean what they say."""
-
-
 WhatToWalk: TypeAlias = TicketQuery | Window
 """A list, or a window of it."""
 
