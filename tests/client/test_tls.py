@@ -54,6 +54,17 @@ async def test_whom_a_client_trusts(certificate: str, trust: Any, why: str) -> N
         assert len(wire.requests) == (0 if why else 1)
 
 
+@pytest.mark.parametrize("trust", [True, context_of(CA)])
+async def test_nobody_listens(trust: Any) -> None:
+    """The error says nothing of aiohttp's `ssl`, which is an address in memory."""
+    async with serving(http(BASE)) as wire:
+        url = wire.url.replace("http:", "https:")
+    async with make_client(url, ssl=trust, retry=ONCE) as client:
+        with pytest.raises(NotSentError, match="Cannot connect to host") as refused:
+            await client.get_ticket(1204)
+    assert " ssl:" not in str(refused.value)
+
+
 async def test_a_proxy_that_opens_tls() -> None:
     """Through a proxy that opens TLS a client works once it trusts the proxy's issuer."""
     async with serving(http(BASE)) as wire, proxy("good", wire.url, []) as way:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.message import Message
 from pathlib import Path
-from typing import cast
 from urllib.parse import quote, unquote
 
 from attrs import frozen
@@ -26,14 +25,9 @@ _INVENTED = (
     ("运行日志.log", "text/plain", "工单 {id} 的运行日志\n", "{line:02} 响应用时 {ms} 毫秒\n"),
     ("监控数据.csv", "text/csv", "工单,序号,毫秒\n", "{id},{line},{ms}\n"),
 )
-#: The file of the API document's example of close_ticket.
-EXAMPLE: dict[str, JSON] = {
-    "author": AUTHOR,
-    "file_name": "test.png",
-    "file_type": "image/png",
-    "file_path": f"workorder/{AUTHOR}/dc4ced807eec9218bf2fe9513ebc9b99",
-    "file_size": 195_204,
-}
+# The file of the API document's example of close_ticket.
+_EXAMPLE_KEY = f"workorder/{AUTHOR}/dc4ced807eec9218bf2fe9513ebc9b99"
+_EXAMPLE_SIZE = 195_204
 _INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]{{1,18}})-([0-9]{{1,3}})")
 
 # A backslash is an ordinary character, as browsers write it. Only before a quote that another quote closes, it is
@@ -60,13 +54,7 @@ class Files:
         name = secrets.token_hex(16)
         with open(self._directory / name, "xb", opener=open_private) as file:
             file.write(part.content)
-        return {
-            "author": AUTHOR,
-            "file_name": part.file_name,
-            "file_path": f"workorder/{AUTHOR}/{name}",
-            "file_size": len(part.content),
-            "file_type": part.file_type,
-        }
+        return attachment(f"workorder/{AUTHOR}/{name}", part)
 
     def path(self, file_path: str) -> Path:
         """Return the path of the file with this storage key."""
@@ -88,29 +76,50 @@ class Files:
         return hmac.new(self._url_secret, message, "sha256").hexdigest()
 
 
+@frozen
+class FilePart:
+    """A file: its name, its MIME type, and its bytes."""
+
+    file_name: str
+    file_type: str
+    content: bytes
+
+
 def invented_files(ticket_id: int, count: int) -> list[dict[str, JSON]]:
     """Return so many Attachments of an invented ticket. Their contents are nowhere: `invented` makes each one."""
-    keys = [f"workorder/{AUTHOR}/invented-{ticket_id}-{number}" for number in range(count)]
-    return [
-        {"author": AUTHOR, "file_name": name, "file_path": key, "file_size": len(invented(key)[1]), "file_type": kind}
-        for key, (name, kind, *_) in zip(keys, _INVENTED, strict=False)
-    ]
+    keys = [f"workorder/{AUTHOR}/invented-{ticket_id}-{number}" for number in range(min(count, len(_INVENTED)))]
+    return [attachment(key, _log(ticket_id, number)) for number, key in enumerate(keys)]
 
 
-def invented(file_path: str) -> tuple[int, bytes]:
-    """Return the ticket of an invented file, and its content; 0 and nothing if the storage key is none of those.
+def invented(file_path: str) -> tuple[int | None, FilePart] | None:
+    """Return the ticket of a file that nobody uploaded, and the file; None if the storage key is none of those.
 
-    The file of the document's example has no ticket, and shows nothing.
+    The file of the API document's example belongs to no ticket, and shows nothing.
     """
-    if file_path == EXAMPLE["file_path"]:
-        return 0, bytes(cast("int", EXAMPLE["file_size"]))
+    if file_path == _EXAMPLE_KEY:
+        return None, FilePart("test.png", "image/png", bytes(_EXAMPLE_SIZE))
     found = _INVENTED_KEY.fullmatch(file_path)
     if found is None or int(found[2]) >= len(_INVENTED):
-        return 0, b""
+        return None
     id = int(found[1])
-    _, _, head, line = _INVENTED[int(found[2])]
+    return id, _log(id, int(found[2]))
+
+
+def _log(id: int, number: int) -> FilePart:
+    name, kind, head, line = _INVENTED[number]
     lines = [line.format(id=id, line=at, ms=(id * 31 + at * 17) % 900 + 20) for at in range(1, 4 + id % 6)]
-    return id, "".join([head.format(id=id), *lines]).encode()
+    return FilePart(name, kind, "".join([head.format(id=id), *lines]).encode())
+
+
+def attachment(file_path: str, part: FilePart) -> dict[str, JSON]:
+    """Return the Attachment of a file under a storage key."""
+    return {
+        "author": AUTHOR,
+        "file_name": part.file_name,
+        "file_path": file_path,
+        "file_size": len(part.content),
+        "file_type": part.file_type,
+    }
 
 
 def download_headers(file_name: str, file_type: str) -> dict[str, str]:
@@ -122,15 +131,6 @@ def download_headers(file_name: str, file_type: str) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-
-
-@frozen
-class FilePart:
-    """A file in a body: its name, its MIME type, and its bytes."""
-
-    file_name: str
-    file_type: str
-    content: bytes
 
 
 def find_file(content_type: str, body: bytes) -> FilePart:

@@ -348,9 +348,8 @@ class Sandbox:
             raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
         names = self._store.file(file_path)
         headers = download_headers(*names or ("", ""))
-        _, content = invented(file_path)
-        if names is not None and content:
-            return web.Response(body=content, headers=headers)
+        if names is not None and (found := invented(file_path)) is not None:
+            return web.Response(body=found[1].content, headers=headers)
         return web.FileResponse(self._files.path(file_path), headers=headers)
 
 

@@ -21,7 +21,7 @@ from workorder_async.document.json_text import dumps, loads
 from workorder_async.durable import open_private
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.files import EXAMPLE, invented
+from workorder_async.sandbox.files import invented
 
 _T = TypeVar("_T")
 Record: TypeAlias = dict[str, Any]
@@ -351,14 +351,15 @@ class Store:
         row = self._db.execute("SELECT file_name, file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
         if row is not None:
             return str(row[0]), str(row[1])
-        if file_path == EXAMPLE["file_path"]:
-            return str(EXAMPLE["file_name"]), str(EXAMPLE["file_type"])
-        ticket_id, _ = invented(file_path)
-        ticket = self._db.execute("SELECT attachment FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
-        for one in loads(ticket[0]) if ticket is not None else ():
-            if one["file_path"] == file_path:
-                return one["file_name"], one["file_type"]
-        return None
+        found = invented(file_path)
+        if found is None:
+            return None
+        ticket_id, made = found
+        if ticket_id is not None:
+            ticket = self._db.execute("SELECT attachment FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
+            if ticket is None or all(one["file_path"] != file_path for one in loads(ticket[0])):
+                return None
+        return made.file_name, made.file_type
 
 
 Change: TypeAlias = Callable[[Store, Fields, int], int]

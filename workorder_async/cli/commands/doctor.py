@@ -286,9 +286,10 @@ async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[by
     """
     host, proxy = URL(client.base_url), None if client.proxy is None else URL(client.proxy.reveal())
     first = proxy or host
-    to_proxy = client.ssl if isinstance(client.ssl, ssl.SSLContext) else ssl.create_default_context()
-    through_tls = to_proxy if proxy is not None and proxy.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(first.host, first.port, ssl=through_tls)
+    to_proxy: ssl.SSLContext | bool | None = None
+    if proxy is not None and proxy.scheme == "https":
+        to_proxy = client.ssl if isinstance(client.ssl, ssl.SSLContext) else True
+    reader, writer = await asyncio.open_connection(first.host, first.port, ssl=to_proxy)
     try:
         if proxy is not None:
             await _ask_for_way(proxy, f"{host.host_subcomponent}:{host.port}", reader, writer)
