@@ -196,6 +196,7 @@ def test_wrong_use_is_told() -> None:
             ((sandbox, Path("bot.py")), r"command is PosixPath\('bot.py'\); it must be a list of words"),
             ((sandbox, []), r"command is \[\]; it must be a list of words"),
             ((sandbox, 5), "command is 5; it must be a list of words"),
+            ((sandbox, [sys.executable, 1]), "command is .*, 1.; it must be a list of words"),
             ((Sandbox(1), ["bot.py"]), "sandbox is a Sandbox; it must be a SandboxThread, such as workorder_sandbox"),
             ((sandbox, ["bot.py"], "close_ticket"), r"kills\[0\] is 'close_ticket'; it must be a Kill"),
         ]:

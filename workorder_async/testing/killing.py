@@ -59,12 +59,13 @@ def run_killed(
     if not isinstance(sandbox, SandboxThread):
         mend = "it must be a SandboxThread, such as workorder_sandbox"
         raise ConfigError(f"is a {type(sandbox).__name__}", argument="sandbox", mend=mend)
-    if isinstance(command, str | os.PathLike) or not isinstance(command, Sequence) or not command:
+    words = command if isinstance(command, Sequence) and not isinstance(command, str | os.PathLike) else ()
+    if not words or not all(isinstance(word, str | os.PathLike) for word in words):
         mend = "it must be a list of words, such as [sys.executable, 'bot.py']"
         raise ConfigError(f"is {shown(command)}", argument="command", mend=mend)
     start = partial(
         Popen[str],
-        [*command],
+        [*words],
         stdin=DEVNULL,
         env={**os.environ, **sandbox.environment, **(env or {})},
         cwd=cwd,
