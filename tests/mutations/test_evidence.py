@@ -940,6 +940,32 @@ async def test_a_mark_where_the_history_has_no_comments(*, happens: bool) -> Non
         assert await error.verify(client) is (None if happens else False)
 
 
+@pytest.mark.parametrize("hides", [False, True])
+@virtual_time
+async def test_a_mark_beside_a_share_without_history(*, hides: bool) -> None:
+    """A comment goes to its own share: what that one's history shows of the latest change, no other share hides."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        answer = sandbox._faults.carry_out
+
+        async def with_another_share(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
+            said = orjson.loads(await right())
+            assigns = said["data"]["assigns"]
+            assigns.append({**assigns[0], "product_group_id": 999_999, "history": []})
+            said["data"]["updated_time"] += 10 * hides
+            return await answer(fault, request, lambda: _said(said["data"]))
+
+        assert isinstance(comment, CommentTicket)
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-1")
+        sandbox.faults = []
+        await client.comment_ticket(evolve(comment, detail="另一条"), mark="ref-2")
+        await asyncio.sleep(LATER)
+        sandbox._faults.carry_out = with_another_share  # type: ignore[method-assign, assignment]
+        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
+        assert await error.verify(client) is (None if hides else False)
+
+
 @pytest.mark.parametrize("seconds", [0, 1000])
 @virtual_time
 async def test_a_mark_that_another_ticket_has(seconds: float) -> None:

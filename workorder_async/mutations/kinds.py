@@ -17,7 +17,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -40,7 +40,7 @@ from workorder_async.document import (
 from workorder_async.document.codec import encode
 from workorder_async.document.endpoints import Endpoint, Safety
 from workorder_async.document.json_text import to_json
-from workorder_async.document.tickets import TicketFlowHistory
+from workorder_async.document.tickets import TicketAssign, TicketFlowHistory
 from workorder_async.errors import ConfigError, Settlement
 from workorder_async.mutations.memory import TOLERANCE, Known, Sending, Sendings
 
@@ -164,7 +164,7 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
         shown = [(step.detail, step.created_time) for step in _steps(detail)]
         happened = _by_mark(comment.detail, shown, sending, known)
         own = [one for one in detail.assigns if sending.line in (None, one.product_group_id)]
-        if happened is False and (_hides_steps(detail, known) or not (own and all(assign.history for assign in own))):
+        if happened is False and (_hides_steps(detail, own, known) or not (own and all(one.history for one in own))):
             happened = None  # who is shown no history, or one without comments, does not miss the mark in it
     else:
         happened = True if _is_said(detail, sending, known, sendings) else None
@@ -257,17 +257,17 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
     # Of what ended shortly before, the step may be one of those that are left out.
     done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
     closed = detail.closed_time and not span.follows(detail.closed_time)
-    changed = closed or steps - done or _hides_steps(detail, known)
+    changed = closed or steps - done or _hides_steps(detail, detail.assigns, known)
     return Settlement(None if undated or changed else False, holds=holds)
 
 
-def _hides_steps(detail: TicketDetail, known: Known) -> bool:
-    """Tell whether a ticket may have changed since by something that it shows no step of.
+def _hides_steps(detail: TicketDetail, shares: Collection[TicketAssign], known: Known) -> bool:
+    """Tell whether a ticket may have changed since by something that these shares show no step of.
 
     A share that shows no history may hide it, and a platform may note no step for it.
     """
     times = (detail.updated_time, detail.updated_progress_time)
-    shown = [step.created_time for step in _steps(detail)] if all(assign.history for assign in detail.assigns) else []
+    shown = [step.created_time for one in shares for step in one.history] if all(one.history for one in shares) else []
     return any(
         time and not known.span.follows(time) and not any(abs(time - step) <= TOLERANCE for step in shown)
         for time in times
