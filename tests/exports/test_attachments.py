@@ -6,6 +6,7 @@ import re
 import stat
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.support.raw_server import AtOnce, http, serving
 from tests.support.sandbox_wire import Clock
 from tests.support.small_disk import limited_files
 from workorder_async import Attachment, ConfigError, ExportError, TicketDetail
+from workorder_async.durable import LockedFile
 from workorder_async.exports import AttachmentCounts, attachments as module
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.sandbox import Sandbox
@@ -741,6 +743,18 @@ class TestDisk:
             assert (await fetch(served, folder, served.detail(one))).fetched == 1
             assert served.ranges() == ["", "bytes=1000-"]
         assert files(folder) == {"a": CONTENT}
+
+    async def test_a_part_of_another_run(self, folder: Path) -> None:
+        """What another run is receiving stays; what it left is taken away."""
+        async with storage() as served:
+            one = served.attachment("a", b"1")
+            await fetch(served, folder, served.detail(one))
+            part = folder / str(TICKET) / ".b.0.part"
+            with closing(LockedFile(part)):
+                await fetch(served, folder, served.detail(one))
+                assert part.exists()
+            await fetch(served, folder, served.detail(one))
+        assert files(folder) == {"a": b"1"}
 
     async def test_folder(self, tmp_path: Path) -> None:
         """A folder that cannot be made is refused before anything is sent."""

@@ -152,8 +152,9 @@ async def test_refused(tmp_path: Path) -> None:
             with pytest.raises(ConfigError, match=message):
                 await export_tickets(client, TicketQuery(), f"{tmp_path}/{name}" if name else "", **options)
             assert sorted(os.listdir(tmp_path)) == before, message
-        with pytest.raises(ConfigError, match="attachments is the target; name a folder beside it"):
-            await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", attachments=tmp_path / "t.jsonl")
+        for name in ("t.jsonl", "t.jsonl.part", "t.jsonl.manifest"):
+            with pytest.raises(ConfigError, match=f"attachments is '.*{name}', where the export writes; name a folder"):
+                await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", attachments=tmp_path / name)
         assert not sandbox.requests
 
 

@@ -73,6 +73,16 @@ def test_raw() -> None:
     assert not sink.changes
 
 
+def test_raw_of_many_levels() -> None:
+    """What can be read again is written, and counted, however deep it is."""
+    deep: JSON = 1e300
+    for _ in range(900):
+        deep = [deep]
+    sink = RawLines()
+    assert b"[1e300]" in sink.encode([{"id": 1, "deep": deep, "half": "\ud83d"}]).replace(b"1e+300", b"1e300")
+    assert sink.changes == TextChanges(rounded=1)
+
+
 def test_raw_of_too_many_levels() -> None:
     """An object that nothing could read again is refused."""
     deep: JSON = []

@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
     database.begin(1)
     texts = [("Ключ Жд", "Über 5%"), ("a_b", "a\0网络"), ("网关", "")]
     rows: list[Row] = [{"id": id, "title": title, "detail": detail} for id, (title, detail) in enumerate(texts, 1)]
-    database.write(rows, 2)
+    database.write(rows, 2, 2)
     database.close()
     return database.path
 

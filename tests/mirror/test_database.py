@@ -29,10 +29,10 @@ def test_where_new_tickets_begin(tmp_path: Path) -> None:
     database = MirrorDatabase(tmp_path / "tickets.db", {})
     database.open()
     try:
-        database.write([_row(1, 10_000)], 0, Mark(since=database.begin(0), is_first=True))
+        database.write([_row(1, 10_000)], 0, 0, Mark(since=database.begin(0), is_first=True))
         assert database.begin_new(_ANY, 120) == 9_880
         database.begin(0)
-        database.write([_row(2, 50_000)], 0)
+        database.write([_row(2, 50_000)], 0, 0)
     finally:
         database.close()
     database = MirrorDatabase(tmp_path / "tickets.db", {})
@@ -73,7 +73,7 @@ def test_beside_a_reader_of_the_same_process(tmp_path: Path) -> None:
         for runs in (1, 2):
             database.open()
             database.begin(0)
-            database.write([_row(runs, 10_000)], 0)
+            database.write([_row(runs, 10_000)], 0, 0)
             assert reader.execute(count).fetchone() == (runs,)
             database.close()
             code = f"import sqlite3; print(sqlite3.connect({str(path)!r}).execute({count!r}).fetchone())"
@@ -102,11 +102,11 @@ def test_removed_or_replaced_while_it_is_open(tmp_path: Path, *, is_removed: boo
     database = MirrorDatabase(path, {})
     database.open()
     try:
-        database.write([_row(1, 10_000)], 0, Mark(since=database.begin(0), is_first=True))
+        database.write([_row(1, 10_000)], 0, 0, Mark(since=database.begin(0), is_first=True))
         copy.write_bytes(path.read_bytes())
         path.unlink() if is_removed else copy.replace(path)
         with pytest.raises(MovedError):
-            database.write([_row(2, 50_000)], 0)
+            database.write([_row(2, 50_000)], 0, 0)
     finally:
         database.close()
 
@@ -159,7 +159,7 @@ def test_periods_of_tickets_without_a_created_time(tmp_path: Path) -> None:
     try:
         for run, status in enumerate((1, 3), 1):
             database.begin(run * 60)
-            database.write([_row(1, 0) | {"status": status}], run * 60, Mark(since=1, is_first=run == 1))
+            database.write([_row(1, 0) | {"status": status}], run * 60, run * 60, Mark(since=1, is_first=run == 1))
         assert database.ask("SELECT * FROM status_periods") == [(1, 1, 60, 120), (1, 3, 120, None)]
     finally:
         database.close()
@@ -174,7 +174,7 @@ def test_a_status_without_a_code(tmp_path: Path) -> None:
         for run, status in enumerate(("待处理", "已挂起", "处理中", "已挂起"), 1):
             database.begin(run * 60)
             rows = [_row(1, 60) | {"status": status, "title": "abc"}, _row(2, 60) | {"status": "已挂起"}]
-            database.write(rows, run * 60, Mark(since=1, is_first=run == 1))
+            database.write(rows, run * 60, run * 60, Mark(since=1, is_first=run == 1))
         periods = [(1, 1, 60), (1, "已挂起", 120), (1, 2, 180), (1, "已挂起", 240), (2, "已挂起", 60)]
         assert database.ask("SELECT ticket, status, since FROM status_periods ORDER BY ticket, since") == periods
         for run, known in enumerate((1, "已挂起", 2, "已挂起"), 1):

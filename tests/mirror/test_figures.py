@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from tests.support.exports import SUFFIXES
+from tests.support.mirrors import asked, ids_of, update
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, TicketQuery
 from workorder_async.exports import export_tickets
 from workorder_async.mirror import figures as module, mirror_tickets
-from workorder_async.mirror.figures import Figures, figures_of
+from workorder_async.mirror.figures import Figures, figures_of, opened
 from workorder_async.mirror.page import page_of
 
 _ROW: dict[str, Any] = {
@@ -80,7 +81,7 @@ def test_what_is_no_ticket(tmp_path: Path) -> None:
             figures_of(path)
     for fields in ({"product_group": ["a"]}, {"created_time": "yesterday"}, {"created_time": 2**63}):
         with pytest.raises(ConfigError, match="holds no tickets"):
-            _of(path, status_name="待处理", **fields)
+            _of(path, status=1, status_name="待处理", **fields)
     path.write_text(json.dumps(_ROW) + "\n7\n")
     with pytest.raises(ConfigError, match="holds no tickets"):
         figures_of(path)
@@ -138,7 +139,7 @@ def test_unknown_names(tmp_path: Path, fields: dict[str, object]) -> None:
     assert [(one.name, one.median) for one in figures.to_close] == [("all", 60), ("新类型", 60)]
 
 
-@pytest.mark.parametrize("fields", [{"title": ""}, {"status_name": "待处理", "title": ""}])
+@pytest.mark.parametrize("fields", [{"title": ""}, {"status": 1, "status_name": "待处理", "title": ""}])
 def test_a_ticket_without_a_title(tmp_path: Path, fields: dict[str, object]) -> None:
     """It has none among the oldest open ones either."""
     assert [ticket.title for ticket in _of(tmp_path / "t.jsonl", **fields).oldest] == [""]
@@ -164,7 +165,8 @@ def test_a_ticket_that_is_dated_ahead(tmp_path: Path) -> None:
 def test_whether_somebody_handles_it(tmp_path: Path, handler: int | None, said: str) -> None:
     """The full records of an export have no handler: of these the page does not say that somebody does."""
     fields = {"handler": handler} if handler is not None else {}
-    row = {name: value for name, value in _ROW.items() if name != "handler"} | {"status_name": "待处理"} | fields
+    row = {name: value for name, value in _ROW.items() if name != "handler"} | fields
+    row |= {"status": 1, "status_name": "待处理"}
     (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n")
     page = "".join(page_of(figures_of(tmp_path / "t.jsonl"), "t"))
     assert f"<td>{said}</td></tr>\n</table></section>\n</body>" in page
@@ -206,3 +208,40 @@ async def test_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "_weeks", later)
     assert figures_of(path) == before
     assert figures_of(path).tickets == 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".jsonl"])
+@virtual_time
+async def test_names_as_they_are(tmp_path: Path, suffix: str) -> None:
+    """What a format puts into a text that a spreadsheet would take for a formula is taken out again."""
+    async with virtual_sandbox(60) as (sandbox, client):
+        marks = ["-", "=", "'", "\r", "@", ""]
+        for id, mark in zip(await ids_of(sandbox, 3), marks, strict=False):
+            await update(sandbox, id, title=f"{mark}弹性")
+        await export_tickets(client, TicketQuery(), tmp_path / f"t{suffix}")
+        titles = {ticket.title async for ticket in client.iter_tickets()}
+    assert {f"{mark}弹性" for mark in marks} < titles
+    with opened(tmp_path / f"t{suffix}") as database:
+        assert {title for (title,) in database.execute("SELECT title FROM tickets")} == titles
+
+
+def test_a_field_of_the_servers_own(tmp_path: Path) -> None:
+    """An object that has one name of ours is the server's all the same."""
+    assert _of(tmp_path / "t.jsonl", status="待处理", status_name="x").by_status == (("待处理", 1),)
+
+
+@virtual_time
+async def test_tickets_that_left_the_query(tmp_path: Path) -> None:
+    """They are in no figure: nobody reads any more whether they are open."""
+    path = tmp_path / "t.db"
+    async with virtual_sandbox(60) as (sandbox, client):
+        query = TicketQuery(product_group_id=(36,))
+        some = [one.id async for one in client.iter_tickets(query) if one.status == 1]
+        await mirror_tickets(client, path, query)
+        before = figures_of(path)
+        await update(sandbox, some[0], product_group_id=37)
+        await mirror_tickets(client, path, query)
+        report = await mirror_tickets(client, path, query)
+    after = figures_of(path)
+    assert (report.left, after.tickets, after.open) == ([some[0]], before.tickets - 1, before.open - 1)
+    assert [after.tickets] == [count for (count,) in asked(path, "SELECT count(*) FROM tickets_present")]

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -825,7 +825,8 @@ class Listed:
             ]
             data = {"pagination": {"page": 1, "page_size": asked["page_size"], "total": len(found)},
                     "tickets": found[: asked["page_size"]]}  # fmt: skip
-        return http(json.dumps({"errno": 10000, "errmsg": "", "request_id": "r1", "data": data}))
+        said = json.dumps({"errno": 10000, "errmsg": "", "request_id": "r1", "data": data})
+        return http(said.replace('"deep"', "[" * 1010 + "]" * 1010))
 
 
 @asynccontextmanager
@@ -935,3 +936,70 @@ async def test_tickets_without_a_created_time(tmp_path: Path) -> None:
         assert held(path)[98][TICKET_COLUMNS.names.index("status")] == TicketStatus.CLOSED
         del platform.rows[-2:]
         assert (await mirrored(client, path, full=True)).missing == [97, 98]
+
+
+@pytest.mark.parametrize("code", [5, "已挂起"])
+async def test_a_status_that_the_document_does_not_have(tmp_path: Path, code: object) -> None:
+    """Nobody knows that such a ticket is closed: it is read until it is."""
+    path = tmp_path / "tickets.db"
+    async with listing() as (platform, client, _):
+        platform.rows = [{"id": id, "status": 3, "created_time": int(NOW) - 9000 * id} for id in range(1, 9)]
+        platform.rows[2]["status"] = code
+        await mirrored(client, path)
+        platform.rows[2].update(status=3, title="解决")
+        assert (await mirrored(client, path)).changed == 1
+        assert asked(path, "SELECT status, title FROM tickets WHERE id = 3") == [(3, "解决")]
+
+
+async def test_an_open_ticket_of_the_first_second(tmp_path: Path) -> None:
+    """A ticket of 1970-01-01 08:00:01, as databases have for none, is in no range that is read: the report says so."""
+    path = tmp_path / "tickets.db"
+    async with listing() as (platform, client, _):
+        platform.rows = [{"id": id, "status": 3, "created_time": int(NOW) - 9000 * id} for id in range(1, 9)]
+        platform.rows.append({"id": 97, "status": 1, "created_time": 1})
+        await mirror_tickets(client, path)
+        platform.rows[-1]["status"] = 3
+        report = await mirror_tickets(client, path)
+        assert (report.exact, "shows 97 any more" in report.reason) == (False, True)
+
+
+async def test_a_field_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    """It costs its row, and no run."""
+    async with listing() as (platform, client, _):
+        platform.rows = [{"id": id, "status": 3, "created_time": int(NOW) - 9000 * id} for id in range(1, 9)]
+        platform.rows[3]["form"] = "deep"
+        report = await mirror_tickets(client, tmp_path / "tickets.db")
+    assert (report.tickets, report.skipped, report.exact) == (7, 1, False)
+
+
+async def test_a_ticket_that_goes_from_list_to_list(tmp_path: Path) -> None:
+    """An answer of one list is not written over a later one of the other: what is told did happen, and when it says."""
+    path, platform, clock = tmp_path / "tickets.db", Listed(), Clock(float(NOW))
+    platform.rows = [{"id": id, "status": 1, "created_time": int(NOW) - 9000 * id} for id in range(1, 9)]
+    platform.rows.append({"id": 9, "status": 2, "created_time": int(NOW) - 99_000})
+    is_first, moved, other = True, asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        status = json.loads(wire.requests[-1].partition(b"\r\n\r\n")[2]).get("status")
+        if status == 2 and not is_first:
+            await moved.wait()
+        said = platform.answer(wire.requests[-1])
+        if status == 1 and not (is_first or moved.is_set()):
+            platform.rows[0]["status"] = 2
+            clock.now += 60
+            moved.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await other.wait()
+        writer.write(said)
+        await writer.drain()
+        if status == 2:
+            other.set()
+
+    async with serving(answer) as wire, make_client(wire.url, now=clock) as client:
+        await mirrored(client, path)
+        is_first = False
+        await mirrored(client, path)
+        await mirrored(client, path)
+    changes = asked(path, "SELECT ticket, field, old, new, seen_at FROM changes ORDER BY id")
+    assert changes == [(1, "status", 1, 2, int(NOW) + 60)]

@@ -30,7 +30,7 @@ from yarl import URL
 
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Attachment, TicketDetail
-from workorder_async.durable import LockedFile, on_disk, open_private, rename_whole
+from workorder_async.durable import InUseError, LockedFile, on_disk, open_private, rename_whole
 from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import without_credentials
@@ -185,9 +185,11 @@ def _look(folder: Path, files: Iterable[_File]) -> list[int | None]:
 
 
 def _remove_parts(folder: Path) -> None:
-    """Remove the parts that earlier runs left of files that are whole by now."""
+    """Remove the parts that earlier runs left of files that are whole by now; not those that another run receives."""
     for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+        with suppress(InUseError):
+            LockedFile(part, is_ours=True).close()
+            part.unlink(missing_ok=True)
 
 
 def _checked(text: str, base: URL | None = None) -> URL:

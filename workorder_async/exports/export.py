@@ -126,8 +126,11 @@ class _Export:
             escaped=self._target.is_stream,
         )
         self._new_sink()  # refuses options that the format cannot have
-        if folder is not None and Path(folder).absolute() == self._target.path.absolute():
-            raise ConfigError("is the target", argument="attachments", mend="name a folder beside it")
+        target = self._target
+        taken = [target.path, target.manifest, *target.leftovers()]
+        if folder is not None and Path(folder).absolute() in map(Path.absolute, taken):
+            problem = f"is {str(folder)!r}, where the export writes"
+            raise ConfigError(problem, argument="attachments", mend="name a folder beside it")
         self._head = Head(
             platform=self._client.base_url,
             app_id=self._client.app_id,

@@ -101,10 +101,15 @@ class RawLines(Sink):
 
 
 def _count(value: object, is_odd: Callable[[object], bool]) -> int:
-    """Return how many odd values are in a JSON value."""
-    if isinstance(value, dict | list):
-        return sum(_count(part, is_odd) for part in (value.values() if isinstance(value, dict) else value))
-    return is_odd(value)
+    """Return how many odd values are in a JSON value, however deep."""
+    left, count = [value], 0
+    while left:
+        one = left.pop()
+        if isinstance(one, dict | list):
+            left += one.values() if isinstance(one, dict) else one
+        else:
+            count += is_odd(one)
+    return count
 
 
 class Escaped(Sink):
@@ -168,6 +173,11 @@ class CsvLines(Sink):
 def _is_plain(first: str) -> bool:
     """Tell whether no spreadsheet takes a text that begins so for a formula."""
     return first in _PLAIN or category(first).startswith(_PLAIN_KINDS)
+
+
+def undefused(text: str) -> str:
+    """Return a text of a record without the apostrophe that `defuse` put in front of it."""
+    return text[1:] if text[:1] == "'" and text[1:] and not _is_plain(text[1]) else text
 
 
 def _records(rows: Iterable[Sequence[Value]]) -> bytes:

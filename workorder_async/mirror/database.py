@@ -58,8 +58,12 @@ T = TypeVar("T")
 #: SQLite's application_id of a mirror ("WOmi"), and the version of its tables.
 _APPLICATION_ID: Final = 0x574F6D69
 _VERSION: Final = 1
-#: The statuses of an open ticket: pending, processing.
+#: The statuses of an open ticket in the API document: pending, processing.
 OPEN: Final = (1, 2)
+# A status that the document does not have may be left for another one, too.
+_IS_OPEN: Final = "coalesce(status, 0) NOT IN (3, 4)"
+#: A range that has a second more on either side, and not second 0, begins here at the earliest.
+LEAST: Final = 2
 #: A range is asked for with room for so many tickets that are not known yet.
 ROOM: Final = 2
 
@@ -124,7 +128,7 @@ _DETAIL_TABLES: Final = (
 # A ticket is pending from its creation on; another first status is known from the first read on.
 _VIEWS: Final = """
 DROP VIEW IF EXISTS tickets_present;
-CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL;
+CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL AND left_at IS NULL;
 DROP VIEW IF EXISTS status_periods;
 CREATE VIEW status_periods AS
 WITH moments (ticket, status, since, place) AS (
@@ -402,24 +406,25 @@ class MirrorDatabase:
 
     # Rows
 
-    def write(self, rows: Sequence[Row], at: int, mark: Mark | None = None, /) -> tuple[int, list[JSON]]:
+    def write(self, rows: Sequence[Row], at: int, seen: int, mark: Mark | None = None, /) -> tuple[int, list[JSON]]:
         """Write rows of the list as they came, and note what differs and how far it is, in one transaction.
 
-        Returns how many are new, and the ids, as they came, of those that cannot be read and were left out.
+        They were read after `at`, and before `seen`. Returns how many are new, and the ids, as they came, of those that
+        cannot be read and were left out.
         """
         created, skipped, changes, records = 0, list[JSON](), list[_Change](), list[tuple[Value, ...]]()
         tells_new, known = mark is None or not mark.is_first, fields_of(TicketSummary)
         with self.transaction() as ask:
             for row in rows:
+                unknown = {name: value for name, value in row.items() if name not in known}
                 try:
                     cells, _ = storable(TICKET_COLUMNS.read(read_row(row)))
+                    extra = to_json(unknown).decode() if unknown else None
                 except DecodeError:
                     skipped.append(row["id"])
                     # It was shown: it is not missing.
                     ask("UPDATE tickets SET run = ? WHERE id = ?", (self.run, row["id"]))
                     continue
-                unknown = {name: value for name, value in row.items() if name not in known}
-                extra = to_json(unknown).decode() if unknown else None
                 records.append((*cells, extra, self.run, self.run, at))
                 found = ask(_READ, cells[:1]).fetchone()
                 differs = _differences_of(found, cells)
@@ -428,7 +433,7 @@ class MirrorDatabase:
                 elif differs:
                     ask("UPDATE tickets SET detail_at = NULL WHERE id = ?", cells[:1])
                 if found is not None or tells_new:
-                    changes += [(self.run, cells[0], *difference, at) for difference in differs]
+                    changes += [(self.run, cells[0], *difference, seen) for difference in differs]
             self._database.executemany(_WRITE, records)
             self._note(changes)
             if mark is not None:
@@ -467,11 +472,12 @@ class MirrorDatabase:
         return (found[0][:6], dict(zip(_VALUES, found[0][6:], strict=True))) if found else None
 
     def write_details(
-        self, ids: Sequence[int], found: Sequence[tuple[TicketDetail, list[Path], bool] | None], at: int, /
+        self, ids: Sequence[int], found: Sequence[tuple[TicketDetail, list[Path], bool] | None], at: int, seen: int, /
     ) -> int:
         """Write full records, with their files and whether all of these are there, note what differs, and count them.
 
-        One that could not be read (None) is due: it would be the oldest for ever, and be read again before the others.
+        They were read after `at`, and before `seen`. One that could not be read (None) is due: it would be the oldest
+        for ever, and be read again before the others.
         """
         with self.transaction() as ask:
             for id, record in zip(ids, found, strict=True):
@@ -494,7 +500,7 @@ class MirrorDatabase:
                 ((before,),) = ask("SELECT coalesce((SELECT facts FROM detail_facts WHERE id = ?), ?)", (id, text))
                 known, facts = json.loads(before), json.loads(text)
                 self._note(
-                    (self.run, id, "changed", name, _plain(known[name]), _plain(facts[name]), at)
+                    (self.run, id, "changed", name, _plain(known[name]), _plain(facts[name]), seen)
                     for name in _FACTS
                     if known.get(name, facts[name]) != facts[name]
                 )
@@ -516,7 +522,7 @@ class MirrorDatabase:
             is_due = f"({is_due} OR files_at IS NULL OR id IN ({elsewhere}))"
         where = "SELECT id FROM tickets WHERE missing_since IS NULL AND"
         due = self.ask(f"{where} {is_due} ORDER BY 1 DESC", *values)
-        question = f"{where} NOT {is_due} AND status IN {OPEN} ORDER BY detail_at, id LIMIT ?"
+        question = f"{where} NOT {is_due} AND {_IS_OPEN} ORDER BY detail_at, id LIMIT ?"
         again = self.ask(question, *values, min(recheck, INT64[-1]))
         return [id for (id,) in (*due, *again)]
 
@@ -556,11 +562,11 @@ class MirrorDatabase:
         part = "count(*) FILTER (WHERE status = ?)"
         return list(self.ask(f"SELECT count(*), {part}, {part} FROM tickets WHERE missing_since IS NULL", *OPEN)[0])  # noqa: S608
 
-    def not_read(self, run: int, range: Range = (None, None), statuses: Sequence[int] = (), /) -> list[tuple[int, int]]:
+    def not_read(self, run: int, range: Range = (None, None), *, only_open: bool = False) -> list[tuple[int, int]]:
         """Return the listed tickets of a range not read since a run: created time and id, the newest first."""
         where, values = _within(range)
-        if statuses:
-            where += f" AND status IN ({', '.join(map(str, statuses))})"
+        if only_open:
+            where += f" AND {_IS_OPEN}"
         question = f"SELECT created_time, id FROM tickets WHERE {where} AND run < ? ORDER BY 1 DESC, 2 DESC"  # noqa: S608
         return self.ask(question, *values, run)
 
@@ -570,13 +576,13 @@ class MirrorDatabase:
         return [id for (id,) in self.ask(f"{question} ORDER BY 1")]
 
     def ranges_of_left(self, page_size: int, /) -> list[Range]:
-        """Return ranges with all open tickets that this run has not read, each of which one answer should show.
+        """Return ranges with all tickets not closed that this run has not read, each of which one answer should show.
 
         So neighbours share a request. A range is asked for with a second more on either side, and tickets without a
         created time may be shown at 0: with them its walk would not be exact.
         """
         ranges, low = list[Range](), 2**62
-        for second, _ in self.not_read(self.run, (2, None), OPEN):
+        for second, _ in self.not_read(self.run, (LEAST, None), only_open=True):
             if second < low:
                 beyond = self.ask(
                     "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time <= ? "
@@ -584,7 +590,7 @@ class MirrorDatabase:
                     second + 1,
                     max(1, page_size - ROOM),
                 )
-                low = min(second, beyond[0][0] + 2) if beyond else 2
+                low = min(second, beyond[0][0] + 2) if beyond else LEAST
                 ranges.append((low, second + 1))
         return ranges
 

@@ -29,7 +29,7 @@ from workorder_async.document.codec import read_row
 from workorder_async.document.enums import OpenEnum
 from workorder_async.errors import ConfigError, DecodeError
 from workorder_async.exports.columns import TICKET_COLUMNS
-from workorder_async.exports.formats import zstd_module
+from workorder_async.exports.formats import undefused, zstd_module
 from workorder_async.exports.sink import storable
 from workorder_async.extras import extra_module
 
@@ -131,7 +131,7 @@ def _read(database: sqlite3.Connection) -> Figures:
         return database.execute(question, values).fetchall()
 
     there = {row[1] for row in ask("PRAGMA table_info (tickets)")}
-    present = "FROM tickets WHERE " + ("gone_at IS NULL" if "gone_at" in there else "TRUE")
+    present = "FROM tickets WHERE " + ("gone_at IS NULL AND left_at IS NULL" if "gone_at" in there else "TRUE")
     line = "product_group" if "product_group" in there else "product_group_name"
     handler = "handler" if "handler" in there else "NULL"
     is_open = f"status IN ({TicketStatus.PENDING.value}, {TicketStatus.PROCESSING.value})"
@@ -289,11 +289,14 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
                 yield from batch.to_pylist()
     elif head.startswith(b"PK"):
         openpyxl = extra_module("openpyxl", "xlsx", "a report of a workbook")
+        unescape = extra_module("openpyxl.utils.escape", "xlsx", "a report of a workbook").unescape
         with path.open("rb") as file:  # of a file, openpyxl asks for no suffix
             for sheet in openpyxl.load_workbook(file, read_only=True).worksheets:
                 lines = sheet.iter_rows(values_only=True)
                 heads = [str(name) for name in next(lines, ())]
-                yield from (dict(zip(heads, line, strict=False)) for line in lines)
+                for line in lines:
+                    cells = [unescape(cell) if isinstance(cell, str) else cell for cell in line]
+                    yield dict(zip(heads, cells, strict=False))
     else:
         with _text(path, head) as file:
             yield from _of_lines(path, file)
@@ -316,7 +319,7 @@ def _of_lines(path: Path, file: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
                 number = reader.line_num
                 if None in row.values():
                     raise ValueError("there are fewer cells than names")
-                yield row
+                yield {name: undefused(cell) for name, cell in row.items()}
     except (ValueError, TypeError, csv.Error) as error:
         if number > 1 and not isinstance(error, TypeError):
             raise ValueError(f"line {number}: {error}") from None
@@ -328,7 +331,8 @@ def _of_json(row: dict[str, Any], where: str) -> dict[str, Any]:
 
     What the server left out is as the model has it. Raises `ConfigError` for such a one that cannot be read.
     """
-    if "status_name" in row:
+    # The server's own objects may have such a field, too, and names in place of codes.
+    if "status_name" in row and all(isinstance(row.get(code), int | None) for code in ("status", "type")):
         return row
     try:
         cells = TICKET_COLUMNS.read_object(read_row(row))

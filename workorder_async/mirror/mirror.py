@@ -31,7 +31,7 @@ from workorder_async.document.json_text import JSON
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
-from workorder_async.mirror.database import OPEN, ROOM, Mark, MirrorDatabase, Range, database_of
+from workorder_async.mirror.database import LEAST, OPEN, ROOM, Mark, MirrorDatabase, Range, database_of
 from workorder_async.tasks import for_each
 from workorder_async.walks.options import WalkOptions, a_page_size, refuse_unknown
 from workorder_async.walks.walk import Walk, undated_in
@@ -273,15 +273,17 @@ class Run:
             return
         if mark.exact and walk.report.exact and not mark.is_first:
             await self._note_absent(mark.since, (None, None))
-        await self._do(MirrorDatabase.write, [], at, evolve(mark, ended=True, rest=(None, None)))
+        await self._do(MirrorDatabase.write, [], at, at, evolve(mark, ended=True, rest=(None, None)))
 
     async def _read_open(self) -> None:
-        """Read the pending tickets, and those in process, each list page after page, which takes the fewest requests.
+        """Read the pending tickets, then those in process, page after page, which takes the fewest requests.
 
-        A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
+        Side by side, an answer of one list might be written over a later one of the other: a change back that never
+        was. A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
         """
         self._phase = "open"
-        await for_each(map(TicketStatus, OPEN), partial(self._read, (None, None)), at_once=self._at_once)
+        for status in OPEN:
+            await self._read((None, None), TicketStatus(status))
 
     async def _read_new(self, start: int | None) -> None:
         """Read what was created since a second."""
@@ -290,11 +292,11 @@ class Run:
         await self._do(MirrorDatabase.keep, "new", None)
 
     async def _read_left(self) -> None:
-        """Read the tickets that were open, and that no list of open tickets shows any more."""
+        """Read the tickets that were not closed, and that no list of open tickets shows any more."""
         self._phase = "left"
         ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"])
         await for_each(ranges, self._read, at_once=self._at_once)
-        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, 1), OPEN)
+        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, LEAST), only_open=True)
         if left:
             named = ", ".join(str(id) for _, id in left[:_NAMED])
             why = "which have no created time: a full run reads them if they are listed"
@@ -321,7 +323,7 @@ class Run:
     async def _write(self, rows: Sequence[Row], at: int, mark: Mark | None = None) -> None:
         """Write rows; the list is read on meanwhile."""
         self._rows += len(rows)
-        created, unread = await self._do(MirrorDatabase.write, rows, at, mark)
+        created, unread = await self._do(MirrorDatabase.write, rows, at, self.now(), mark)
         self._report.created += created
         self._unread["tickets"].update(unread)
         self._tell()
@@ -456,7 +458,7 @@ class Run:
             at = self.now()
             ids = due[place : place + _DETAILS_AT_ONCE]
             found = await for_each(ids, read, at_once=self._at_once)
-            self._report.details += await self._do(MirrorDatabase.write_details, ids, found, at)
+            self._report.details += await self._do(MirrorDatabase.write_details, ids, found, at, self.now())
             self._rows += len(found)
             self._tell()
 
