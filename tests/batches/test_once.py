@@ -1039,6 +1039,15 @@ async def test_whose_journal(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             await Once(client, other).__aenter__()
 
 
+async def test_another_event_loop(file: Path) -> None:
+    """A call in the loop of another thread is refused at once: it would wait for what only this loop can wake."""
+    async with Sandbox(5) as sandbox, sandbox.client() as client, Once(client, file) as once:
+        mutation = CommentTicket(id=1001, detail="一")
+        with pytest.raises(ConfigError, match="Once is of another event loop; call it where it was opened"):
+            await asyncio.to_thread(lambda: asyncio.run(once("m1", mutation)))
+        assert (await once("m1", mutation)).state is State.DONE
+
+
 # Killed
 
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from unittest.mock import ANY
 
 import pytest
+from attrs import evolve
 
 from tests.support.rows import each
-from workorder_async import CloseTicket, CommentTicket, ConfigError, CreateTicket, RejectTicket
+from workorder_async import Attachment, CloseTicket, CommentTicket, ConfigError, CreateTicket, RejectTicket
 from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.document.codec import encode
 from workorder_async.mutations.kinds import kind_of
@@ -54,6 +55,17 @@ CREATE = CreateTicket(
     creator_id=210001,
     creator_name="田金秀",
 )
+
+
+def test_fields_as_a_mutation_takes_them() -> None:
+    """Tuples, attachments and moments are as in the mutation; a moment without a zone is refused, as there."""
+    file = Attachment(author=7, file_name="a.png", file_path="workorder/7/a", file_size=3, file_type="image/png")
+    sandbox = Carried(evolve(CREATE, tags=(1, 2)), close(1001, handle_attachment=[file]))
+    at = datetime.fromtimestamp(1735660800.5, CHINA_STANDARD_TIME)
+    fields = {"handle_attachment": [file], "solved_time": at, "closer_id": ANY}
+    assert_applied(sandbox, [("create_ticket", {"tags": (1, 2), "type": "问题排查"}), ("close_ticket", fields)])
+    with pytest.raises(ConfigError, match=r"expected solved_time is datetime.*; it must be whole seconds since"):
+        assert_applied(sandbox, [("close_ticket", {"solved_time": at.replace(tzinfo=None)})])
 
 
 @pytest.mark.parametrize(

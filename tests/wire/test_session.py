@@ -422,7 +422,10 @@ async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: st
         ("Sign", b"c2VjcmV0", "bytes"),
         ("Sign", "c2VjcmV0\n", "control character"),
         (b"Sign", "x", "bytes"),
-        *((name, "5", "") for name in ("签", "App Id", "Sign:", "", "Content-Length", "transfer-encoding", "Expect")),
+        *(
+            (name, "5", "")
+            for name in ("签", "App Id", "Sign:", "", "Content-Length", "Content-Type", "transfer-encoding", "Expect")
+        ),
     ],
 )
 async def test_a_signer_that_returns_what_is_no_header(name: Any, value: Any, what: str) -> None:

@@ -125,6 +125,7 @@ class Once:
         self._mark = mark
         self._patience = patience
         self._work: tuple[Journal, Carrier] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._events: dict[str, _Event] = {}  # those that ended in the order in which they did
 
@@ -146,7 +147,7 @@ class Once:
         except BaseException as error:
             await to_its_end(journal.__aexit__(type(error)))
             raise
-        self._work, self._closing = (journal, carrier), False
+        self._work, self._closing, self._loop = (journal, carrier), False, asyncio.get_running_loop()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -324,6 +325,9 @@ class Once:
     def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
         if self._work is None or (begins and self._closing):
             raise ConfigError("is not open", argument="Once", mend="use it inside of `async with Once(...) as once:`")
+        if begins and asyncio.get_running_loop() is not self._loop:
+            mend = "call it where it was opened, from other threads by asyncio.run_coroutine_threadsafe"
+            raise ConfigError("is of another event loop", argument="Once", mend=mend)
         return self._work
 
     def _named(self, key: str) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TypeAlias, cast
 
-from attrs import evolve, fields_dict, frozen
+from attrs import Attribute, evolve, fields_dict, frozen
 
 from workorder_async.arguments import must_be, one_of, shown, unknown_name
 from workorder_async.document import JSON, Mutation
+from workorder_async.document.codec import encode
 from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
 from workorder_async.mutations.kinds import KINDS, prepare
@@ -62,9 +63,7 @@ class _Wanted:
             known = fields_dict(_KINDS[one_of("operation", operation, [*_KINDS])].model)
             if wrong := unknown_name(f"{operation} has no field", fields, known):
                 raise ConfigError(wrong, argument="expected:")
-            # As the mutation itself would take it.
-            times = {name: int(value.timestamp() // 1) for name, value in fields.items() if isinstance(value, datetime)}
-            return cls(operation, {**fields, **times}, False)
+            return cls(operation, {name: _as_sent(known[name], value) for name, value in fields.items()}, False)
         prepared = prepare(one)
         return cls(prepared.kind.endpoint.operation, _said(cast("Mapping[str, JSON]", prepared.value)), True)
 
@@ -75,6 +74,15 @@ class _Wanted:
         """Return the fields that are not as they should be."""
         names = {**self.fields, **(one.request if self.is_whole else {})}
         return [name for name in names if self.fields.get(name) != one.request.get(name)]
+
+
+def _as_sent(field: "Attribute[object]", value: object) -> object:
+    """Return the value of a field as the mutation itself would take and send it."""
+    made = field.converter(value) if callable(field.converter) else value
+    if isinstance(made, datetime):
+        mend = "it must be whole seconds since the epoch, or an aware datetime such as datetime.now(UTC)"
+        raise ConfigError(f"is {shown(value)}", argument=f"expected {field.name}", mend=mend)
+    return [*map(encode, made)] if isinstance(made, list | tuple) else encode(made)
 
 
 def _said(request: Mapping[str, JSON]) -> dict[str, JSON]:

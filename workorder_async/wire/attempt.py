@@ -613,7 +613,7 @@ def _headers(signed: object) -> Mapping[str, str]:
 
 
 # A server may refuse them once it has read the request, and then nobody knows what became of a mutation.
-_OF_BODY = ("content-length", "transfer-encoding", "content-encoding", "expect")
+_OF_BODY = ("content-type", "content-length", "transfer-encoding", "content-encoding", "expect")
 
 
 @lru_cache(maxsize=64)

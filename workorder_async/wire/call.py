@@ -221,6 +221,10 @@ class Call:
                     return error
                 if self.endpoint.safety is not Safety.READ:
                     self._left = ()
+            if isinstance(self._refusal, ApiError) and error.errno not in (0, self._refusal.errno):
+                # No errno with a meaning tells which of them is about the clock.
+                both = f"{self._refusal.message}; signed by another clock, it was refused with {error.message}"
+                self._refusal.args = (both,)
             self.tried, error = None, self._refusal
         elif self._refusal is None and self._may_be_of_clock(error) and not self.leaves_clock_open(error):
             used, seen = self.used, self.seen or 0.0

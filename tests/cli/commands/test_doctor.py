@@ -1,6 +1,8 @@
 """`workorder doctor`: each check, when it holds and when it fails."""
 
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -172,7 +174,7 @@ EMPTY = http('{"errno": 10000, "data": {"tickets": [], "pagination": {"page": 1,
     [
         (
             [WRONG, *[OTHERWISE] * 6, WRONG],
-            "the signature is right: a made-up secret is refused in other words (errno 8)",
+            "the signature is right: a made-up secret is refused in other words (errno 8 wrong sign)",
         ),
         ([WRONG, *[OTHERWISE] * 6, EMPTY], "so the refusal was no matter of the signature"),
         ([WRONG, OTHERWISE, http("<html>")], "what it comes from could not be found out: "),
@@ -185,6 +187,21 @@ def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], s
     assert checked["signature"][0] is False
     assert "no permission" in checked["signature"][1]
     assert said in checked["signature"][1]
+
+
+def test_a_refusal_of_another_kind_behind_a_wrong_clock(workorder: Workorder) -> None:
+    """Where the platform refuses our clock first, the refusals are compared that come by its own time."""
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    late, no, wrong = (
+        http(f'{{"errno": {errno}, "errmsg": "{words}"}}', Date=date)
+        for errno, words in ((9, "expired"), (7, "no permission"), (8, "wrong sign"))
+    )
+    with elsewhere(serving(late, late, late, no, *[late, wrong] * 6)) as wire:
+        checked = examined(workorder, "--base-url", wire.url)
+        assert len(wire.requests) == 16
+    said = checked["signature"][1]
+    assert "errno 9 expired; signed by another clock, it was refused with errno 7 no permission" in said
+    assert "the signature is right: a made-up secret is refused in other words (errno 9 expired; signed" in said
 
 
 @pytest.mark.parametrize(
@@ -245,7 +262,7 @@ def test_an_unknown_clock(workorder: Workorder, headers: dict[str, str]) -> None
     with elsewhere(serving(http(f'{{"errno": 10000, "data": {data}}}', **headers))) as wire:
         ran = workorder("doctor", "--json", "--base-url", wire.url)
     assert (ran.code, ran.rows[-2]["ok"]) == (0, None), ran
-    assert ran.rows[-2]["found"] == "not known: the answer has no Date"
+    assert ran.rows[-2]["found"] == "not known: the answer has no Date, or took too long to tell by it"
 
 
 @pytest.mark.parametrize(("ahead", "said"), [(3600, "behind the platform's"), (-90, "ahead of the platform's")])

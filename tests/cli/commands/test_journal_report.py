@@ -186,6 +186,27 @@ def test_what_was_done_with_titles(workorder: Workorder, sandbox: Sandbox, close
     assert (len(sandbox.applied), file.read_bytes()) == (changes, content)
 
 
+async def suspended(sandbox: Sandbox, file: Path) -> None:
+    """Comment on two tickets, two days apart, while the clock of the event loop stands still."""
+    slept = [-2 * 86_400.0]
+    async with sandbox.client(now=lambda: time.time() + slept[0]) as client, Once(client, file) as once:
+        await client.ping()
+        for number in range(2):
+            await once(f"m{number}", CommentTicket(id=1001 + number, detail="已联系"))
+            slept[0] = 0.0
+
+
+def test_a_machine_that_was_suspended(workorder: Workorder, tmp_path: Path) -> None:
+    """What ended after two days has the day on which it ended."""
+    with elsewhere(Sandbox(5, app_secret=SECRET)) as platform:
+        asyncio.run(suspended(platform, tmp_path / "j"))
+    days = {row["day"] for row in table(workorder("journal", "report", tmp_path / "j").out)}
+    shown = workorder("journal", "show", "--json", tmp_path / "j").rows
+    assert all(row["began"][:10] <= row["ended"][:10] for row in shown), shown
+    assert len(days) == 1, days
+    assert "server_at" not in shown[0]
+
+
 def test_it_works_from_the_file_alone(
     workorder: Workorder,
     sandbox: Sandbox,

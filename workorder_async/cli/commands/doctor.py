@@ -84,7 +84,8 @@ def doctor(
     """Check the configuration, the network, the clock and the signature, and say what to do.
 
     Sends two requests that change nothing: one without a signature, and one for a list of one ticket. Where the
-    signature is refused, up to seven more such lists are asked for, each with one thing changed, to find out why.
+    signature is refused, up to eight more such lists are asked for, each with one thing changed, to find out why; where
+    the clocks differ, each of them also with the platform's time.
     """
     environ, _ = connection.found()
     return run(examine(environ, connection.options(environ), as_json=json))
@@ -99,9 +100,8 @@ async def examine(environ: Environment, options: ClientOptions, *, as_json: bool
         _tell(name, verdict, as_json=as_json)
     going = verdicts[BASE_URL][0] is True
     url = str(environ[BASE_URL]).strip() if going else "http://localhost"
-    once: ClientOptions = {"retry": RetryPolicy(attempts=1), "attempt_timeout": _PATIENCE}
-    how: ClientOptions = {"deadline": _PATIENCE, **options, **once}
-    async with WorkorderClient(url, signer=_Unsigned(), **how) as unsigned:
+    options = {"deadline": _PATIENCE, **options, "retry": RetryPolicy(attempts=1), "attempt_timeout": _PATIENCE}
+    async with WorkorderClient(url, signer=_Unsigned(), **options) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer), ("clock", _clock)):
             verdicts[name] = await step(unsigned) if going else _SKIPPED
             # A wrong clock is no obstacle: where a signature is refused for it, the platform's time signs.
@@ -211,7 +211,7 @@ async def _answer(client: "WorkorderClient") -> Verdict:
 async def _clock(client: "WorkorderClient") -> Verdict:
     offset = client.clock_offset
     if not offset and client.ahead() is None:
-        return None, "not known: the answer has no Date", ""
+        return None, "not known: the answer has no Date, or took too long to tell by it", ""
     if abs(offset) <= _CLOCK_TOLERANCE:
         return True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's", ""
     mend = (
@@ -343,7 +343,7 @@ async def _cause(environ: Environment, options: ClientOptions, refused: ApiError
     if not isinstance(made_up, ApiError):
         return f"a made-up secret is accepted now, so the refusal was no matter of the signature: {_PERMISSION}"
     if _words(made_up) != _words(refused):
-        words = f"a made-up secret is refused in other words (errno {made_up.errno})"
+        words = f"a made-up secret is refused in other words ({made_up.message})"
         return f"the signature is right: {words}; {_PERMISSION}"
     return (
         "a made-up secret is refused in the same words, so AppId, secret or scheme is wrong, or a clock of the "
@@ -381,4 +381,4 @@ def neighbours(text: str) -> Iterator[str]:
 
 def _words(refused: ApiError) -> tuple[int, int, str]:
     """Return a refusal to be compared with others, without signatures and times."""
-    return refused.status, refused.errno, re.sub(r"[0-9A-Fa-f]{6,}|[0-9]+", "", refused.errmsg)
+    return refused.status, refused.errno, re.sub(r"[0-9A-Fa-f]{6,}|[0-9]+", "", refused.message)

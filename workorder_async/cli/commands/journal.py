@@ -116,13 +116,15 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
 
 def _row(record: "Record") -> dict[str, JSON]:
     """Return a mutation and its outcome, as the JSON of `close` has it."""
-    facts = {name: value for name, value in record.facts.items() if name not in ("at", "ticket_id", "error")}
+    told = ("at", "server_at", "ticket_id", "error")
+    facts = {name: value for name, value in record.facts.items() if name not in told}
     return {
         "id": record.mutation.get("id") or record.facts.get("ticket_id", 0),
         "operation": kind.endpoint.operation if (kind := NAMES.get(record.operation)) else record.operation,
         "outcome": record.state.value,
         "began": _time(record.began),
-        "ended": _time(record.facts.get("at")),
+        # A machine that was suspended, or whose clock was set, may have dated the end by another clock than the begin.
+        "ended": _time(record.facts.get("server_at") or record.facts.get("at")),
         "message": record.facts.get("error", ""),
         **facts,
         "request": record.mutation,
