@@ -65,7 +65,7 @@ def whole_within(name: str, value: object, low: int, high: int) -> int:
 
 def as_int(value: object) -> str:
     """Say how a whole number of another class, such as one of NumPy, becomes an int; "" for anything else."""
-    return ", as int(...) makes one of this" if hasattr(value, "__index__") and not isinstance(value, bool) else ""
+    return ", as int(...) makes one of this" if hasattr(value, "__index__") and not isinstance(value, int) else ""
 
 
 def number_within(name: str, value: object, low: float, high: float) -> float:

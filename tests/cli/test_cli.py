@@ -669,6 +669,7 @@ def test_other_shells_have_a_script_as_well(workorder: Workorder, shell: str) ->
     assert all(name in script for name in COMMANDS)
     # Where a value has no kind, zsh would offer nothing.
     assert shell != "zsh" or re.search(r"'\*--from\[.*\]:from:_files' ", script)
+    assert shell != "zsh" or script.endswith('\n_cyclopts_workorder "$@"\n')
     if path := shutil.which(shell):
         child = subprocess.run([path, "-n"], input=script, capture_output=True, text=True, check=False, timeout=20)
         assert (child.returncode, child.stderr) == (0, "")

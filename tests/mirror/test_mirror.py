@@ -568,6 +568,8 @@ async def test_whose_it_is(tmp_path: Path) -> None:
             await mirror_tickets(client, tmp_path / "folder")
         assert [name for name in os.listdir(tmp_path) if name.endswith(".lock")] == ["tickets.db.lock"]
         with pytest.raises(ConfigError, match=r"tickets\.db' is a mirror; choose another name"):
+            await export_tickets(client, TicketQuery(), path)
+        with pytest.raises(ConfigError, match=r"tickets\.db' is a mirror; choose another name"):
             await export_tickets(client, TicketQuery(), path, overwrite=True)
         before = sandbox.requests.total()
         with pytest.raises(ConfigError, match="status is not for a mirror"):

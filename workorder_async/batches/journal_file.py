@@ -252,18 +252,7 @@ class JournalFile:
         A mutation that is open already was begun at its first intent.
         """
         if number == 1:
-            if line != self._identity:
-                mend = "choose another file"
-                if {**line, "list": ""} == {**self._identity, "list": ""}:
-                    mend = (
-                        "hand over the same list, or choose another file for what this one does not have, which else "
-                        "would be done again; what is read anew in each run belongs into a generator, from the first "
-                        "run on"
-                    )
-                raise JournalError(
-                    f"the journal {str(self._path)!r} belongs to another batch ({_words(line)}, "
-                    f"not {_words(self._identity)}); {mend}"
-                )
+            _refuse_other(self._path, line, self._identity)
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
             if line["operation"] not in NAMES or not isinstance(line["mutation"], dict):
@@ -463,6 +452,21 @@ def no_table(error: sqlite3.Error) -> str:
     )
 
 
+def _refuse_other(path: Path | None, there: dict[str, JSON], here: dict[str, JSON]) -> None:
+    """Raise `JournalError` for the journal of another batch."""
+    if there == here:
+        return
+    mend = "choose another file"
+    if {**there, "list": ""} == {**here, "list": ""}:
+        mend = (
+            "hand over the same list, or choose another file for what this one does not have, which else would be done "
+            "again; what is read anew in each run belongs into a generator, from the first run on"
+        )
+    raise JournalError(
+        f"the journal {str(path)!r} belongs to another batch ({_words(there)}, not {_words(here)}); {mend}"
+    )
+
+
 def _words(identity: dict[str, JSON]) -> str:
     """Say which batch a journal is for."""
     return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"
@@ -502,6 +506,11 @@ class Records:
     def unknown(self) -> int:
         """How many of them may or may not have happened."""
         return sum(record.state is State.UNKNOWN for record in self.by_key.values())
+
+    def refuse_other(self, identity: dict[str, JSON]) -> None:
+        """Raise `JournalError` where it is of another batch; a new file is of any."""
+        if self.identity:
+            _refuse_other(self.path, self.identity, identity)
 
     def take(self, number: int, line: dict[str, JSON]) -> None:
         """Note a line of the journal."""

@@ -93,8 +93,10 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
     if shell == "bash":
         # Where nothing is offered bash completes files by itself: it goes into folders, and quotes blanks.
         script = script.replace('$(compgen -f -- "${cur}")', "").replace("complete -F", "complete -o default -F")
-    # The same for zsh: an option with a value of its own kind would offer nothing.
-    sys.stdout.write(re.sub(r"(\]:[\w-]+)'", r"\1:_files'", script) if shell == "zsh" else script)
+    if shell == "zsh":
+        # The same for zsh: an option with a value of its own kind would offer nothing. What zsh loads is to be called.
+        script = re.sub(r"(\]:[\w-]+)'", r"\1:_files'", script) + '\n_cyclopts_workorder "$@"\n'
+    sys.stdout.write(script)
     return failures.OK
 
 

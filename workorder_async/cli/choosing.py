@@ -18,7 +18,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
-from typing import Annotated, Final, TypeAlias
+from math import floor
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
@@ -28,6 +29,9 @@ from workorder_async.document import TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 from workorder_async.extras import extra_module
 
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+
 _SINCE: Final = f"Created at or after the beginning of it: {TIME_HELP}."
 _ID_MAX: Final = 2**63 - 1
 _BLANK: Final = re.compile(r"\s*")
@@ -35,9 +39,13 @@ _BLANK: Final = re.compile(r"\s*")
 _LONGEST_CELL: Final = 2**31 - 1
 _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号")
 # How a row of totals is named, and how its cells are reckoned.
-_TOTALS: Final = re.compile(
-    r"(合\s*计|总\s*计|小\s*计|共\s*计|汇\s*总|(grand |sub-?)?totals?|sum)\s*[:：]?", re.IGNORECASE
+_TOTAL: Final = (
+    r"(合\s*计|总\s*计|小\s*计|共\s*计|汇\s*总|总?计数|总数|(grand |sub-?)?totals?|(grand )?count|sum)"
+    r"\s*([:：]|[(（].*)?"
 )
+_TOTALS: Final = re.compile(_TOTAL, re.IGNORECASE)
+# Excel's subtotals begin with the name of their group, and have one cell more. A title may well end like that.
+_SUBTOTALS: Final = re.compile(rf"(.*\s)?{_TOTAL}", re.IGNORECASE)
 _RECKONED: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)", re.IGNORECASE)
 # What is no column's name: a number, or a time.
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
@@ -99,6 +107,15 @@ class TicketFilters:
             second_subtype=self.second_subtype,
         )
         return tuple(evolve(query, status=status) for status in statuses)
+
+    async def by_the_server(self, client: "WorkorderClient") -> tuple[TicketQuery, ...]:
+        """Return the queries; an age is no less by the server's clock, where that is behind ours."""
+        queries = self.queries()
+        if self.older_than is None:
+            return queries
+        await client.ping()
+        behind = floor(min(0.0, client.clock_offset))
+        return tuple(evolve(query, created_end=(query.created_end or 0) + behind) for query in queries)
 
     def steady_times(self) -> list[str]:
         """Return options in place of those whose time is another one tomorrow."""
@@ -260,7 +277,8 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
                 mend = _SEPARATED if len(cells) > width else f"write it anew if it was cut short, else {_SEPARATED}"
                 raise _refused(name, where, f"has {len(cells)} cells, and {width} are named", mend)
             cell = cells[column] if column < len(cells) else ""
-            if total := next((one for one in cells if isinstance(one, str) and _TOTALS.fullmatch(one)), ""):
+            named = _TOTALS if sum(one != "" for one in cells) > 2 else _SUBTOTALS
+            if total := next((one for one in cells if isinstance(one, str) and named.fullmatch(one)), ""):
                 raise _refused(name, where, f"looks like a row of totals: {total!r}", "take it out, or use JSON")
             yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell
         elif any(cells) and not str(cells[0]).startswith("#"):

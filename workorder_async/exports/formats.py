@@ -345,6 +345,7 @@ class Target:
         taken = next((one for one in self.format.names(self.path) if os.path.lexists(one)), None)
         if taken is None:
             return
+        self.refuse_kept()
         if is_late:
             raise ExportError(
                 f"{str(taken)!r} appeared meanwhile; the rows are kept",

@@ -557,7 +557,7 @@ CLOSE = ["close", "--closer-id", 7, "--closer-name", "x"]
         ([*CLOSE, "--limit", 2], False, NOTHING),
         (["reject", "--limit", 2], True, "the same line may go beyond --limit"),
         (["comment", "--detail", "x"], False, NOTHING),
-        (["comment", "--detail", "x"], True, "do not run the same line again"),
+        (["comment", "--detail", "x"], True, "do not run the same line again, nor with --journal"),
     ],
 )
 def test_how_to_go_on(

@@ -66,6 +66,22 @@ def test_what_a_journal_counts_is_skipped(
     assert outcomes(workorder(*words)) == ["skipped"] * 4 + ["done"]
 
 
+def test_what_is_refused_each_time(
+    workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[..., int], tmp_path: Path
+) -> None:
+    """It takes the room of no other ticket in the next run; a dry run shows what that one does."""
+    ids = [new_ticket("姜程程"), new_ticket("姜程程"), new_ticket(), new_ticket()]
+    words = ["close", *ids, *CLOSER, "--json", "--concurrency", 1, "--journal", tmp_path / "j", "--limit", 2]
+    assert outcomes(workorder(*words)) == ["rejected"] * 2
+    assert [row["request"]["id"] for row in workorder(*words, "--dry-run").rows] == ids[2:]
+    assert outcomes(workorder(*words)) == ["done"] * 2
+    dry = workorder(*words[:-2], "--dry-run")
+    assert [row["request"]["id"] for row in dry.rows] == ids[:2]
+    shown = workorder(*(word for word in words[:-2] if word != "--json"), "--dry-run")
+    assert f"{ids[3]}\t\t\tnothing: it is done, says the journal\t" in shown.out
+    assert "4 tickets in all, of which the journal says that 2 are done" in shown.err
+
+
 def test_what_was_done_before_counts(workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path) -> None:
     """A ticket that somebody else had closed is done, and counts: the limit is of tickets, not of requests."""
     ids = [new_ticket(), new_ticket()]

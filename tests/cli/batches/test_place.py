@@ -86,6 +86,19 @@ def _body(request: bytes) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("words", [["list", "--limit", 0, "--json"], ["list", "--count"]])
+def test_nothing_younger_is_listed(workorder: Workorder, words: list[object]) -> None:
+    """`close --from -` reads what `list` writes: by the server's clock, too, it is that old."""
+    end = int(time()) - 31 * DAY
+    page = {"tickets": [], "pagination": {"page_size": 100, "total": 0}}
+    answer = http(orjson.dumps({"errno": 10000, "data": page}), Date=formatdate(time() - DAY, usegmt=True))
+    with elsewhere(serving(answer)) as wire:
+        assert workorder(*words, "--older-than", "30d", "--base-url", wire.url).code == 0
+        asked = [body["created_end"] for body in map(_body, wire.requests) if "created_end" in body]
+    assert asked
+    assert end - 10 < max(asked) < end + 10
+
+
 @pytest.mark.parametrize("words", slow_after(1, ["30d", "30 days", "30天", "0w"]))
 def test_an_age_is_to_the_second(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing, suppress
-from math import floor
 from pathlib import Path
 from shlex import quote
 from time import time
@@ -16,8 +15,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column
 
-from workorder_async.batches.journal_file import read_records
-from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.batches.journal_file import Records, read_records
+from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.cli.choosing import TicketFilters, numbers_from
 from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
@@ -67,8 +66,8 @@ class BatchOptions:
     journal: types.File | None = None
     """A file that remembers what was done: run again with it, and it goes on."""
     limit: Annotated[Whole | None, Parameter(validator=validators.Number(gte=1))] = None
-    """Change so many tickets at most. With --journal over all runs together: what it says was done, or may have been,
-    counts."""
+    """Change so many tickets at most. With --journal over all runs together: what it says was done, before it or by
+    it, or may have been, counts."""
     stop_after: Annotated[Whole, Parameter(validator=validators.Number(gte=0))] = 20
     """Stop after so many failures in a row; 0 for never."""
     concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
@@ -96,6 +95,8 @@ class Chosen:
     status: str = ""
     created: int = 0
     error: WorkorderError | None = None
+    is_done: bool = False
+    """Whether the journal says that nothing is left to be done."""
 
 
 def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int], Sequence[TicketQuery]]:
@@ -188,8 +189,9 @@ def reject(
 ) -> int:
     """Reject tickets on behalf of a product line: by number, those in a file, or those that match filters; each once.
 
-    Tickets of a file or of filters are shown first, and rejected when you confirm. A ticket that was rejected before is
-    no failure. Exits with 1 where a rejection was refused or not sent, with 3 where an outcome is unknown.
+    Tickets of a file or of filters are shown first, and rejected when you confirm. A ticket that this product line, or
+    each of its lines, rejected before is no failure. Exits with 1 where a rejection was refused or not sent, with 3
+    where an outcome is unknown.
     """
     text = None if detail is None else batch.text(detail)
     task = Task(change=lambda one: RejectTicket(id=one.id, detail=text, productGroupId=as_product_group))
@@ -228,56 +230,68 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     if asks and not can_ask():
         raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
     chosen, (platform, make) = [Chosen(id) for id in ids], options.connection.platform()
+    records = _records_of(options.journal, task, make)
     if queries:
-        asked, has_age = queries, options.filters.older_than is not None
-        queries, chosen = run_with(make(), lambda client: read_matching(client, asked, has_age=has_age))
+        queries, chosen = run_with(make(), lambda client: read_matching(client, options.filters))
     elif task.needs_creator:
-        chosen = run_with(make(), lambda client: _read_creators(client, task, ids, options))
+        chosen = run_with(make(), lambda client: _read_creators(client, task, ids, options.concurrency, records))
     if task.needs_creator:
         nobody = ConfigError("the platform does not say who created it", mend="use --closer-name")
         chosen = [one if one.error or one.creator.strip() else evolve(one, error=nobody) for one in chosen]
     place = _place(platform, queries)
     if not chosen:
         note(f"no ticket matches on {place}" if queries else "--from names no ticket")
-    elif not (chosen := _within_limit(chosen, options, task.change)):
+    elif not (chosen := _within_limit(chosen, options.limit, task.change, records)):
         note("the limit is reached; nothing was sent")
     if not chosen:
-        is_known = options.journal is None or not read_records(options.journal, may_be_new=True).unknown
+        is_known = not records.unknown
         # What an earlier run left unknown is looked for all the same; that changes nothing, so that nobody is asked.
         tally = Tally(task=task, chosen=(), options=options, place=place, named=False)
         return OK if is_known or options.dry_run else run_with(make(), tally.carry_out)
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
     place += ", each with a mark below its text" if task.mark else ""
+    done = {key for key, record in records.by_key.items() if record.state in SETTLED}
+    chosen = [evolve(one, is_done=one.error is None and key_of(task.change(one)) in done) for one in chosen]
     if options.dry_run:
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
         first = [one.id for one in chosen[:_ROWS_SHOWN]]
         read = run_with(make(), lambda client: read_each(client, first, _ROWS_SHOWN))
         # A ticket that cannot be read may be changed all the same.
-        chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
+        shown = zip(read, chosen, strict=False)
+        chosen[: len(first)] = [evolve(old if new.error else new, is_done=old.is_done) for new, old in shown]
     if not is_named:
         print_chosen(out(stderr=True), chosen, task.change)
-    if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
+    left = sum(not one.is_done for one in chosen)
+    if asks and left and not confirms(f"{task.name}: {_tickets(left)} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE
     tally = Tally(task=task, chosen=chosen, options=options, place=place, named=is_named)
     return run_with(make(), tally.carry_out)
 
 
-async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[int], how: BatchOptions) -> list[Chosen]:
-    """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
+def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderClient"]) -> Records:
+    """Return what a journal says so far. Raises `JournalError` for one of another batch, or of another platform."""
     from workorder_async.batches.batch import identity_of
 
+    if journal is None:
+        return Records(Path())
+    records = read_records(journal, may_be_new=True)
+    records.refuse_other(identity_of(iter(()), make().base_url, task.name))
+    return records
+
+
+async def _read_creators(
+    client: "WorkorderClient", task: Task, ids: Sequence[int], concurrency: int, records: Records
+) -> list[Chosen]:
+    """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
     known: dict[int, Chosen] = {}
-    if how.journal is not None:
-        records = await asyncio.to_thread(read_records, how.journal, may_be_new=True)
-        if records.identity == identity_of(iter(()), client.base_url, task.name):
-            for id in ids:
-                record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
-                if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
-                    creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
-                    known[id] = Chosen(id, creator=creator, status=said)
-    read = await read_each(client, [id for id in ids if id not in known], how.concurrency)
+    for id in ids:
+        record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
+        if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
+            creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
+            known[id] = Chosen(id, creator=creator, status=said)
+    read = await read_each(client, [id for id in ids if id not in known], concurrency)
     known |= {one.id: one for one in read}
     return [known[id] for id in ids]
 
@@ -293,18 +307,12 @@ def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None 
 
 
 async def read_matching(
-    client: "WorkorderClient", queries: Sequence[TicketQuery], *, has_age: bool
+    client: "WorkorderClient", filters: TicketFilters
 ) -> tuple[Sequence[TicketQuery], list[Chosen]]:
-    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too.
-
-    With `has_age` the queries end at an age, which no clock may make less.
-    """
+    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too."""
     chosen: dict[int, Chosen] = {}
     reports: list[WalkReport] = []
-    if has_age:
-        await client.ping()
-        behind = floor(min(0.0, client.clock_offset))
-        queries = [evolve(query, created_end=(query.created_end or 0) + behind) for query in queries]
+    queries = await filters.by_the_server(client)
     with Bar("listing") as bar:
         for query in queries:
             async with client.walk(query) as walk:
@@ -360,13 +368,15 @@ def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[C
     what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
     title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
     print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
-    more = len(chosen) - len(rows)
-    note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all")
+    more, done = len(chosen) - len(rows), sum(one.is_done for one in chosen)
+    by_journal = f", of which the journal says that {done:,} are done" if done else ""
+    note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all{by_journal}")
 
 
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     """Return the cells of a ticket: its number, status, age, change and title."""
     what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
+    what = "nothing: it is done, says the journal" if one.is_done else what
     seconds = max(0, int(time()) - one.created)
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
     age = f"{seconds // size}{unit}" if one.created else ""
@@ -384,7 +394,7 @@ def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -
         if one.error is not None:
             complaints.add(one.id, one.error)
     if as_json:
-        changes = (task.change(one) for one in chosen if one.error is None)
+        changes = (task.change(one) for one in chosen if one.error is None and not one.is_done)
         write_json({"operation": operation, "request": encode(change)} for change in changes)
         for line in complaints.lines():
             note(f"workorder: cannot be read: {line}")
@@ -397,10 +407,9 @@ def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -
 # --limit
 
 
-def _counted(journal: Path | None) -> set[str]:
-    """Return the changes that a journal says were done, or may have been. Raises `JournalError` for another file."""
-    by_key = {} if journal is None else read_records(journal, may_be_new=True).by_key
-    return {key for key, record in by_key.items() if record.counts}
+def _counted(records: Records) -> set[str]:
+    """Return the changes that a journal says were done, or may have been."""
+    return {key for key, record in records.by_key.items() if record.counts}
 
 
 def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
@@ -412,16 +421,23 @@ def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
     return True
 
 
-def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[[Chosen], Change]) -> list[Chosen]:
-    """Return the tickets that --limit lets be changed, and say how many it leaves out."""
-    if options.limit is None:
+def _within_limit(
+    chosen: list[Chosen], limit: int | None, change: Callable[[Chosen], Change], records: Records
+) -> list[Chosen]:
+    """Return the tickets that --limit lets be changed, and say how many it leaves out.
+
+    Those that an earlier run was refused come last: else they would take the room of all others in each run.
+    """
+    if limit is None:
         return chosen
-    counted = _counted(options.journal)
+    counted = _counted(records)
+    refused = {key for key, record in records.by_key.items() if record.state is State.REJECTED}
+    chosen = sorted(chosen, key=lambda one: one.error is None and key_of(change(one)) in refused)
     by_journal = f", of which the journal counts {len(counted):,}" if counted else ""
     # A ticket that cannot be read is not changed, and is only told.
-    kept = [one for one in chosen if one.error is not None or _is_allowed(change(one), counted, options.limit)]
+    kept = [one for one in chosen if one.error is not None or _is_allowed(change(one), counted, limit)]
     if len(kept) < len(chosen):
-        note(f"--limit {options.limit:,}{by_journal}: {len(chosen) - len(kept):,} of {len(chosen):,} are left out")
+        note(f"--limit {limit:,}{by_journal}: {len(chosen) - len(kept):,} of {len(chosen):,} are left out")
     return kept
 
 
@@ -503,9 +519,10 @@ class Tally(BatchReport):
 
     async def _finished(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
         """Finish the changes when the first one is asked for, then yield them."""
-        limit, finish = self.options.limit, self.task.finish
-        # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
-        counted = set[str]() if limit is None else await asyncio.to_thread(_counted, self.options.journal)
+        limit, finish, counted = self.options.limit, self.task.finish, set[str]()
+        if limit is not None and (journal := self.options.journal) is not None:
+            # It is locked by now. While somebody was asked, another run may have used up some of the limit.
+            counted = _counted(await asyncio.to_thread(read_records, journal, may_be_new=True))
         # Where nothing is to be changed, nothing is uploaded for it.
         changes = await finish(client, self._changes) if finish and self._changes else self._changes
         self._until_end.enter_context(self._bar)
@@ -622,10 +639,10 @@ class Tally(BatchReport):
             return f"run the same line again to go on: what is {kind.done} already stays so"
         if not (self.counts[State.DONE] or self.counts[State.UNKNOWN]):
             return "nothing was done: the same line can be run again"
+        late = "a journal that is begun now knows nothing of this run: give --journal FILE from the first run on"
         if kind.converges:
-            return "the same line may go beyond --limit; with --journal FILE the limit is for all runs together"
-        twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
-        return f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped"
+            return f"the same line may go beyond --limit; {late}"
+        return f"do not run the same line again, nor with --journal: what is done would be done twice. {late}"
 
 
 def counted(report: BatchReport) -> str:

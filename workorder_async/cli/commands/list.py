@@ -25,7 +25,7 @@ from workorder_async.cli.terminal import (
     write_json,
 )
 from workorder_async.cli.values import Whole, names
-from workorder_async.document import JSON, OpenEnum, TicketDetail, TicketQuery, TicketSummary
+from workorder_async.document import JSON, OpenEnum, TicketDetail, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError, DecodeError
@@ -62,12 +62,11 @@ def list_tickets(
     A narrow terminal shows fewer fields. Elsewhere all of them are there, nothing is cut, a text that begins with a
     quote is in quotes, and the first line names them: `close --from -` reads it.
     """
-    queries = filters.queries()
+    filters.queries()  # a mistake in a filter is found before anything is sent
     if count:
         if fields is not None:
             raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields")
-        counts = connection.run(lambda client: for_each(queries, client.count_tickets, at_once=1))
-        tell(str(sum(counts)))
+        tell(str(connection.run(lambda client: _count(client, filters))))
         return
     columns, row = _usual() if fields is None else _chosen(fields)
 
@@ -78,15 +77,19 @@ def list_tickets(
             cells = ([_text(values[str(column.header)]) for column in columns] for values in map(row, tickets))
             print_table(columns, cells, head=first)
 
-    total, shown = connection.run(lambda client: _list(client, queries, limit, show))
+    total, shown = connection.run(lambda client: _list(client, filters, limit, show))
     if not json:
         more = "; --limit 0 shows all" if shown < total else ""
         note(f"{shown:,} of {total:,} tickets{more}" if total else "no ticket matches")
 
 
-async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit: int, show: _Show) -> tuple[int, int]:
+async def _count(client: "WorkorderClient", filters: TicketFilters) -> int:
+    return sum(await for_each(await filters.by_the_server(client), client.count_tickets, at_once=1))
+
+
+async def _list(client: "WorkorderClient", filters: TicketFilters, limit: int, show: _Show) -> tuple[int, int]:
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
-    seen, reports = set[int](), list[WalkReport]()
+    queries, seen, reports = await filters.by_the_server(client), set[int](), list[WalkReport]()
     total, first = 0, True
     # Some rows more than are shown, since neighbouring answers share some: a short list is one request.
     size = min(limit + _SHARED, _PAGE) if limit else _PAGE
