@@ -580,6 +580,23 @@ def test_closing_ends_calls_of_other_threads(call: Callable[[WorkorderClient], o
         assert isinstance(error, kind) or (is_read and "this client is closed" in str(error))
 
 
+def test_closing_amid_many_reads(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """Each call that is under way says that the client was closed; nothing is logged beside that."""
+    with WorkorderClient.from_env(sandbox.environment) as client, ThreadPoolExecutor(4) as pool:
+
+        def read() -> None:
+            while True:
+                client.get_tickets(range(1001, 1041))
+
+        reading = [pool.submit(read) for _ in range(4)]
+        while client.stats().in_flight < 4:
+            pass
+        client.close()
+        errors = [one.exception(PATIENCE) for one in reading]
+    assert all("closed" in str(error) for error in errors), errors
+    assert not caplog.records
+
+
 def test_a_loop_that_died_is_noticed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ends the loop, such as SystemExit in a coroutine of the user's, comes out, and later calls do not hang."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)

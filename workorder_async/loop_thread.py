@@ -16,6 +16,8 @@ _T = TypeVar("_T")
 # How often a thread that waits looks whether the loop still runs. On Windows Ctrl-C waits as long, too.
 _LOOK: Final = 0.5
 _PATIENCE_AT_EXIT: Final = 5.0
+# Seconds in which what is left may see that its client is closed, and end by itself.
+_GRACE: Final = 0.1
 
 
 class Closing:
@@ -135,9 +137,24 @@ class LoopThread(Closing):
         try:
             await self._stop.wait()
         finally:
-            # The runner cancels what is left, and waits for it.
-            if self._at_end is not None:
-                await self._at_end()
+            try:
+                if self._at_end is not None:
+                    await self._at_end()
+            finally:
+                await self._let_end()
+
+    async def _let_end(self) -> None:
+        """Let the tasks end that are left, which see that what they use is closed; cancel those that do not.
+
+        The runner would log their errors, which `run` raises for whoever waits.
+        """
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            _, left = await asyncio.wait(left, timeout=_GRACE)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
 
     def _tell(self, act: Callable[[], object]) -> None:
         """Let the loop do something. Raises `ConfigError` where it has ended."""

@@ -325,9 +325,11 @@ async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) ->
 async def test_refused(
     sandbox: Sandbox, client: WorkorderClient, journal: Path, mutations: Any, options: dict[str, Any], words: str
 ) -> None:
-    """What cannot work is refused by its name, before anything is sent or a journal is made."""
-    with pytest.raises(ConfigError, match=words):
-        await ran(client, mutations, **{"journal": journal, **options})
+    """What cannot work is refused by its name, before anything is sent or a journal is made; its report says so."""
+    report = BatchReport()
+    with pytest.raises(ConfigError, match=words) as refused:
+        await ran(client, mutations, **{"journal": journal, "report": report, **options})
+    assert (report.settled, report.stopped) == (False, str(refused.value)) or "report" in options
     assert sandbox.requests.total() == 0
     assert not journal.exists()  # noqa: ASYNC240 - a temporary file
 

@@ -164,6 +164,20 @@ async def test_a_server_that_comes_late() -> None:
         outcomes = await ran(client, comments(MANY), report=report)
     assert states(outcomes) == {State.DONE: MANY}
     assert report.settled
+    # Those that waited for it were tried more than once: every request that was started counts.
+    waited = [one.attempts for one in outcomes if one.attempts > 1]
+    assert 0 < len(waited) <= 8
+    assert max(waited) > RetryPolicy().attempts
+
+
+async def test_a_deadline_that_leaves_no_turn(tmp_path: Path) -> None:
+    """It ends each mutation after a few tries, and the platform is not asked again and again for its sake."""
+    async with platform() as (server, client):
+        outcomes = await ran(client, comments(5), deadline=1e-6, journal=tmp_path / "j")
+    assert states(outcomes) == {State.NOT_SENT: 5}
+    assert "within 1e-06 s" in str(outcomes[0].error)
+    assert server.came == 0
+    assert server.reads <= 20
 
 
 @pytest.mark.parametrize(

@@ -940,6 +940,32 @@ async def test_a_mark_where_the_history_has_no_comments(*, happens: bool) -> Non
         assert await error.verify(client) is (None if happens else False)
 
 
+@pytest.mark.parametrize("before", [0, 1])
+@virtual_time
+async def test_a_mark_where_earlier_ones_are_not_shown(before: int) -> None:
+    """Where a history shows no comment that was made before, and no time of it, it may hide this one, too."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        answer = sandbox._faults.carry_out
+
+        async def uncommented(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
+            said = orjson.loads(await right())
+            for assign in said["data"]["assigns"]:
+                assign["history"] = [step for step in assign["history"] if "\nref-" not in step["detail"]]
+            said["data"] |= {"updated_time": 0, "updated_progress_time": 0}
+            return await answer(fault, request, lambda: _said(said["data"]))
+
+        assert isinstance(comment, CommentTicket)
+        for number in range(before):
+            await client.comment_ticket(evolve(comment, detail="早先的一条"), mark=f"ref-0{number}")
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-1")
+        await asyncio.sleep(LATER)
+        sandbox._faults.carry_out = uncommented  # type: ignore[method-assign, assignment]
+        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
+        assert await error.verify(client) is (None if before else False)
+
+
 @pytest.mark.parametrize("hides", [False, True])
 @virtual_time
 async def test_a_mark_beside_a_share_without_history(*, hides: bool) -> None:

@@ -20,9 +20,10 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
+    Iterator,
     Sequence,
 )
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from itertools import islice
 from time import perf_counter
 from typing import TypeAlias
@@ -98,13 +99,25 @@ def run_batch(
 
     Raises `JournalError`, `ConfigError`, and the errors of the iterable, after the mutations under way have ended.
     """
-    with_coroutines("client", client)
-    _MUTATIONS("mutations", mutations)
-    told = keys_by(key, kept=journal is not None)
-    terms = Terms(concurrency, patience, journal, report, name, told, mark, verify, stop_after, deadline, outage)
-    held = tuple(mutations) if isinstance(mutations, Collection) else mutations
-    identity = identity_of(held if isinstance(mutations, Sequence) else iter(()), client.base_url, name, told)
-    return Workers(client, held, identity, terms).outcomes()
+    with _told_in(report):
+        with_coroutines("client", client)
+        _MUTATIONS("mutations", mutations)
+        told = keys_by(key, kept=journal is not None)
+        terms = Terms(concurrency, patience, journal, report, name, told, mark, verify, stop_after, deadline, outage)
+        held = tuple(mutations) if isinstance(mutations, Collection) else mutations
+        identity = identity_of(held if isinstance(mutations, Sequence) else iter(()), client.base_url, name, told)
+        return Workers(client, held, identity, terms).outcomes()
+
+
+@contextmanager
+def _told_in(report: BatchReport | None) -> Iterator[None]:
+    """Let the report say what a batch was refused for: else one of nothing would be one of a batch that is settled."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(report, BatchReport):
+            report.stopped = report.stopped or str(error)
+        raise
 
 
 async def settle_journal(
@@ -285,7 +298,7 @@ class Workers:
 
     async def _look(self, first: Parked) -> None:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
-        left, stopping = _TRIES, self._carrier.stopping
+        left, made, stopping = _TRIES, 0, self._carrier.stopping
         end: Outcome | Parked = first
         while isinstance(end, Parked):
             parked = end
@@ -294,8 +307,9 @@ class Workers:
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
                 end = self._cut_short(parked.outcome, error)
             if left and parked.prepared is not None and end.state is State.NOT_SENT and not stopping.is_set():
-                end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
-        await self._hand_over(evolve(end, elapsed=perf_counter() - first.started))
+                made, left = made + end.attempts, left - 1
+                end = await self._carried_out(parked.sent.key, parked.prepared)
+        await self._hand_over(evolve(end, attempts=made + end.attempts, elapsed=perf_counter() - first.started))
 
     async def _pull(self) -> tuple[str, Prepared] | Entry | None:
         """Return the key and the next mutation, or when there are no more what an earlier run left open; else None."""
@@ -370,17 +384,20 @@ class Workers:
     async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
         """Carry out a mutation. What holds for all is waited out, and it is tried again."""
         time, own = asyncio.get_running_loop().time, 0.0
+        started, made = perf_counter(), 0
         while True:
             began = time()
             try:
                 end = await self._carrier.carry_out(key, prepared)
-                outcome = end.outcome if isinstance(end, Parked) else end
-                if not self._hold.note(outcome, began):
-                    return end
+                outcome, took = end.outcome if isinstance(end, Parked) else end, time() - began
+                is_held, made = self._hold.note(outcome, began), made + outcome.attempts
+                outcome = evolve(outcome, attempts=made, elapsed=perf_counter() - started)
+                if not is_held:
+                    return evolve(end, outcome=outcome, started=started) if isinstance(end, Parked) else outcome
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
                 return self._cut_short(self._carrier.cut_short(key, prepared.mutation), error)
-            own += self._hold.own_fault(outcome, began)
+            own += self._hold.own_fault(outcome, began, took)
             if own >= _TRIES or self._carrier.stopping.is_set() or self._hold.reason:
                 return outcome
 

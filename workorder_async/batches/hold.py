@@ -22,6 +22,8 @@ from workorder_async.errors import (
 # Seconds between two reads that ask whether the platform is there again: twice as long each time, up to the second.
 _FIRST, _LONGEST = 0.5, 30.0
 _TOLD_EVERY = 1.0
+# A deadline of fewer seconds may end before its turn comes, however often it is tried.
+_NO_TURN = 0.5
 
 
 class Hold:
@@ -77,14 +79,15 @@ class Hold:
         elif not self._is_accepted and error.errno not in self._meant:
             self._refusal, self._trouble = error, now
 
-    def own_fault(self, outcome: Outcome, began: float) -> float:
+    def own_fault(self, outcome: Outcome, began: float, took: float) -> float:
         """Tell, from 0 to 1, how much a try that began then failed by itself, since others get through.
 
-        Who had no turn is not at fault. Who was turned away may have had bad luck, but not each time.
+        Who had no turn is not at fault, unless its deadline leaves none. Who was turned away may have had bad luck, but
+        not each time.
         """
         error = outcome.error
         if error is None or isinstance(error.__cause__, DeadlineExceededError):
-            return 0.0
+            return float(error is not None and took < _NO_TURN)
         if isinstance(error, RateLimitedError):
             return 0.3 if self._changed >= began else 0.0
         return float(self._held_for_all < began)

@@ -9,6 +9,7 @@ columns are those of exports, with Arrow types that Spark reads.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
@@ -116,7 +117,12 @@ def arrow_batches(
 
 def _turned(batches: AsyncGenerator[Any, None]) -> Generator[Any, None, None]:
     """Turn the asynchronous batches into plain ones; they end with their loop."""
-    with LoopThread(at_end=batches.aclose) as loop:
+
+    async def end() -> None:
+        with suppress(RuntimeError):  # another thread waits for a batch just now: that is cancelled
+            await batches.aclose()
+
+    with LoopThread(at_end=end) as loop:
         while (batch := loop.run(_next_of(batches))) is not None:
             yield batch
 

@@ -164,8 +164,11 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
         shown = [(step.detail, step.created_time) for step in _steps(detail)]
         happened = _by_mark(comment.detail, shown, sending, known)
         own = [one for one in detail.assigns if sending.line in (None, one.product_group_id)]
-        if happened is False and (_hides_steps(detail, own, known) or not (own and all(one.history for one in own))):
-            happened = None  # who is shown no history, or one without comments, does not miss the mark in it
+        # Who is shown no history, or one without comments, does not miss the mark in it.
+        made = {one.mark for one in known.rivals or () if one.happened and one.mark and one.line == sending.line}
+        hides = not all(any(_has_mark(text, mark) for text, _ in shown) for mark in made)
+        hides = hides or not (own and all(one.history for one in own)) or _hides_steps(detail, own, known)
+        happened = None if happened is False and hides else happened
     else:
         happened = True if _is_said(detail, sending, known, sendings) else None
     return Settlement(happened)

@@ -255,11 +255,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     if options.dry_run:
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
-        first = [one.id for one in chosen[:_ROWS_SHOWN]]
-        read = run_with(make(), lambda client: read_each(client, first, _ROWS_SHOWN))
-        # A ticket that cannot be read may be changed all the same.
-        shown = zip(read, chosen, strict=False)
-        chosen[: len(first)] = [evolve(old if new.error else new, is_done=old.is_done) for new, old in shown]
+        chosen = run_with(make(), lambda client: _read_first(client, chosen))
     if not is_named:
         print_chosen(out(stderr=True), chosen, task.change)
     left = sum(not one.is_done for one in chosen)
@@ -294,6 +290,13 @@ async def _read_creators(
     read = await read_each(client, [id for id in ids if id not in known], concurrency)
     known |= {one.id: one for one in read}
     return [known[id] for id in ids]
+
+
+async def _read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:
+    """Read the tickets that are shown. One that cannot be read may be changed all the same."""
+    read = await read_each(client, [one.id for one in chosen[:_ROWS_SHOWN]], _ROWS_SHOWN)
+    first = [evolve(old if new.error else new, is_done=old.is_done) for new, old in zip(read, chosen, strict=False)]
+    return [*first, *chosen[len(first) :]]
 
 
 def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
