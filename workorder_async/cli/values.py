@@ -278,6 +278,8 @@ def _in_the_calendar(word: str) -> tuple[int, int]:
             return _days(first, first.replace(day=monthrange(year, month)[1]))
         word = date(year, month, day).isoformat()
         if clock := match[4]:
+            if re.search(r"[-+] ", clock):  # two times, and no zone
+                raise ValueError
             hour = "0" if re.match("[0-9](:|$)", clock) else ""
             word += f"T{hour}{clock.replace(' ', '')}"
     elif not _ISO.fullmatch(word):

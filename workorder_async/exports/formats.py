@@ -25,7 +25,7 @@ from workorder_async import arguments
 from workorder_async.document import JSON
 from workorder_async.document.json_text import LINE_FEED, READ_LINE, Unread, dumps, to_json
 from workorder_async.durable import naming
-from workorder_async.errors import ConfigError, ExportError
+from workorder_async.errors import ConfigError, DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import INT64, Record, Sink, TextChanges, Told, storable
@@ -88,7 +88,7 @@ class RawLines(Sink):
             try:
                 line = dumps(row, option=READ_LINE)
             except TypeError:
-                line = to_json(cast("JSON", row)) + b"\n"
+                line = _line_of(cast("dict[str, JSON]", row))
                 self.changes: TextChanges = self.changes + TextChanges(
                     broken=_count(row, lambda value: isinstance(value, Unread))
                 )
@@ -98,6 +98,16 @@ class RawLines(Sink):
                 )
             lines += line
         return bytes(lines)
+
+
+def _line_of(row: dict[str, JSON]) -> bytes:
+    try:
+        return to_json(row) + b"\n"
+    except DecodeError as error:
+        mend = "an export without raw=True leaves the fields out that it does not know"
+        raise DecodeError(
+            f"ticket {row.get('id')}: {error.message}; {mend}", expected=error.expected, got=error.got
+        ) from None
 
 
 def _count(value: object, is_odd: Callable[[object], bool]) -> int:
