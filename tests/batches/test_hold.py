@@ -170,6 +170,15 @@ async def test_a_server_that_comes_late() -> None:
     assert max(waited) > RetryPolicy().attempts
 
 
+@virtual_time
+async def test_a_short_deadline_in_a_long_queue() -> None:
+    """Who had no turn while others had one is tried again."""
+    async with platform(rate=10) as (server, client):
+        outcomes = await ran(client, comments(60), deadline=0.4, concurrency=16)
+    assert states(outcomes) == {State.DONE: 60}
+    assert set(server.done.values()) == {1}
+
+
 async def test_a_deadline_that_leaves_no_turn(tmp_path: Path) -> None:
     """It ends each mutation after a few tries, and the platform is not asked again and again for its sake."""
     async with platform() as (server, client):

@@ -99,11 +99,13 @@ async def test_what_was_left_open_is_settled(
     lines[3] = lines[3].replace("已处理".encode(), "没有到达".encode())
     lines[2] = re.sub(rb'"began":([0-9.]+)', lambda found: b'"began":%f' % (float(found[1]) - 600), lines[2])
     journal.write_bytes(sealed(lines))  # noqa: ASYNC240 - a temporary file
+    elsewhere = BatchReport()
     async with Sandbox(300) as other, other.client(**QUICK) as stranger:
         with pytest.raises(ConfigError, match="journal is None; it must be a path"):
             await _settled(stranger, cast("Path", None))
         with pytest.raises(JournalError, match=f"is for {client.base_url}, and this client asks {stranger.base_url}"):
-            await _settled(stranger, journal)
+            await _settled(stranger, journal, elsewhere)
+        assert (elsewhere.settled, f"is for {client.base_url}" in elsewhere.stopped) == (False, True)
     sent, report = happened(sandbox), BatchReport()
     outcomes = await _settled(client, journal, report)
     assert happened(sandbox) == sent

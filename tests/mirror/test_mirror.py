@@ -797,6 +797,8 @@ class Listed:
         #: The errmsg of every second read of a full record, or of each read of these tickets.
         self.refusal = ""
         self.refused: set[int] = set()
+        #: A status for which nobody can ask.
+        self.refuses_status = 0
         self._details = 0
 
     def answer(self, request: bytes) -> bytes:
@@ -817,6 +819,8 @@ class Listed:
             }
         else:
             asked = json.loads(body)
+            if asked.get("status") == self.refuses_status != 0:
+                return http(json.dumps({"errno": 40001, "errmsg": "status 取值错误", "request_id": "r1"}))
             start, end = asked.get("created_start", 0), asked.get("created_end", 2**62)
             is_all = {"created_start", "created_end"}.isdisjoint(asked)
             found = [
@@ -940,17 +944,36 @@ async def test_tickets_without_a_created_time(tmp_path: Path) -> None:
         assert (await mirrored(client, path, full=True)).missing == [97, 98]
 
 
-@pytest.mark.parametrize("code", [5, "已挂起"])
-async def test_a_status_that_the_document_does_not_have(tmp_path: Path, code: object) -> None:
-    """Nobody knows that such a ticket is closed: it is read until it is."""
+@pytest.mark.parametrize(("code", "refuses"), [(5, False), (5, True), ("已挂起", False)])
+async def test_a_status_that_the_document_does_not_have(tmp_path: Path, code: object, *, refuses: bool) -> None:
+    """Nobody knows that such a ticket is closed: it is read until it is, also where no list of it can be asked for."""
     path = tmp_path / "tickets.db"
     async with listing() as (platform, client, _):
+        platform.refuses_status = 5 if refuses else 0
         platform.rows = [{"id": id, "status": 3, "created_time": int(NOW) - 9000 * id} for id in range(1, 9)]
         platform.rows[2]["status"] = code
         await mirrored(client, path)
         platform.rows[2].update(status=3, title="解决")
         assert (await mirrored(client, path)).changed == 1
         assert asked(path, "SELECT status, title FROM tickets WHERE id = 3") == [(3, "解决")]
+
+
+async def test_many_tickets_of_such_a_status(tmp_path: Path) -> None:
+    """They cost one request in each run, as long as they stay as many; those without a created time hinder nothing."""
+    path = tmp_path / "tickets.db"
+    async with listing() as (platform, client, _):
+        platform.rows = [{"id": id, "status": 5, "created_time": int(NOW) - 9000 * id} for id in range(1, 90)]
+        platform.rows += [{"id": 97, "status": 1, "created_time": int(NOW) - 9}]
+        for _ in range(2):
+            await mirrored(client, path)
+        some = await mirrored(client, path)
+        for row in platform.rows[:-1]:
+            row["status"] = 3
+        await mirror_tickets(client, path, full=True)
+        assert some.requests == (await mirrored(client, path)).requests + 1
+        platform.rows.append({"id": 98, "status": 5, "created_time": 0})
+        await mirror_tickets(client, path, full=True)
+        assert "98 any more" not in (await mirror_tickets(client, path)).reason
 
 
 async def test_an_open_ticket_of_the_first_second(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import html
 import pickle
 import unicodedata
 from collections.abc import Callable
+from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -28,6 +29,7 @@ from workorder_async import (
     TicketStatus,
     WorkorderClient,
 )
+from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.sandbox import ClientOptions, Drift, Fault, Kind, Sandbox
 from workorder_async.signing.clock import Ahead
 
@@ -938,6 +940,39 @@ async def test_a_mark_where_the_history_has_no_comments(*, happens: bool) -> Non
         sandbox._faults.carry_out = uncommented  # type: ignore[method-assign, assignment]
         sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
         assert await error.verify(client) is (None if happens else False)
+
+
+@pytest.mark.parametrize("other", ["said in another share", "cut off"])
+@virtual_time
+async def test_a_mark_that_is_missed_beside_what_others_say(other: str) -> None:
+    """What another share shows explains when the ticket changed; a mark that was cut off is told by its time."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        answer = sandbox._faults.carry_out
+        at = int(client.now()) + 600
+
+        async def shown(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
+            said = orjson.loads(await right())
+            assigns = said["data"]["assigns"]
+            if other == "cut off":
+                for step in assigns[0]["history"]:
+                    step["detail"] = step["detail"].partition("\n")[0]
+            else:
+                step = {**assigns[0]["history"][0], "detail": "别的产品线", "creator_id": 7}
+                step["created_time"] = datetime.fromtimestamp(at, CHINA_STANDARD_TIME).strftime("%Y-%m-%d %H:%M:%S")
+                assigns.append({**assigns[0], "product_group_id": 999_999, "history": [step]})
+                said["data"]["updated_time"] = at
+            return await answer(fault, request, lambda: _said(said["data"]))
+
+        assert isinstance(comment, CommentTicket)
+        if other == "cut off":
+            await client.comment_ticket(evolve(comment, detail="早先的一条"), mark="ref-2")
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-1")
+        await asyncio.sleep(1000)
+        sandbox._faults.carry_out = shown  # type: ignore[method-assign, assignment]
+        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
+        assert await error.verify(client) is False
 
 
 @pytest.mark.parametrize("before", [0, 1])

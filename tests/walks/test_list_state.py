@@ -62,7 +62,8 @@ def test_what_stands_behind_a_page(total: int, after: Page | None, *, is_last: b
 
 
 @pytest.mark.parametrize(
-    ("shown", "total", "proves"), [(20, 47, True), (20, 50, False), (20, 75, False), (9, 9, False)]
+    ("shown", "total", "proves"),
+    [(100, 247, True), (100, 250, False), (100, 100, False), (50, 247, False), (23, 24, False)],
 )
 def test_a_total_that_counts_on(shown: int, total: int, *, proves: bool) -> None:
     """It serves later walks; but where rows were read that are not shown, these may be one of its own pages."""

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from tests.support.clients import make_client
-from tests.support.raw_server import Handler, drop, half, hang, http, serving, stuck
+from tests.support.raw_server import Handler, data, drop, half, hang, http, serving, stuck
 from tests.support.rows import each
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
@@ -414,6 +414,23 @@ async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: st
         assert wire.requests == []
 
 
+async def test_a_signer_that_says_of_what_type_a_body_is() -> None:
+    """The body says that itself: of an upload, JSON would be false."""
+
+    class Signer:
+        def sign(self, request: object) -> dict[str, str]:
+            return {"AppId": "mine", "content-type": "application/json"}
+
+    file = data({"author": 7, "file_name": "a", "file_path": "b", "file_size": 1, "file_type": "text/plain"})
+    async with serving(data({}), file) as wire, make_client(wire.url, signer=Signer()) as client:
+        await client.close_ticket(CLOSE)
+        await client.upload_file(b"x", file_name="a.txt")
+    heads = [request.partition(b"\r\n\r\n")[0].lower() for request in wire.requests]
+    assert [head.count(b"content-type: ") for head in heads] == [1, 1]
+    assert b"content-type: application/json" in heads[0]
+    assert b"content-type: multipart/form-data" in heads[1]
+
+
 @each(
     ("name", "value", "what"),
     [
@@ -422,10 +439,7 @@ async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: st
         ("Sign", b"c2VjcmV0", "bytes"),
         ("Sign", "c2VjcmV0\n", "control character"),
         (b"Sign", "x", "bytes"),
-        *(
-            (name, "5", "")
-            for name in ("签", "App Id", "Sign:", "", "Content-Length", "Content-Type", "transfer-encoding", "Expect")
-        ),
+        *((name, "5", "") for name in ("签", "App Id", "Sign:", "", "Content-Length", "transfer-encoding", "Expect")),
     ],
 )
 async def test_a_signer_that_returns_what_is_no_header(name: Any, value: Any, what: str) -> None:

@@ -133,15 +133,16 @@ async def settle_journal(
     Yields an `Outcome` for each: DONE, NOT_SENT if it certainly did not happen, or UNKNOWN. The arguments are those of
     `run_batch`. The journal may be of any batch. Raises `JournalError` if it is for another platform.
     """
-    with_coroutines("client", client)
-    arguments.path("journal", journal)
-    terms = Terms(concurrency, patience, journal, report)
-    identity = (await asyncio.to_thread(read_records, journal)).identity
-    if identity["platform"] != client.base_url:
-        raise JournalError(
-            f"the journal {os.fspath(journal)!r} is for {identity['platform']}, and this client asks "
-            f"{client.base_url}; use a client of that platform"
-        )
+    with _told_in(report):
+        with_coroutines("client", client)
+        arguments.path("journal", journal)
+        terms = Terms(concurrency, patience, journal, report)
+        identity = (await asyncio.to_thread(read_records, journal)).identity
+        if identity["platform"] != client.base_url:
+            raise JournalError(
+                f"the journal {os.fspath(journal)!r} is for {identity['platform']}, and this client asks "
+                f"{client.base_url}; use a client of that platform"
+            )
     async with aclosing(Workers(client, (), identity, terms).outcomes()) as outcomes:
         async for outcome in outcomes:
             yield outcome

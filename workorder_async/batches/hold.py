@@ -87,7 +87,7 @@ class Hold:
         """
         error = outcome.error
         if error is None or isinstance(error.__cause__, DeadlineExceededError):
-            return float(error is not None and took < _NO_TURN)
+            return float(error is not None and took < _NO_TURN and self._changed < began)
         if isinstance(error, RateLimitedError):
             return 0.3 if self._changed >= began else 0.0
         return float(self._held_for_all < began)

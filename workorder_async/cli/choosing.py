@@ -41,10 +41,11 @@ _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号")
 # How a row of totals is named, and how its cells are reckoned.
 _TOTAL: Final = (
     r"(合\s*计|总\s*计|小\s*计|共\s*计|汇\s*总|总?计数|总数|(grand |sub-?)?totals?|(grand )?count|sum)"
-    r"\s*([:：]|[(（].*)?"
+    r"\s*([:：]|[(（][^()（）]*[)）])?"
 )
 _TOTALS: Final = re.compile(_TOTAL, re.IGNORECASE)
-# Excel's subtotals begin with the name of their group, and have one cell more. A title may well end like that.
+# Excel's subtotals begin with the name of their group, and have one cell more, among empty ones. A title may well end
+# like that.
 _SUBTOTALS: Final = re.compile(rf"(.*\s)?{_TOTAL}", re.IGNORECASE)
 _RECKONED: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)", re.IGNORECASE)
 # What is no column's name: a number, or a time.
@@ -277,7 +278,7 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
                 mend = _SEPARATED if len(cells) > width else f"write it anew if it was cut short, else {_SEPARATED}"
                 raise _refused(name, where, f"has {len(cells)} cells, and {width} are named", mend)
             cell = cells[column] if column < len(cells) else ""
-            named = _TOTALS if sum(one != "" for one in cells) > 2 else _SUBTOTALS
+            named = _SUBTOTALS if sum(one != "" for one in cells) <= 2 < width else _TOTALS
             if total := next((one for one in cells if isinstance(one, str) and named.fullmatch(one)), ""):
                 raise _refused(name, where, f"looks like a row of totals: {total!r}", "take it out, or use JSON")
             yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell

@@ -187,9 +187,13 @@ def _look(folder: Path, files: Iterable[_File]) -> list[int | None]:
 def _remove_parts(folder: Path) -> None:
     """Remove the parts that earlier runs left of files that are whole by now; not those that another run receives."""
     for part in folder.glob(".*.part"):
-        with suppress(InUseError):
+        try:
             LockedFile(part, is_ours=True).close()
-            part.unlink(missing_ok=True)
+        except InUseError:
+            continue
+        except OSError:
+            pass  # a link, or the like
+        part.unlink(missing_ok=True)
 
 
 def _checked(text: str, base: URL | None = None) -> URL:

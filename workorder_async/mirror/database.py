@@ -60,8 +60,6 @@ _APPLICATION_ID: Final = 0x574F6D69
 _VERSION: Final = 1
 #: The statuses of an open ticket in the API document: pending, processing.
 OPEN: Final = (1, 2)
-# A status that the document does not have may be left for another one, too.
-_IS_OPEN: Final = "coalesce(status, 0) NOT IN (3, 4)"
 #: A range that has a second more on either side, and not second 0, begins here at the earliest.
 LEAST: Final = 2
 #: A range is asked for with room for so many tickets that are not known yet.
@@ -522,7 +520,7 @@ class MirrorDatabase:
             is_due = f"({is_due} OR files_at IS NULL OR id IN ({elsewhere}))"
         where = "SELECT id FROM tickets WHERE missing_since IS NULL AND"
         due = self.ask(f"{where} {is_due} ORDER BY 1 DESC", *values)
-        question = f"{where} NOT {is_due} AND {_IS_OPEN} ORDER BY detail_at, id LIMIT ?"
+        question = f"{where} NOT {is_due} AND status IN {OPEN} ORDER BY detail_at, id LIMIT ?"
         again = self.ask(question, *values, min(recheck, INT64[-1]))
         return [id for (id,) in (*due, *again)]
 
@@ -562,11 +560,19 @@ class MirrorDatabase:
         part = "count(*) FILTER (WHERE status = ?)"
         return list(self.ask(f"SELECT count(*), {part}, {part} FROM tickets WHERE missing_since IS NULL", *OPEN)[0])  # noqa: S608
 
-    def not_read(self, run: int, range: Range = (None, None), *, only_open: bool = False) -> list[tuple[int, int]]:
-        """Return the listed tickets of a range not read since a run: created time and id, the newest first."""
+    def odd_statuses(self, /) -> list[tuple[int, int]]:
+        """Return the codes of statuses that the API document does not have, and how many listed tickets have each."""
+        where = "missing_since IS NULL AND status NOT IN (1, 2, 3, 4)"
+        return self.ask(f"SELECT status, count(*) FROM tickets WHERE {where} GROUP BY 1")  # noqa: S608
+
+    def not_read(self, run: int, range: Range = (None, None), statuses: Sequence[int] = (), /) -> list[tuple[int, int]]:
+        """Return the listed tickets of a range not read since a run: created time and id, the newest first.
+
+        With `statuses` those that have one of these, or one that has no code.
+        """
         where, values = _within(range)
-        if only_open:
-            where += f" AND {_IS_OPEN}"
+        if statuses:
+            where += f" AND (status IN ({', '.join(map(str, statuses))}) OR status IS NULL)"
         question = f"SELECT created_time, id FROM tickets WHERE {where} AND run < ? ORDER BY 1 DESC, 2 DESC"  # noqa: S608
         return self.ask(question, *values, run)
 
@@ -575,14 +581,14 @@ class MirrorDatabase:
         question = "SELECT id FROM tickets WHERE missing_since IS NOT NULL AND left_at IS NULL AND gone_at IS NULL"
         return [id for (id,) in self.ask(f"{question} ORDER BY 1")]
 
-    def ranges_of_left(self, page_size: int, /) -> list[Range]:
-        """Return ranges with all tickets not closed that this run has not read, each of which one answer should show.
+    def ranges_of_left(self, page_size: int, statuses: Sequence[int], /) -> list[Range]:
+        """Return ranges with all tickets of these statuses not read by this run, each of which one answer should show.
 
         So neighbours share a request. A range is asked for with a second more on either side, and tickets without a
         created time may be shown at 0: with them its walk would not be exact.
         """
         ranges, low = list[Range](), 2**62
-        for second, _ in self.not_read(self.run, (LEAST, None), only_open=True):
+        for second, _ in self.not_read(self.run, (LEAST, None), statuses):
             if second < low:
                 beyond = self.ask(
                     "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time <= ? "

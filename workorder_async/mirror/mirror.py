@@ -14,7 +14,7 @@ database. No step takes a ticket for absent that a walk did not miss exactly, an
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -199,6 +199,8 @@ class Run:
         self._walks = WalkOptions(page_size=options["page_size"], concurrency=self._at_once, on_bad_row="skip")
         self._phase: Phase = "all"
         self._rows, self._total_rows = 0, -1
+        # The statuses of tickets that are looked for where the lists of these do not show them any more.
+        self._followed = [*OPEN]
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
         # The ids of rows and full records that cannot be read, by the tables that they would be in, each once.
@@ -280,10 +282,19 @@ class Run:
 
         Side by side, an answer of one list might be written over a later one of the other: a change back that never
         was. A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
+        A list of a status that the API document does not have is read where its total differs.
         """
         self._phase = "open"
+        self._followed = [*OPEN]
         for status in OPEN:
             await self._read((None, None), TicketStatus(status))
+        for status, count in await self._do(MirrorDatabase.odd_statuses):
+            odd = TicketStatus(status)
+            with suppress(ApiError):  # of a platform that cannot be asked for it, each of its tickets is read
+                if await self._total(evolve(self._query, status=odd)) == count:
+                    continue
+                await self._read((None, None), odd)
+            self._followed.append(status)
 
     async def _read_new(self, start: int | None) -> None:
         """Read what was created since a second."""
@@ -292,11 +303,11 @@ class Run:
         await self._do(MirrorDatabase.keep, "new", None)
 
     async def _read_left(self) -> None:
-        """Read the tickets that were not closed, and that no list of open tickets shows any more."""
+        """Read the tickets that were open, and that no list of open tickets shows any more."""
         self._phase = "left"
-        ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"])
+        ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"], self._followed)
         await for_each(ranges, self._read, at_once=self._at_once)
-        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, LEAST), only_open=True)
+        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, LEAST), self._followed)
         if left:
             named = ", ".join(str(id) for _, id in left[:_NAMED])
             why = "which have no created time: a full run reads them if they are listed"

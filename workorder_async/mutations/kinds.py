@@ -165,9 +165,10 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
         happened = _by_mark(comment.detail, shown, sending, known)
         own = [one for one in detail.assigns if sending.line in (None, one.product_group_id)]
         # Who is shown no history, or one without comments, does not miss the mark in it.
-        made = {one.mark for one in known.rivals or () if one.happened and one.mark and one.line == sending.line}
-        hides = not all(any(_has_mark(text, mark) for text, _ in shown) for mark in made)
-        hides = hides or not (own and all(one.history for one in own)) or _hides_steps(detail, own, known)
+        made = [one for one in known.rivals or () if one.happened and one.mark and one.line == sending.line]
+        is_shown = all(any(_has_mark(it, one.mark) or sendings.span(one).has(at) for it, at in shown) for one in made)
+        told = [one for one in detail.assigns if one.history]
+        hides = not (own and all(one.history for one in own)) or not is_shown or _hides_steps(detail, told, known)
         happened = None if happened is False and hides else happened
     else:
         happened = True if _is_said(detail, sending, known, sendings) else None

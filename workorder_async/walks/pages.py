@@ -22,7 +22,7 @@ from workorder_async.walk_report import SkippedRow
 # A filter and the time that is shown may differ by so many seconds: fractions may be cut off, or rounded up.
 _BLUR: Final = 1
 # Pages of a server's own size have a multiple of so many rows.
-_ROUND: Final = (10, 25)
+_ROUND: Final = 5
 _FILTERS: Final = ("status", "type", "sub_type", "second_subtype", "customer_organization_name")
 _time_of: Final = attrgetter("created_time")
 _id_of: Final = attrgetter("id")
@@ -86,16 +86,13 @@ class Proofs:
     """Whether a total counted rows behind its page: pages may have a size of the server's own, but this is none."""
 
     def see_total(self, page: Page) -> None:
-        """Take in how many rows an answer counts, and shows."""
-        self.counts_on = self.counts_on or (page.total > page.count and not _is_round(page.total))
+        """Take in how many rows an answer counts, and shows: as many as were asked for, not as the server likes."""
+        is_obeyed = page.ask.for_rows and page.count == page.ask.size < page.total
+        self.counts_on = self.counts_on or (is_obeyed and page.total % _ROUND != 0)
 
     def may_have_more(self, page: Page) -> bool:
         """Tell whether there may be more rows than a page shows, though it counts no more."""
-        return not self.counts_on and _is_round(page.count)
-
-
-def _is_round(rows: int) -> bool:
-    return any(rows % size == 0 for size in _ROUND)
+        return not self.counts_on and page.count % _ROUND == 0
 
 
 class PageReader:

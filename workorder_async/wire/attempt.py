@@ -609,11 +609,12 @@ def _headers(signed: object) -> Mapping[str, str]:
         if not _may_be_signed(name):
             mend = "a name has letters, digits and hyphens, and a signer does not say how a body is read"
             raise ConfigError(f"the signer's sign returned the header {name!r}", mend=mend)
-    return signed
+    # The body itself says of what type it is: a signer has that of JSON for an upload, too.
+    return {name: value for name, value in signed.items() if name.lower() != "content-type"}
 
 
 # A server may refuse them once it has read the request, and then nobody knows what became of a mutation.
-_OF_BODY = ("content-type", "content-length", "transfer-encoding", "content-encoding", "expect")
+_OF_BODY = ("content-length", "transfer-encoding", "content-encoding", "expect")
 
 
 @lru_cache(maxsize=64)

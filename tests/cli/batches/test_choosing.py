@@ -56,6 +56,8 @@ NAMELESS_TEXTS = [
         ("status\tID\n待处理\t7\n\t8\n", [7, 8]),
         ('# of Monday\ntitle,id\n"two\nlines, and a ""mark""",7\n#urgent,8\n\n,,\n', [7, 8]),
         ("id,title\r\n7,a\r\n8,b\r\n", [7, 8]),
+        ("id\ttitle\n7\tInvoice shows wrong total\n8\t合计(含税)金额显示错误\n", [7, 8]),
+        ("id,status,title\n7,x,wrong row count\n8,y,Count (*) 查询超时\n", [7, 8]),
         ('"id","title"\n"7","a"\n', [7]),
         (f"id,detail\n7,{'x' * 200_000}\n8,y\n", [7, 8]),
         ('{"id":7,"title":"a\\nb"}\n{"id":8}\n', [7, 8]),

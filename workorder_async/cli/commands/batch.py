@@ -250,8 +250,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         return OK if is_known or options.dry_run else run_with(make(), tally.carry_out)
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
     place += ", each with a mark below its text" if task.mark else ""
-    done = {key for key, record in records.by_key.items() if record.state in SETTLED}
-    chosen = [evolve(one, is_done=one.error is None and key_of(task.change(one)) in done) for one in chosen]
+    chosen = _as_told(chosen, task.change, records)
     if options.dry_run:
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
@@ -290,6 +289,14 @@ async def _read_creators(
     read = await read_each(client, [id for id in ids if id not in known], concurrency)
     known |= {one.id: one for one in read}
     return [known[id] for id in ids]
+
+
+def _as_told(chosen: list[Chosen], change: Callable[[Chosen], Change], records: Records) -> list[Chosen]:
+    """Return the tickets with what a journal says of them."""
+    done = {key for key, record in records.by_key.items() if record.state in SETTLED}
+    if not done:
+        return chosen
+    return [evolve(one, is_done=one.error is None and key_of(change(one)) in done) for one in chosen]
 
 
 async def _read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:

@@ -118,13 +118,16 @@ def _row(record: "Record") -> dict[str, JSON]:
     """Return a mutation and its outcome, as the JSON of `close` has it."""
     told = ("at", "server_at", "ticket_id", "error")
     facts = {name: value for name, value in record.facts.items() if name not in told}
+    ended = record.facts.get("at")
+    if isinstance(ended, int | float) and ended < record.began - 1:
+        # The loop's clock stood still, as where the machine was suspended.
+        ended = record.facts.get("server_at", record.began)
     return {
         "id": record.mutation.get("id") or record.facts.get("ticket_id", 0),
         "operation": kind.endpoint.operation if (kind := NAMES.get(record.operation)) else record.operation,
         "outcome": record.state.value,
         "began": _time(record.began),
-        # A machine that was suspended, or whose clock was set, may have dated the end by another clock than the begin.
-        "ended": _time(record.facts.get("server_at") or record.facts.get("at")),
+        "ended": _time(ended),
         "message": record.facts.get("error", ""),
         **facts,
         "request": record.mutation,
