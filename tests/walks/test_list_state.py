@@ -21,10 +21,10 @@ def test_what_was_given_once_is_not_given_again() -> None:
     assert state.tickets == 5
 
 
-def page_of(ids: range, total: int, *, number: int = 1, size: int = 100) -> Page:
+def page_of(ids: range, total: int, *, number: int = 1, size: int = 100, asked: int = 100) -> Page:
     """Return an answer with these tickets."""
     rows: list[Record] = [{"id": id, "created_time": BEGAN} for id in ids]
-    ask = Ask(None, None, number, 100)
+    ask = Ask(None, None, number, asked)
     return Page(ask, rows, [*ids], [BEGAN for _ in ids], [], len(ids), total, size, is_in_range=True)
 
 
@@ -62,11 +62,20 @@ def test_what_stands_behind_a_page(total: int, after: Page | None, *, is_last: b
 
 
 @pytest.mark.parametrize(
-    ("shown", "total", "proves"),
-    [(100, 247, True), (100, 250, False), (100, 100, False), (50, 247, False), (23, 24, False)],
+    ("asked", "shown", "total", "proves"),
+    [
+        (100, 100, 247, True),
+        (200, 200, 247, True),
+        (100, 100, 250, False),
+        (100, 100, 100, False),
+        (100, 50, 247, False),
+        (100, 23, 24, False),
+        (20, 20, 47, False),
+        (1, 1, 47, False),
+    ],
 )
-def test_a_total_that_counts_on(shown: int, total: int, *, proves: bool) -> None:
+def test_a_total_that_counts_on(asked: int, shown: int, total: int, *, proves: bool) -> None:
     """It serves later walks; but where rows were read that are not shown, these may be one of its own pages."""
     seen = Proofs()
-    ListState(Window(TicketQuery()), 4, 100, seen).see_size(page_of(range(shown), total))
+    ListState(Window(TicketQuery()), 4, 100, seen).see_size(page_of(range(shown), total, asked=asked))
     assert ListState(Window(TicketQuery()), 4, 100, seen).is_miscounted(page_of(range(50), 50)) is not proves

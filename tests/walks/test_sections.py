@@ -46,11 +46,18 @@ def test_the_next_answer_begins_above_the_last_row() -> None:
     assert (rules.report.edges, rules.report.repeats) == (2, 3)
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
-@pytest.mark.parametrize(("crowd", "crowded"), [(0, 0), (60, 1)])
-def test_the_counts_of_a_report(order: str, crowd: int, crowded: int) -> None:
+@pytest.mark.parametrize(
+    ("order", "crowd", "seconds", "crowded"),
+    [
+        *[(order, 0, 1, 0) for order in ("newest", "oldest", "none")],
+        *[(order, 60, 1, 1) for order in ("newest", "oldest", "none")],
+        ("newest", 24, 2, 1),  # they fill a page only together, and are read like one
+    ],
+)
+def test_the_counts_of_a_report(order: str, crowd: int, seconds: int, crowded: int) -> None:
     """Each row that came is a ticket, one that waits for its turn, or a repeat; at the end none waits."""
-    rows = [(BEGAN + 3 * id, id) for id in range(1, 201)] + [(BEGAN + 1000, 1000 + id) for id in range(crowd)]
+    rows = [(BEGAN + 3 * id, id) for id in range(1, 201)]
+    rows += [(BEGAN + 1000 + id % seconds, 1000 + id) for id in range(crowd)]
     server = ListServer(Random(1), rows, Habits(order=order))  # type: ignore[arg-type]
     rules = WalkRules(Window(TicketQuery()), walk_options(page_size=20, concurrency=8))
     while not rules.finished:

@@ -21,8 +21,9 @@ from workorder_async.walk_report import SkippedRow
 
 # A filter and the time that is shown may differ by so many seconds: fractions may be cut off, or rounded up.
 _BLUR: Final = 1
-# Pages of a server's own size have a multiple of so many rows.
+# Pages of a server's own size have a multiple of so many rows, and seldom more than so many.
 _ROUND: Final = 5
+_LARGE: Final = 100
 _FILTERS: Final = ("status", "type", "sub_type", "second_subtype", "customer_organization_name")
 _time_of: Final = attrgetter("created_time")
 _id_of: Final = attrgetter("id")
@@ -86,8 +87,11 @@ class Proofs:
     """Whether a total counted rows behind its page: pages may have a size of the server's own, but this is none."""
 
     def see_total(self, page: Page) -> None:
-        """Take in how many rows an answer counts, and shows: as many as were asked for, not as the server likes."""
-        is_obeyed = page.ask.for_rows and page.count == page.ask.size < page.total
+        """Take in how many rows an answer counts, and shows: as many as were asked for, not as the server likes.
+
+        Of fewer than `_LARGE` a server may have read a page of its own size, counted it, and cut it to what was asked.
+        """
+        is_obeyed = _LARGE <= page.ask.size == page.count < page.total
         self.counts_on = self.counts_on or (is_obeyed and page.total % _ROUND != 0)
 
     def may_have_more(self, page: Page) -> bool:
