@@ -9,11 +9,11 @@ from datetime import datetime
 from math import inf
 from typing import Any
 
-import orjson
 import pytest
 from attrs import evolve
 
 from tests.support.mutations import OPERATIONS, close_of, creation, mutation_of
+from tests.support.sandbox_faults import changed_answers
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
@@ -451,35 +451,22 @@ async def test_a_refusal_that_agrees_with_the_ticket() -> None:
 async def test_a_creation_with_an_id_that_is_none(id: object) -> None:
     """It happened, its ticket is looked for where asked, and stands in the way of others until it is known."""
     async with virtual_sandbox(40) as (sandbox, client):
-        answer = sandbox._faults.carry_out
-
-        async def odd(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
-            await right()
-            return await answer(fault, request, lambda: _said({"id": id}))
-
-        sandbox._faults.carry_out = odd  # type: ignore[method-assign, assignment]
-        sandbox.faults = [Fault("slow_headers", operation="create_ticket", seconds=0, times=1)]
-        error = await lost(client, creation())
+        with changed_answers(sandbox, "create_ticket", lambda _: {"id": id}):
+            error = await lost(client, creation())
         assert "$.data.id is no ticket number" in str(error)
         assert error.happened is True
         async with sandbox.client() as stranger:
             # Another program did not see the answer, and the error knows what it said.
             assert await pickle.loads(pickle.dumps(error)).verify(stranger) is True
-        sandbox._faults.carry_out = answer  # type: ignore[method-assign]
         # The second one never happens, and the first one's ticket is not taken for it.
         sandbox.faults = [Fault("reset", operation="create_ticket", times=1)]
         second = await lost(client, creation())
         assert await second.verify(client) is None
         assert await error.verify(client) is True
         assert (await client.settle(creation(), error.began)).ticket_id == 0
-        sandbox.faults = [Fault("slow_headers", operation="create_ticket", seconds=0, times=1)]
-        sandbox._faults.carry_out = odd  # type: ignore[method-assign, assignment]
         later = evolve(creation(), reported_time=1660298581)
-        assert await client.create_ticket(later, on_unknown="verify") == sandbox.applied[1].ticket_id
-
-
-async def _said(data: object) -> bytes:
-    return orjson.dumps({"errno": 10000, "errmsg": "", "request_id": "r", "data": data})
+        with changed_answers(sandbox, "create_ticket", lambda _: {"id": id}):
+            assert await client.create_ticket(later, on_unknown="verify") == sandbox.applied[1].ticket_id
 
 
 # Time
@@ -693,21 +680,10 @@ async def test_a_rejection_by_a_line_whose_share_is_not_shown() -> None:
     async with virtual_sandbox(40) as (sandbox, client):
         rejection = await mutation_of(client, "reject")
         assert isinstance(rejection, RejectTicket)
-        answer, before = sandbox._faults.carry_out, await client.get_ticket_detail(rejection.id)
-
-        async def hidden(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
-            if fault.kind == "reset_after":
-                return await answer(fault, request, right)
-            said = orjson.loads(await right())
-            data = said["data"] | {"assigns": [], "updated_time": before.updated_time}
-            return await answer(fault, request, lambda: _said(data))
-
-        sandbox._faults.carry_out = hidden  # type: ignore[method-assign, assignment]
-        sandbox.faults = [
-            Fault("reset_after", operation="reject_ticket"),
-            Fault("slow_headers", operation="get_ticket_detail", seconds=0),
-        ]
-        with pytest.raises(OutcomeUnknownError):
+        before = {"assigns": [], "updated_time": (await client.get_ticket_detail(rejection.id)).updated_time}
+        sandbox.faults = [Fault("reset_after", operation="reject_ticket")]
+        hides = changed_answers(sandbox, "get_ticket_detail", lambda ticket: ticket | before)
+        with hides, pytest.raises(OutcomeUnknownError):
             await client.change(rejection, deadline=LATER)
         assert sent(sandbox, "reject") == 1
 
@@ -882,16 +858,12 @@ async def test_a_marked_ticket_that_moves_from_a_page_to_the_one_before(drift: D
 async def test_a_marked_ticket_that_the_list_does_not_show(total: int) -> None:
     """A list that shows nobody's tickets, or fewer than it counts, as by a right, does not tell that one is missing."""
     async with virtual_sandbox(40) as (sandbox, client):
-        answer, empty = sandbox._faults.carry_out, {"pagination": {"page_size": 100, "total": total}, "tickets": []}
+        empty = {"pagination": {"page_size": 100, "total": total}, "tickets": []}
         sandbox.faults = [Fault("reset_after", operation="create_ticket")]
         error = await lost(client, creation(), mark="ref-1")
         await asyncio.sleep(LATER)
-        sandbox.faults = [Fault("slow_headers", operation="list_tickets", seconds=0)]
-        sandbox._faults.carry_out = lambda fault, request, _: answer(  # type: ignore[method-assign, assignment]
-            fault, request, lambda: _said(empty)
-        )
-        assert await error.verify(client) is None
-        sandbox._faults.carry_out = answer  # type: ignore[method-assign]
+        with changed_answers(sandbox, "list_tickets", lambda _: empty):
+            assert await error.verify(client) is None
         assert await error.verify(client) is True
 
 
@@ -901,22 +873,27 @@ async def test_a_list_that_shows_none_of_what_was_created(*, happens: bool) -> N
     """A list without the tickets that were created just before does not tell that the next one is missing."""
     async with virtual_sandbox(40) as (sandbox, client):
         await client.create_ticket(creation("先前的"))
-        answer, made = sandbox._faults.carry_out, {await client.create_ticket(creation("另一个"))}
+        hidden = {await client.create_ticket(creation("另一个"))}
 
-        async def hidden(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
-            data = orjson.loads(await right())["data"]
-            data["tickets"] = [row for row in data["tickets"] if row["id"] not in made]
-            data["pagination"]["total"] = len(data["tickets"])
-            return await answer(fault, request, lambda: _said(data))
+        def without(listed: Any) -> Any:
+            listed["tickets"] = [row for row in listed["tickets"] if row["id"] not in hidden]
+            listed["pagination"]["total"] = len(listed["tickets"])
+            return listed
 
         sandbox.faults = [Fault("reset_after" if happens else "reset", operation="create_ticket")]
         error = await lost(client, creation(), mark="ref-1")
         await asyncio.sleep(LATER)
-        sandbox.faults = [Fault("slow_headers", operation="list_tickets", seconds=0)]
         if happens:
-            sandbox._faults.carry_out = hidden  # type: ignore[method-assign, assignment]
-            made.add(sandbox.applied[-1].ticket_id)
-        assert await error.verify(client) is (None if happens else False)
+            hidden.add(sandbox.applied[-1].ticket_id)
+        with changed_answers(sandbox, "list_tickets", without if happens else lambda listed: listed):
+            assert await error.verify(client) is (None if happens else False)
+
+
+def _without_marked(ticket: Any) -> Any:
+    """Take the marked comments out of a ticket's history."""
+    for assign in ticket["assigns"]:
+        assign["history"] = [step for step in assign["history"] if "\nref-" not in step["detail"]]
+    return ticket
 
 
 @pytest.mark.parametrize("happens", [False, True])
@@ -925,21 +902,11 @@ async def test_a_mark_where_the_history_has_no_comments(*, happens: bool) -> Non
     """A ticket that changed by what its history does not show may have been commented on."""
     async with virtual_sandbox(40) as (sandbox, client):
         comment = await mutation_of(client, "comment")
-        answer = sandbox._faults.carry_out
-
-        async def uncommented(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
-            said = orjson.loads(await right())
-            for assign in said["data"]["assigns"]:
-                assign["history"] = [step for step in assign["history"] if step["detail"] != f"{comment.detail}\nref-1"]
-            return await answer(fault, request, lambda: _said(said["data"]))
-
-        assert isinstance(comment, CommentTicket)
         sandbox.faults = [Fault("reset_after" if happens else "reset", operation="comment_ticket")]
         error = await lost(client, comment, mark="ref-1")
         await asyncio.sleep(LATER)
-        sandbox._faults.carry_out = uncommented  # type: ignore[method-assign, assignment]
-        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
-        assert await error.verify(client) is (None if happens else False)
+        with changed_answers(sandbox, "get_ticket_detail", _without_marked):
+            assert await error.verify(client) is (None if happens else False)
 
 
 @pytest.mark.parametrize("other", ["said in another share", "cut off"])
@@ -948,12 +915,10 @@ async def test_a_mark_that_is_missed_beside_what_others_say(other: str) -> None:
     """What another share shows explains when the ticket changed; a mark that was cut off is told by its time."""
     async with virtual_sandbox(40) as (sandbox, client):
         comment = await mutation_of(client, "comment")
-        answer = sandbox._faults.carry_out
         at = int(client.now()) + 600
 
-        async def shown(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
-            said = orjson.loads(await right())
-            assigns = said["data"]["assigns"]
+        def shown(ticket: Any) -> Any:
+            assigns = ticket["assigns"]
             if other == "cut off":
                 for step in assigns[0]["history"]:
                     step["detail"] = step["detail"].partition("\n")[0]
@@ -961,8 +926,8 @@ async def test_a_mark_that_is_missed_beside_what_others_say(other: str) -> None:
                 step = {**assigns[0]["history"][0], "detail": "别的产品线", "creator_id": 7}
                 step["created_time"] = datetime.fromtimestamp(at, CHINA_STANDARD_TIME).strftime("%Y-%m-%d %H:%M:%S")
                 assigns.append({**assigns[0], "product_group_id": 999_999, "history": [step]})
-                said["data"]["updated_time"] = at
-            return await answer(fault, request, lambda: _said(said["data"]))
+                ticket["updated_time"] = at
+            return ticket
 
         assert isinstance(comment, CommentTicket)
         if other == "cut off":
@@ -970,9 +935,8 @@ async def test_a_mark_that_is_missed_beside_what_others_say(other: str) -> None:
         sandbox.faults = [Fault("reset", operation="comment_ticket")]
         error = await lost(client, comment, mark="ref-1")
         await asyncio.sleep(1000)
-        sandbox._faults.carry_out = shown  # type: ignore[method-assign, assignment]
-        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
-        assert await error.verify(client) is False
+        with changed_answers(sandbox, "get_ticket_detail", shown):
+            assert await error.verify(client) is False
 
 
 @pytest.mark.parametrize("before", [0, 1])
@@ -981,24 +945,15 @@ async def test_a_mark_where_earlier_ones_are_not_shown(before: int) -> None:
     """Where a history shows no comment that was made before, and no time of it, it may hide this one, too."""
     async with virtual_sandbox(40) as (sandbox, client):
         comment = await mutation_of(client, "comment")
-        answer = sandbox._faults.carry_out
-
-        async def uncommented(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
-            said = orjson.loads(await right())
-            for assign in said["data"]["assigns"]:
-                assign["history"] = [step for step in assign["history"] if "\nref-" not in step["detail"]]
-            said["data"] |= {"updated_time": 0, "updated_progress_time": 0}
-            return await answer(fault, request, lambda: _said(said["data"]))
-
+        undated = {"updated_time": 0, "updated_progress_time": 0}
         assert isinstance(comment, CommentTicket)
         for number in range(before):
             await client.comment_ticket(evolve(comment, detail="早先的一条"), mark=f"ref-0{number}")
         sandbox.faults = [Fault("reset", operation="comment_ticket")]
         error = await lost(client, comment, mark="ref-1")
         await asyncio.sleep(LATER)
-        sandbox._faults.carry_out = uncommented  # type: ignore[method-assign, assignment]
-        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
-        assert await error.verify(client) is (None if before else False)
+        with changed_answers(sandbox, "get_ticket_detail", lambda ticket: _without_marked(ticket) | undated):
+            assert await error.verify(client) is (None if before else False)
 
 
 @pytest.mark.parametrize("hides", [False, True])
@@ -1007,14 +962,10 @@ async def test_a_mark_beside_a_share_without_history(*, hides: bool) -> None:
     """A comment goes to its own share: what that one's history shows of the latest change, no other share hides."""
     async with virtual_sandbox(40) as (sandbox, client):
         comment = await mutation_of(client, "comment")
-        answer = sandbox._faults.carry_out
 
-        async def with_another_share(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
-            said = orjson.loads(await right())
-            assigns = said["data"]["assigns"]
-            assigns.append({**assigns[0], "product_group_id": 999_999, "history": []})
-            said["data"]["updated_time"] += 10 * hides
-            return await answer(fault, request, lambda: _said(said["data"]))
+        def with_another_share(ticket: Any) -> Any:
+            shares = [*ticket["assigns"], {**ticket["assigns"][0], "product_group_id": 999_999, "history": []}]
+            return ticket | {"assigns": shares, "updated_time": ticket["updated_time"] + 10 * hides}
 
         assert isinstance(comment, CommentTicket)
         sandbox.faults = [Fault("reset", operation="comment_ticket")]
@@ -1022,9 +973,8 @@ async def test_a_mark_beside_a_share_without_history(*, hides: bool) -> None:
         sandbox.faults = []
         await client.comment_ticket(evolve(comment, detail="另一条"), mark="ref-2")
         await asyncio.sleep(LATER)
-        sandbox._faults.carry_out = with_another_share  # type: ignore[method-assign, assignment]
-        sandbox.faults = [Fault("slow_headers", operation="get_ticket_detail", seconds=0)]
-        assert await error.verify(client) is (None if hides else False)
+        with changed_answers(sandbox, "get_ticket_detail", with_another_share):
+            assert await error.verify(client) is (None if hides else False)
 
 
 @pytest.mark.parametrize("seconds", [0, 1000])

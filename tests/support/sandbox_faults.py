@@ -1,8 +1,8 @@
-"""A comment that a sandbox's faults strike, and records that somebody can wait for."""
+"""A comment that a sandbox's faults strike, answers that are changed, and records that somebody can wait for."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import orjson
@@ -67,6 +67,22 @@ def noted_waits(sandbox: Sandbox) -> Noted:
 
     sandbox._faults.wait = noting  # type: ignore[method-assign]
     return noted
+
+
+@contextmanager
+def changed_answers(sandbox: Sandbox, operation: str, change: Callable[[Any], Any]) -> Iterator[None]:
+    """Let a sandbox answer an operation with what `change` returns for the data of the right answer."""
+    envelope = sandbox._envelope
+
+    async def changed(rule: Any, *which: Any) -> bytes:
+        said = orjson.loads(await envelope(rule, *which))
+        if rule.endpoint.operation == operation and "data" in said:
+            said["data"] = change(said["data"])
+        return orjson.dumps(said)
+
+    sandbox._envelope = changed  # type: ignore[method-assign, assignment]
+    yield
+    sandbox._envelope = envelope  # type: ignore[method-assign]
 
 
 @asynccontextmanager
