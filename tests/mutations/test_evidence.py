@@ -939,20 +939,35 @@ async def test_a_mark_that_is_missed_beside_what_others_say(other: str) -> None:
             assert await error.verify(client) is False
 
 
-@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize(("before", "other"), [(0, ""), (1, ""), (1, "of a person"), (1, "of another share")])
 @virtual_time
-async def test_a_mark_where_earlier_ones_are_not_shown(before: int) -> None:
-    """Where a history shows no comment that was made before, and no time of it, it may hide this one, too."""
+async def test_a_mark_where_earlier_ones_are_not_shown(before: int, other: str) -> None:
+    """Where a history shows no comment that was made before, it may hide this one, too.
+
+    What else it shows of the same seconds is not that comment: a person's step, or one in another share.
+    """
     async with virtual_sandbox(40) as (sandbox, client):
         comment = await mutation_of(client, "comment")
-        undated = {"updated_time": 0, "updated_progress_time": 0}
+
+        def hidden(ticket: Any) -> Any:
+            share = ticket["assigns"][0]
+            steps = [
+                {**step, "detail": "转派", "creator_id": 7} for step in share["history"] if "\nref-" in step["detail"]
+            ]
+            _without_marked(ticket)
+            if other == "of a person":
+                share["history"] += steps
+            elif other:
+                ticket["assigns"].append({**share, "product_group_id": 999_999, "history": steps})
+            return ticket | {"updated_time": 0, "updated_progress_time": 0}
+
         assert isinstance(comment, CommentTicket)
         for number in range(before):
             await client.comment_ticket(evolve(comment, detail="早先的一条"), mark=f"ref-0{number}")
         sandbox.faults = [Fault("reset", operation="comment_ticket")]
         error = await lost(client, comment, mark="ref-1")
         await asyncio.sleep(LATER)
-        with changed_answers(sandbox, "get_ticket_detail", lambda ticket: _without_marked(ticket) | undated):
+        with changed_answers(sandbox, "get_ticket_detail", hidden):
             assert await error.verify(client) is (None if before else False)
 
 

@@ -164,9 +164,13 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
         shown = [(step.detail, step.created_time) for step in _steps(detail)]
         happened = _by_mark(comment.detail, shown, sending, known)
         own = [one for one in detail.assigns if sending.line in (None, one.product_group_id)]
-        # Who is shown no history, or one without comments, does not miss the mark in it.
+        # Who is shown no history, or one without comments, does not miss the mark in it. A mark may be cut off.
         made = [one for one in known.rivals or () if one.happened and one.mark and one.line == sending.line]
-        is_shown = all(any(_has_mark(it, one.mark) or sendings.span(one).has(at) for it, at in shown) for one in made)
+        times = [step.created_time for one in own for step in one.history if not step.creator_id]
+        is_shown = all(
+            any(_has_mark(said, one.mark) for said, _ in shown) or any(map(sendings.span(one).has, times))
+            for one in made
+        )
         told = [one for one in detail.assigns if one.history]
         hides = not (own and all(one.history for one in own)) or not is_shown or _hides_steps(detail, told, known)
         happened = None if happened is False and hides else happened
