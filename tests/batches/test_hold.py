@@ -27,6 +27,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.batches.hold import Hold
+from workorder_async.batches.journal_file import read_records
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.signing.scheme import SigningInput
 
@@ -154,20 +155,22 @@ async def test_a_server_that_is_away(tmp_path: Path, options: dict[str, Any], se
 
 
 @virtual_time
-async def test_a_server_that_comes_late() -> None:
+async def test_a_server_that_comes_late(tmp_path: Path) -> None:
     """A batch that begins before its server is done whole."""
     async with platform() as (server, client):
         server.go()
         asyncio.get_running_loop().call_later(4, lambda: tasks.append(asyncio.create_task(server.come())))
         tasks: list[asyncio.Task[None]] = []
         report = BatchReport()
-        outcomes = await ran(client, comments(MANY), report=report)
+        outcomes = await ran(client, comments(MANY), journal=tmp_path / "j", report=report)
     assert states(outcomes) == {State.DONE: MANY}
     assert report.settled
     # Those that waited for it were tried more than once: every request that was started counts.
     waited = [one.attempts for one in outcomes if one.attempts > 1]
     assert 0 < len(waited) <= 8
     assert max(waited) > RetryPolicy().attempts
+    kept = Counter(record.facts["attempts"] for record in read_records(tmp_path / "j").by_key.values())
+    assert kept == Counter(one.attempts for one in outcomes)
 
 
 @virtual_time

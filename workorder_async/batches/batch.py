@@ -299,7 +299,7 @@ class Workers:
 
     async def _look(self, first: Parked) -> None:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
-        left, made, stopping = _TRIES, 0, self._carrier.stopping
+        left, stopping = _TRIES, self._carrier.stopping
         end: Outcome | Parked = first
         while isinstance(end, Parked):
             parked = end
@@ -308,9 +308,9 @@ class Workers:
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
                 end = self._cut_short(parked.outcome, error)
             if left and parked.prepared is not None and end.state is State.NOT_SENT and not stopping.is_set():
-                made, left = made + end.attempts, left - 1
-                end = await self._carried_out(parked.sent.key, parked.prepared)
-        await self._hand_over(evolve(end, attempts=made + end.attempts, elapsed=perf_counter() - first.started))
+                left -= 1
+                end = await self._carried_out(parked.sent.key, parked.prepared, first.started, end.attempts)
+        await self._hand_over(end)
 
     async def _pull(self) -> tuple[str, Prepared] | Entry | None:
         """Return the key and the next mutation, or when there are no more what an earlier run left open; else None."""
@@ -382,23 +382,22 @@ class Workers:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
-        """Carry out a mutation. What holds for all is waited out, and it is tried again."""
-        time, own = asyncio.get_running_loop().time, 0.0
-        started, made = perf_counter(), 0
+    async def _carried_out(
+        self, key: str, prepared: Prepared, started: float | None = None, made: int = 0
+    ) -> Outcome | Parked:
+        """Carry out a mutation, after tries that `made` so many attempts. What holds for all is waited out."""
+        time, own, started = asyncio.get_running_loop().time, 0.0, perf_counter() if started is None else started
         while True:
             began = time()
             try:
-                end = await self._carrier.carry_out(key, prepared)
+                end = await self._carrier.carry_out(key, prepared, started=started, made=made)
                 outcome, took = end.outcome if isinstance(end, Parked) else end, time() - began
-                is_held, made = self._hold.note(outcome, began), made + outcome.attempts
-                outcome = evolve(outcome, attempts=made, elapsed=perf_counter() - started)
-                if not is_held:
-                    return evolve(end, outcome=outcome, started=started) if isinstance(end, Parked) else outcome
+                if not self._hold.note(outcome, began):
+                    return end
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
                 return self._cut_short(self._carrier.cut_short(key, prepared.mutation), error)
-            own += self._hold.own_fault(outcome, began, took)
+            made, own = outcome.attempts, own + self._hold.own_fault(outcome, began, took)
             if own >= _TRIES or self._carrier.stopping.is_set() or self._hold.reason:
                 return outcome
 

@@ -51,7 +51,7 @@ class Parked:
     """How it ends if no look tells."""
     until: Deadline
     started: float
-    """When this run began with it."""
+    """When this run began with it, by `perf_counter`."""
 
 
 @define(eq=False)
@@ -76,13 +76,23 @@ class Carrier:
         """Return the outcome of a mutation whose `carry_out` raised an error; unknown only if it may have been sent."""
         return self._if_cut_short.pop(key, Outcome(mutation, State.NOT_SENT))
 
-    async def carry_out(self, key: str, prepared: Prepared, until: Deadline | None = None) -> Outcome | Parked:
+    async def carry_out(
+        self,
+        key: str,
+        prepared: Prepared,
+        until: Deadline | None = None,
+        *,
+        started: float | None = None,
+        made: int = 0,
+    ) -> Outcome | Parked:
         """Send a mutation, by default within a deadline of its own. Raises `JournalError` if nothing was begun.
 
         It is parked if its answer was lost, or an earlier run may have sent it: `look` tells what became of it. If this
-        is cancelled, the journal knows whether it was sent.
+        is cancelled, the journal knows whether it was sent. Tries before have `started` then, and `made` so many
+        attempts: they count as its own.
         """
-        started, mutation, until = perf_counter(), prepared.mutation, until or self._client.deadline(self._deadline)
+        started, mutation = perf_counter() if started is None else started, prepared.mutation
+        until = until or self._client.deadline(self._deadline)
         # In this order: if our clock is set just now, it is not known how far the server's is ahead.
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
@@ -101,7 +111,7 @@ class Carrier:
         if not self.stopping.is_set():
             outcome = await self._send(entry, prepared, until)
         mark = "" if outcome.state is State.NOT_SENT else prepared.mark
-        outcome = evolve(outcome, elapsed=perf_counter() - started, mark=mark)
+        outcome = evolve(outcome, attempts=made + outcome.attempts, elapsed=perf_counter() - started, mark=mark)
         if outcome.state is not State.UNKNOWN:
             return self._record(key, outcome)
         if isinstance(outcome.error, OutcomeUnknownError):

@@ -22,6 +22,7 @@ from workorder_async.errors import (
 # Seconds between two reads that ask whether the platform is there again: twice as long each time, up to the second.
 _FIRST, _LONGEST = 0.5, 30.0
 _TOLD_EVERY = 1.0
+_ANSWERED = frozenset({State.DONE, State.ALREADY, State.REJECTED})
 # A deadline of fewer seconds may end before its turn comes, however often it is tried.
 _NO_TURN = 0.5
 
@@ -61,7 +62,7 @@ class Hold:
         held = outcome.state is State.NOT_SENT and isinstance(error, NotSentError | RateLimitedError | ConfigError)
         if held or (outcome.state is State.UNKNOWN and outcome.attempts):
             self._trouble = now
-        elif outcome.attempts:
+        elif outcome.state in _ANSWERED:
             self._answered, self._changed, self._lasted = max(self._answered, began), now, 0.0
             self._consider(error, now)
         if self._trouble == now:

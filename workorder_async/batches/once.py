@@ -13,6 +13,7 @@ import os
 from collections.abc import Awaitable, Collection
 from itertools import accumulate, takewhile
 from math import inf
+from time import perf_counter
 
 from attrs import define, evolve, frozen
 
@@ -277,6 +278,7 @@ class Once:
         """Carry a mutation out. One that certainly did not happen is sent again."""
         _, carrier = self._at_work()
         parked, tries = event.parked, _TRIES
+        started = perf_counter() if parked is None else parked.started
         end: Outcome | Parked = (
             await carrier.carry_out(event.name, prepared, until)
             if parked is None
@@ -285,7 +287,8 @@ class Once:
         while isinstance(end, Parked):
             end = await self._looked(event, end)
             if end.state is State.NOT_SENT and tries and until.left() > 0 and not carrier.stopping.is_set():
-                end, tries = await carrier.carry_out(event.name, prepared, until), tries - 1
+                tries, made = tries - 1, end.attempts
+                end = await carrier.carry_out(event.name, prepared, until, started=started, made=made)
         if end.state is State.SKIPPED:
             return _unknown(
                 prepared.mutation, "it was cut short by an error; the next run with this journal settles it"
