@@ -1042,11 +1042,12 @@ async def test_whose_journal(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_another_event_loop(file: Path) -> None:
-    """A call in the loop of another thread is refused at once: it would wait for what only this loop can wake."""
+    """Whatever uses it in another thread's loop is refused at once: it would wait for what only this loop can wake."""
     async with Sandbox(5) as sandbox, sandbox.client() as client, Once(client, file) as once:
         mutation = CommentTicket(id=1001, detail="一")
-        with pytest.raises(ConfigError, match="Once is of another event loop; call it where it was opened"):
-            await asyncio.to_thread(lambda: asyncio.run(once("m1", mutation)))
+        for used in (lambda: once("m1", mutation), lambda: once.__aexit__(None, None, None)):
+            with pytest.raises(ConfigError, match="Once is of another event loop; use it where it was opened"):
+                await asyncio.to_thread(lambda used=used: asyncio.run(used()))  # type: ignore[misc]
         assert (await once("m1", mutation)).state is State.DONE
 
 

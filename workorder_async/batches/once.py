@@ -328,8 +328,8 @@ class Once:
     def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
         if self._work is None or (begins and self._closing):
             raise ConfigError("is not open", argument="Once", mend="use it inside of `async with Once(...) as once:`")
-        if begins and asyncio.get_running_loop() is not self._loop:
-            mend = "call it where it was opened, from other threads by asyncio.run_coroutine_threadsafe"
+        if asyncio.get_running_loop() is not self._loop:
+            mend = "use it where it was opened, from other threads by asyncio.run_coroutine_threadsafe"
             raise ConfigError("is of another event loop", argument="Once", mend=mend)
         return self._work
 
