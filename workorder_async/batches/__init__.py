@@ -2,7 +2,7 @@
 
 batch          the functions that a user calls, and workers that pull mutations, carry them out, and stop
 once           one mutation for each event, however often the event is delivered
-hold           what holds for all: it holds a batch back, or stops it
+hold           troubles that all share: they hold a batch back, or stop it
 carrier        one mutation: begun, sent or settled, and its outcome written
 outcomes       the outcomes of mutations, and their report
 journal        the memory of a batch: the event loop's side

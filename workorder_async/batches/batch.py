@@ -81,8 +81,8 @@ def run_batch(
     """Carry out mutations, `concurrency` at a time, and yield an `Outcome` for each, in the order in which they end.
 
     * `concurrency`: from 1 to 10,000; the client's `max_in_flight` bounds the requests as well.
-    * `mutations`: any mix of the four. What has a length, as a list, is done as it is now, whatever you do to it
-      meanwhile. Any other iterable or async iterable, endless too, is pulled as far as mutations can be sent.
+    * `mutations`: any mix of the four. A list, or another collection, is done as it is now: later changes to it do not
+      count. Any other iterable or async iterable, endless too, is pulled as far as mutations can be sent.
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost
       mutations, skips those that are done, and goes on. Platform, `name` and (of a list) mutations must be the same.
     * `key`: returns a text for a mutation; of one kind and text one is done. By default these are closes of one ticket,
@@ -91,7 +91,7 @@ def run_batch(
       can, it tells whether a lost one happened.
     * `verify`: whether to settle lost comments and creations, and refused closes and rejections.
     * `stop_after`: failures in a row after which to stop. A refused signature, or an errno without a meaning, stops if
-      reading is refused as well. Then what is left of a list is `NOT_SENT`.
+      reading is refused as well. Then the rest of a list is `NOT_SENT`.
     * `deadline`: seconds for each mutation, the looks for it and the journal's disk; by default the client's.
     * `outage`: a pause that the server asks for, a server that is away or turns all away holds the batch back. Stop if
       nothing gets through for so many seconds, such pauses left out.
@@ -111,7 +111,7 @@ def run_batch(
 
 @contextmanager
 def _told_in(report: BatchReport | None) -> Iterator[None]:
-    """Let the report say what a batch was refused for: else one of nothing would be one of a batch that is settled."""
+    """Let the report say why a batch was refused: an empty report would be that of a batch that is settled."""
     try:
         yield
     except Exception as error:
@@ -149,7 +149,7 @@ async def settle_journal(
 
 
 def keys_by(key: Key | None, *, kept: bool) -> Key:
-    """Return what tells mutations apart: their kind and `key`, or without it the fields that the kind's row names.
+    """Return a function that tells mutations apart, by their kind and `key`, or the fields that the kind's row names.
 
     Raises `ConfigError` for a `key` that returns no text, and for a creation without one in a journal: from run to run
     its time and texts may differ, and it would be made again.
@@ -190,7 +190,7 @@ def identity_of(mutations: Mutations, platform: str, name: str, key: Key = key_o
 
 @frozen
 class Terms:
-    """How a batch goes about its mutations: arguments of `run_batch`. Raises `ConfigError` for what cannot work."""
+    """How a batch goes about its mutations: arguments of `run_batch`. Raises `ConfigError` for a wrong one."""
 
     concurrency: int = field(
         validator=[as_validator(arguments.whole), as_validator(arguments.whole_within, 1, _MOST_AT_ONCE)]
@@ -255,7 +255,7 @@ class Workers:
                     outcome = self._ended.popleft()
                     self._changed.set()
                     yield outcome
-                for mutation in islice(self._list, self._pulled, None):  # what the batch stopped before
+                for mutation in islice(self._list, self._pulled, None):  # the rest of a list, where the batch stopped
                     if type(mutation) in KINDS:  # else this, or something like it, has stopped it
                         outcome = Outcome(mutation, State.NOT_SENT)
                         self._note(outcome)
@@ -283,7 +283,7 @@ class Workers:
         task.add_done_callback(ended)
 
     async def _work(self) -> None:
-        """Carry out the batch's mutations, then settle what earlier runs left open."""
+        """Carry out the batch's mutations, then settle those that earlier runs left open."""
         while (pulled := await self._pull()) is not None:
             end = self._carrier.park(pulled) if isinstance(pulled, Entry) else await self._carried_out(*pulled)
             await self._end(end)
@@ -313,7 +313,7 @@ class Workers:
         await self._hand_over(end)
 
     async def _pull(self) -> tuple[str, Prepared] | Entry | None:
-        """Return the key and the next mutation, or when there are no more what an earlier run left open; else None."""
+        """Return the key and the next mutation; after the last an intent that an earlier run left open; else None."""
         async with self._pulling:
             # Until the consumer has taken enough outcomes.
             await self._until(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopping.is_set())
@@ -356,7 +356,7 @@ class Workers:
         """Keep the failure of the batch, and pass on the cancellation of this task, or the end of the program.
 
         Code of the user's may cancel a worker, as a time limit of the iterable does that began in one and ends in
-        another. A `CancelledError` that is raised would look like a cancellation of whoever runs the batch.
+        another. A `CancelledError` that is raised would look like a cancellation of the batch's caller.
         """
         task, said = asyncio.current_task(), f"{type(error).__name__}: {error}"
         self._report.stopped = self._report.stopped or said
@@ -377,7 +377,7 @@ class Workers:
             self._stop("failed")
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until this is so. Whoever changes the outcomes or the tasks, or stops the batch, says so."""
+        """Wait until this is so. Each change of the outcomes or the tasks, and a stop, sets `_changed`."""
         while not condition():
             self._changed.clear()
             await self._changed.wait()
@@ -385,7 +385,7 @@ class Workers:
     async def _carried_out(
         self, key: str, prepared: Prepared, started: float | None = None, made: int = 0
     ) -> Outcome | Parked:
-        """Carry out a mutation, after tries that `made` so many attempts. What holds for all is waited out."""
+        """Carry out a mutation, after tries that `made` so many attempts. Troubles that all share are waited out."""
         time, own, started = asyncio.get_running_loop().time, 0.0, perf_counter() if started is None else started
         while True:
             began = time()
@@ -418,7 +418,7 @@ class Workers:
         self._note(outcome)  # which may raise anything
         self._changed.set()
         if isinstance(outcome.error, ApiError):
-            await self._hold.over()  # it may be a refusal of whoever asks
+            await self._hold.over()  # it may be a refusal of this client
         if self._hold.reason:
             self._stop(self._hold.reason)
         elif self._terms.stop_after is not None and self._failures_in_a_row >= self._terms.stop_after:

@@ -44,7 +44,7 @@ class Parked:
     """A mutation that was sent, by this run or an earlier one, and whose outcome is not known yet."""
 
     prepared: Prepared | None
-    """What the caller handed over; None for what an earlier run left open and nobody handed over."""
+    """The mutation that the caller handed over; None if an earlier run left it open and nobody handed it over."""
     sent: Entry
     """The intent that was sent."""
     outcome: Outcome
@@ -67,7 +67,7 @@ class Carrier:
     """Set where the batch stops: then nothing more is sent, nor looked for."""
     # The mutations that were sent and whose outcome is not written down yet: what it is if they are cut short now.
     _if_cut_short: dict[str, Outcome] = field(init=False, factory=dict)
-    # What ends is dated by our clock as it was at the begin: one that is set meanwhile moves nothing.
+    # Outcomes are dated by our clock as it was at the begin: setting it meanwhile moves nothing.
     _time: Callable[[], float] = field(init=False, factory=lambda: asyncio.get_running_loop().time)
     _offset: float = field(init=False, default=Factory(lambda it: it._client.now() - it._time(), takes_self=True))
     _random: Random = field(init=False, factory=Random)
@@ -128,8 +128,8 @@ class Carrier:
     async def look(self, parked: Parked) -> Outcome:
         """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.
 
-        What nobody handed over is looked for once, if a late look would prove nothing. NOT_SENT is what certainly did
-        not happen: it may be sent again.
+        A mutation that nobody handed over is looked for once, if a late look would prove nothing. NOT_SENT means that
+        it certainly did not happen: it may be sent again.
         """
         sent, mutation = parked.sent, _sent_then(parked.sent)
         converges, earlier = kind_of(mutation).converges, not parked.outcome.attempts
@@ -158,7 +158,7 @@ class Carrier:
         elif lost is not None and await self._has_twin(sent, parked.until):
             lost.began = 0.0  # its `verify` does not know the journal
         outcome = evolve(outcome, elapsed=perf_counter() - parked.started)
-        # Of what nobody hands over again the journal says that already, however often it is looked for.
+        # If nobody hands it over again, the journal says that already, however often it is looked for.
         is_told = outcome.state is State.UNKNOWN and parked.prepared is None
         return outcome if is_told else self._record(sent.key, outcome)
 

@@ -1,4 +1,4 @@
-"""What holds for all mutations of a batch: a pause, a platform that is away, or one that refuses whoever asks."""
+"""Troubles that all mutations of a batch share: a pause, a platform that is away, or that refuses this client."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -46,7 +46,7 @@ class Hold:
         self._asking = asyncio.Lock()
         self._waiting: asyncio.Timeout | None = None
         self._is_over = False
-        self._refusal: ApiError | None = None  # the last one that may be of whoever asks
+        self._refusal: ApiError | None = None  # the last one that may be of this client
         self._meant: set[int] = set()  # errnos without a meaning that are about mutations
         self._is_accepted = False  # whether a mutation was
         self._trouble = -inf  # when the last trouble came
@@ -72,7 +72,7 @@ class Hold:
         return held and not self._is_over and not self.reason
 
     def _consider(self, error: WorkorderError | None, now: float) -> None:
-        """Note whether a refusal may be of whoever asks."""
+        """Note whether a refusal may be of this client, not of the mutation."""
         if isinstance(error, AuthenticationError):
             self._refusal, self._trouble = error, now
         elif type(error) is not ApiError:
@@ -107,7 +107,7 @@ class Hold:
                 self._waiting = None
 
     async def tell(self, report: BatchReport) -> None:
-        """Let the report say what the batch waits for, second by second."""
+        """Let the report say why the batch waits, second by second."""
         while True:
             paused, waits = self._paused(), self._waiting is not None and self._why is not None
             why = f"waiting for the platform: {self._why}" if waits else ""

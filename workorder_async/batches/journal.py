@@ -31,7 +31,7 @@ class Journal:
     be read, written or locked. Orders gather while the thread is busy; then it follows all of them with one fsync.
 
     A disk that hangs is left: an order is waited for until the time that the caller gives, and the end for `patience`
-    seconds. What was ordered is still written if the disk comes back, and the lock is kept until then.
+    seconds. The orders are still written if the disk comes back, and the lock is kept until then.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Journal:
         self._patience = patience
         self._thread = _Disk()
         self._process = os.getpid()
-        # What the thread is to do, and the future that gets its result when all that it wrote is on disk.
+        # The work for the thread, and the future that gets its result when all that it wrote is on disk.
         self._orders: list[tuple[Callable[[], object], asyncio.Future[Any] | None]] = []
         self._busy: asyncio.Task[None] | None = None
         self._handed: asyncio.Future[list[object]] | None = None
@@ -104,7 +104,7 @@ class Journal:
         if self._look is None or not self._look_waits:
             self._look_waits = True  # before the task: it may begin at once
             self._look = asyncio.create_task(self._look_after(self._look))
-        # It begins from now on, and does not wait for what is written.
+        # The look begins from now on, and does not wait for lines that are being written.
         await self._in_time(self._look, until)
         self._check_usable()
 
@@ -242,7 +242,7 @@ class _Disk(Executor):
                 before.join()  # a lock would not keep the order
             try:
                 future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - raised for whoever asks for the result
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
                 future.set_exception(error)
 
         thread = Thread(target=work, args=(self._last,), name="workorder-journal", daemon=True)

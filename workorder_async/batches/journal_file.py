@@ -1,4 +1,4 @@
-"""The file of a journal: its lines, what each mutation's standing is by them, and what they tell people.
+"""The file of a journal: its lines, the standing of each mutation by them, and a view of them for people.
 
 One JSON object a line. The first one says which batch the journal is for. An intent is a mutation that is about to be
 sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. The last member of each line is a
@@ -53,7 +53,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE INDEX places ON entries (place) WHERE place != '';
 """
-# What was done is not looked for: its intent goes.
+# A mutation that was done is not looked for: its intent goes.
 _SET = """
 INSERT INTO entries (key, standing) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET
     standing = excluded.standing, intent = CASE WHEN excluded.standing != 'done' THEN intent END
@@ -120,10 +120,10 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
 
 
 def _is_torn(number: int, tail: bytes) -> bool:
-    """Tell whether a tail without a line feed is what a crash left of a line.
+    """Tell whether a tail without a line feed is the part of a line that a crash left.
 
-    The tail of a first line begins as ours do. What has a whole checksum is no tail: its line feed is missing, or was
-    damaged. (In a text of ours the quotes would be escaped.)
+    The tail of a first line begins as ours do. A line with a whole checksum is no tail: its line feed is missing, or
+    was damaged. (In a text of ours the quotes would be escaped.)
     """
     if number == 1 and tail[: len(_HEAD)] != _HEAD[: len(tail)]:
         return False
@@ -169,7 +169,7 @@ class Entry:
 
 @cache
 def _start_of_machine() -> str:
-    """Return what tells this start of this machine from others; "" where the system does not say."""
+    """Return a text that tells this start of this machine from others; "" where the system has none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
         # A container may have a steady clock of its own.
@@ -198,7 +198,7 @@ class JournalFile:
         What begun means for sending:     is sent     is settled  is skipped
 
     A mutation that was OPEN is sent only if settling shows that it did not happen. The standings are in a temporary
-    SQLite file, so that memory stays flat however long a batch is; what is NEW has no row there.
+    SQLite file, so that memory stays flat however long a batch is; NEW mutations have no row there.
     """
 
     def __init__(self, path: Path | None, identity: dict[str, JSON]) -> None:

@@ -3,8 +3,8 @@
     async with Once(client, "bot.journal") as once:
         outcome = await once(message_id, ticket, deadline=2.5)
 
-The journal is that of a batch, and so is the way of each mutation. What is added here is the memory of events: which
-key had which mutation, and how it ended.
+The journal is that of a batch, and so is the way of each mutation. This module adds the memory of events: which key had
+which mutation, and how it ended.
 """
 
 import asyncio
@@ -43,17 +43,17 @@ _SIDE_BY_SIDE = 8
 
 @frozen
 class _Running:
-    """What is being done about a key. All that ask for it meanwhile wait for this."""
+    """The work under way for a key. All calls for the key wait for it."""
 
     task: "asyncio.Task[Outcome]"
     until: Deadline
     settles: bool
-    """Whether it only looks for what was sent before."""
+    """Whether it only looks for a mutation that was sent before."""
 
 
 @define(eq=False)
 class _Event:
-    """What is known of a key that is not free."""
+    """The knowledge about a key that is not free."""
 
     name: str
     """The key's name in the journal."""
@@ -65,7 +65,7 @@ class _Event:
     at: float = 0.0
     """When it ended, by the clock that is never set."""
     parked: Parked | None = None
-    """What this run sent, or an earlier one, and nothing has told of yet."""
+    """A mutation that this run or an earlier one sent, and whose outcome is not known yet."""
     running: _Running | None = None
 
     @property
@@ -79,11 +79,11 @@ class Once:
 
     Call it with a key and a mutation, as often as the event comes. The first call sends the mutation; all others, at
     the same time or later, in this program or after `kill -9` in the next one, get the outcome of the first: its state,
-    the ticket that it created, its error. What was not sent, or was turned away unread, frees the key. Where the answer
-    was lost, the outcome is `State.UNKNOWN`: each later call looks again, and so does `settle`; only once it is certain
-    that nothing happened is it sent again. An unknown outcome is never forgotten.
+    the ticket that it created, its error. A mutation that was not sent, or turned away unread, frees the key. Where the
+    answer was lost, the outcome is `State.UNKNOWN`: each later call looks again, and so does `settle`; only once it is
+    certain that nothing happened is it sent again. An unknown outcome is never forgotten.
 
-    The key must be what the platform that delivers keeps the same from delivery to delivery:
+    The key must be a text that the delivering platform keeps the same from delivery to delivery:
 
     * Feishu, messages: `message_id`. Its page on message events says not to rely on `event_id`.
     * Feishu, cards: a text of the card's `open_message_id`, the button, and the status that the ticket had when it was
@@ -93,8 +93,8 @@ class Once:
     * `journal`: a file of this object's own, locked while it is open.
     * `scope`: which bot or purpose the keys are of; a key of one scope is none of another.
     * `keep`: seconds for which ended outcomes are kept, at least 8 hours, by default a day; longer while another one is
-      unknown that was about the same ticket. What is older leaves the file when it is opened and more than half of it
-      is older.
+      unknown that was about the same ticket. Older ones leave the file when it is opened and more than half of it is
+      older.
     * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
       it, an unknown outcome is known in the end, unless the platform hides the ticket or its history.
     * `patience`: seconds that mutations under way have to end when this is left. They are settled by the next run.
@@ -197,13 +197,13 @@ class Once:
                 self._events[name] = event
                 running = self._run(event, self._carried_out(event, prepared, until), until)
             outcome = await self._joined(event, running, until)
-            # What was joined may have had less time, or no order to send.
+            # The work that this call joined may have had less time, or no order to send.
             ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
             if _is_kept(outcome) or not ends_early or until.left() <= 0 or self._closing:
                 return outcome
 
     async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
-        """Return what became of the mutation of a key; None if the key is free. An unknown one is looked for again.
+        """Return the outcome of the mutation of a key; None if the key is free. An unknown one is looked for again.
 
         NOT_SENT is the last that is said of one that did not happen: its key is free from then on.
         """
@@ -217,20 +217,20 @@ class Once:
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
         """Look once for each mutation of this scope whose outcome is unknown; return what is known now, by its key.
 
-        Nothing is sent. NOT_SENT is what certainly did not happen: its key is free again. Call it after a start, and
-        from time to time, for events that are not delivered again. `deadline` is for all of them together.
+        Nothing is sent. NOT_SENT means that it certainly did not happen: its key is free again. Call it after a start,
+        and from time to time, for events that are not delivered again. `deadline` is for all of them together.
         """
         self._at_work(begins=True)
         until = self._client.deadline(deadline)
         unknown = [(event, *json.loads(event.name)) for event in self._events.values() if event.parked]
         events = {key: event for event, scope, key in unknown if scope == self._scope}
         outcomes = await for_each(events.values(), lambda event: self._settled(event, until), at_once=_SIDE_BY_SIDE)
-        # What was freed by a look may have been delivered and done before the last look ended.
+        # A key that a look freed may have been delivered and done before the last look ended.
         newest = (self._events.get(event.name, event).outcome for event in events.values())
         return dict(zip(events, (new or found for new, found in zip(newest, outcomes, strict=True)), strict=True))
 
     async def _settled(self, event: _Event, until: Deadline) -> Outcome:
-        """Look once for what is unknown."""
+        """Look once for a mutation whose outcome is unknown."""
         event = self._events.get(event.name, event)  # deliveries may have freed the key meanwhile, and begun anew
         running = event.running
         if running is None:
@@ -243,7 +243,7 @@ class Once:
         return await self._joined(event, running, until)
 
     def _run(self, event: _Event, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False) -> _Running:
-        """Begin what is to be done about a key; it goes on when nobody waits for it any more."""
+        """Begin the work for a key; it goes on when nobody waits for it any more."""
 
         async def noted() -> Outcome:
             try:
@@ -265,7 +265,7 @@ class Once:
         return running
 
     async def _joined(self, event: _Event, running: _Running, until: Deadline) -> Outcome:
-        """Wait for what is being done about a key, as long as there is time."""
+        """Wait for the work under way for a key, as long as there is time."""
         ends_by_itself = running.until.until <= until.until
         await asyncio.wait({running.task}, timeout=None if ends_by_itself else max(0.0, until.left()))
         if not running.task.done():
@@ -296,7 +296,7 @@ class Once:
         return end
 
     async def _looked(self, event: _Event, parked: Parked) -> Outcome:
-        """Look for what was sent; while it is unknown, it stays parked."""
+        """Look for a mutation that was sent; while its outcome is unknown, it stays parked."""
         _, carrier = self._at_work()
         event.parked = parked
         outcome = await carrier.look(parked)
@@ -316,7 +316,7 @@ class Once:
                 self._at_work()[0].forget(old)
 
     def _forget_old(self, now: float) -> list[str]:
-        """Forget what ended longer ago than it is kept, and return its names; others may be unknown at its place."""
+        """Forget old events, and return their names; not those at whose place another mutation is unknown."""
         ended = takewhile(lambda one: not one[1].outcome or one[1].at < now - self._keep, self._events.items())
         aged = [name for name, event in ended if event.outcome]
         unknown = {event.place for event in self._events.values() if event.outcome is None} if aged else set()
@@ -380,7 +380,7 @@ def _is_kept(outcome: Outcome) -> bool:
 
 
 def _told(operation: str, value: JSON) -> dict[str, JSON]:
-    """Return what must be the same in each delivery."""
+    """Return the fields that must be the same in each delivery."""
     fields = value if isinstance(value, dict) else {}
     return {"operation": operation, **{name: fields[name] for name in fields if name not in _VARY}}
 

@@ -51,13 +51,13 @@ class Outcome:
     elapsed: float = 0.0
     """Seconds it took."""
     mark: str = ""
-    """The mark below its text, by which it can be found; "" for none, and for what was not sent."""
+    """The mark below its text, by which it can be found; "" if it has none, or was not sent."""
 
 
 #: Outcomes that leave nothing to be done.
 SETTLED = frozenset({State.DONE, State.ALREADY, State.SKIPPED})
 _KEPT_UNSETTLED = 1000
-# What a journal keeps of an outcome besides its state and its error.
+# The fields of an outcome that a journal keeps besides its state and its error.
 _FACTS = ("ticket_id", "attempts", "request_id", "elapsed", "mark")
 
 
@@ -105,7 +105,7 @@ def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
 
 
 def facts_of(outcome: Outcome) -> dict[str, JSON]:
-    """Return what a journal keeps of an outcome besides its state; `error` is for people, `raised` its parts."""
+    """Return the facts that a journal keeps besides the state; `error` is for people, `raised` its parts."""
     facts: dict[str, JSON] = {name: getattr(outcome, name) for name in _FACTS}
     if (error := outcome.error) is not None:
         facts["error"] = str(error)

@@ -4,9 +4,9 @@ All that is done to a mutation by its kind is read from its row. Nothing else as
 
 Whether a mutation happened whose answer was lost is found out by reading, never guessed. A state is no evidence, nor is
 its absence: a ticket may have been closed by somebody else, or be open because a replica is behind, the server is still
-at it, or somebody reopened it. What proves that a mutation happened is a sign that only it can have left, in the time
-in which it was under way by the server's clock. What proves that it did not is a look after the longest time that a
-request may take, where nothing has changed since that others do not account for.
+at it, or somebody reopened it. A mutation is proven by a sign that only it can have left, in the time in which it was
+under way by the server's clock. That it did not happen is proven by a look after the longest time that a request may
+take, if other mutations account for each change since.
 
 Each `look_for...` takes the mutation, its `Sending`, and the reads, and raises the errors of the reads. It notes
 nothing.
@@ -55,7 +55,7 @@ _DAY = 86400
 # Platforms show texts as HTML. A number of so many digits is no character, and Python refuses to read very long ones.
 _TAG = re.compile(r"<[^<>]*>")
 _NO_CHARACTER = re.compile(r"&#(?=\d{8})")
-# What may be left of a tag or an escape where a platform cuts a text off.
+# The rest of a tag or an escape where a platform cuts a text off.
 _CUT = re.compile("[<&][^<>&;]*$")
 
 
@@ -164,7 +164,7 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
         shown = [(step.detail, step.created_time) for step in _steps(detail)]
         happened = _by_mark(comment.detail, shown, sending, known)
         own = [one for one in detail.assigns if sending.line in (None, one.product_group_id)]
-        # Who is shown no history, or one without comments, does not miss the mark in it. A mark may be cut off.
+        # A history that is not shown, or shown without comments, proves nothing. A mark may be cut off.
         made = [one for one in known.rivals or () if one.happened and one.mark and one.line == sending.line]
         times = [step.created_time for one in own for step in one.history if not step.creator_id]
         is_shown = all(
@@ -194,7 +194,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     if sending.mark:
         like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
         happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
-        # What is not shown is not missing, if others are not shown either that were made shortly before.
+        # If the list hides other tickets that were made shortly before, it may hide this one, too.
         is_whole &= sendings.created(ticket.creator_id, sending.began - _DAY / 2) <= {row.id for row in listed}
         happened = happened if happened or is_whole else None
         ours = [row for row in like if known.span.may_have(row.created_time) and _has_mark(row.detail, sending.mark)]
@@ -224,7 +224,7 @@ def _is_said(detail: TicketDetail, sending: Sending, known: Known, sendings: Sen
         return False
     lines = {assign.product_group_id for assign in detail.assigns if assign.history}
     ids = [step.id for step in _steps(detail) if step.id]
-    # What another line says stands in its own share, if that shows any; but not where shares show the steps of others.
+    # The words of another line stand in its own share, if that shows any; not where shares show each other's steps.
     apart = lines - {sending.line} if sending.line in lines and len(ids) == len({*ids}) else set[int]()
     rivals = [one for one in known.rivals if one.line not in apart]
     since = min([known.span.since, *(sendings.span(one).since for one in rivals)])
@@ -251,8 +251,8 @@ def _missing(rivals: Iterable[Sending], shown: Counter[str]) -> bool:
 def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, holds: bool, like: bool) -> Settlement:
     """Tell that it did not happen, where nothing has changed since but by mutations that are known to have happened.
 
-    What looks `like` ours and seems to be of before leaves it unknown: the clock of the server's `Date` may be another
-    than the one of its tickets.
+    A sign `like` ours that seems to be older leaves it unknown: the server's `Date` may be of another clock than its
+    tickets.
     """
     span, times = known.span, (detail.closed_time, detail.updated_time, detail.updated_progress_time)
     if not known.is_late or known.rivals is None or like:
@@ -293,7 +293,7 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
         is_ours = any(map(known.span.may_have, marked))
         return True if is_ours and not any(one.mark == sending.mark for one in known.rivals or ()) else None
     whole = _skeletons(f"{text}\n{sending.mark}")
-    # Whatever stands before and behind it, also without a blank.
+    # Other text may stand before and behind it, also without a blank.
     anywhere = re.compile(rf"(?<![A-Za-z0-9]){re.escape(sending.mark)}(?![A-Za-z0-9])")
 
     def may_be_ours(said: str, time: int) -> bool:
@@ -306,7 +306,7 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
 
 
 def _has_mark(text: str, mark: str) -> bool:
-    """Tell whether a text ends with a mark, on a line of its own or after whatever stands for the end of a line."""
+    """Tell whether a text ends with a mark, on a line of its own or after a sign that stands for the end of a line."""
     at_end = re.compile(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}\W*$")
     return any(map(at_end.search, _readings(text)))
 
@@ -318,13 +318,13 @@ def _may_be(text: str, shown: str) -> bool:
 
 def _readings(text: str) -> tuple[str, str]:
     """Return a text as it is without escapes, and as HTML shows it. People write < and > themselves, too."""
-    for _ in range(2):  # what was escaped twice
+    for _ in range(2):  # a text may be escaped twice
         text = html.unescape(_NO_CHARACTER.sub("", text))
     return text, _TAG.sub("\n", text)
 
 
 def _skeletons(text: str) -> set[str]:
-    """Return what every platform keeps of each reading of a text, also where it was cut in a tag or an escape."""
+    """Return the letters and digits of each reading of a text, which every platform keeps, also if it was cut off."""
     readings = (*_readings(text), *_readings(_CUT.sub("", text)))
     every = {*readings, *(_CUT.sub("", one) for one in readings)}
     return {"".join(filter(str.isalnum, unicodedata.normalize("NFKC", one).casefold())) for one in every}

@@ -141,7 +141,7 @@ class Sendings:
     def enter(self, sending: Sending) -> None:
         """Keep a mutation that is being sent. Each further call says that it is sent again, and may happen later."""
         sending.end = inf
-        # What was forgotten, since it seemed not to have happened, still began when it was sent first.
+        # A mutation that was forgotten, since it seemed not to have happened, still began when it was sent first.
         if not sending.began:
             sending.began, sending.start, sending.ahead = self._clock.local(), self.steady(), self._clock.ahead()
             latest = next(reversed(self._at.get(sending.place, {})), None)
@@ -233,8 +233,8 @@ class Sendings:
     def span(self, sending: Sending) -> Span:
         """Return when it can have happened, by the server's clock.
 
-        What was known when it was sent, and what is known now, must agree. Else a clock was set, and nothing is known.
-        Nor is it of what a program sent that is gone, and did not know the server's clock: its own may have been wrong.
+        The span that was known when it was sent and the one of now must agree. Else a clock was set, and nothing is
+        known; nor is the span of a mutation from a program that is gone and did not know the server's clock.
         Unless that was on this machine, whose clock that is never set tells the same.
         """
         now = self._clock.ahead()
@@ -276,7 +276,7 @@ class Sendings:
         return sending.over - self.steady()
 
     async def read(self, sending: Sending, reading: Awaitable[_T]) -> "tuple[_T, Known]":
-        """Return what reading gives, and what is known of a mutation by then."""
+        """Return the result of a read, and the knowledge about a mutation by then."""
         asked = self.steady()
         found = await reading
         is_late = self.left(sending) + (self.steady() - asked) <= 0

@@ -176,7 +176,7 @@ class MutationSender:
             try:
                 id = decode_created(answer)
             except DecodeError as error:
-                self._sendings.note(sending)  # it did happen, whatever a later look shows
+                self._sendings.note(sending)  # it did happen, even if no later look shows it
                 unknown = answer.told_in(OutcomeUnknownError(error.message))
                 unknown.happened = True
                 raise unknown from error

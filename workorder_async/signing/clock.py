@@ -25,7 +25,7 @@ BELIEVED_BEHIND = 300.0
 # Answers that differ by more come from clocks that disagree, or one was set: nothing is known until so many agree.
 _CONTRADICTION = 2.0
 _AGREEING_ANSWERS = 20
-# What is known less exactly is not known.
+# A server's clock that is known less exactly than this counts as not known.
 _EXACT = 5.0
 
 
@@ -66,7 +66,7 @@ class ServerClock:
         self.signing_offset: float = 0.0
 
     def local(self) -> float:
-        """Return our own time, in seconds since the epoch. Raises `ConfigError` for what is no time."""
+        """Return our own time, in seconds since the epoch. Raises `ConfigError` if `now` returns no time."""
         now = self._now()
         # Each request asks four times: of a usual number nothing is called. Only of NaN and infinity a rest stays.
         if (now.__class__ is not float or now - now) and not (is_number(now) and isfinite(now)):
@@ -110,7 +110,7 @@ class ServerClock:
         alone = _agreeing(low, high)
         our_own = 0.0 if steady is None else received - steady()
         if self._steady is not None and abs(our_own - self._apart) > _CONTRADICTION:
-            # What earlier answers told is true by the clock that we had then.
+            # Earlier answers were compared with the clock that we had then.
             self._low, self._high = float("-inf"), float("inf")
         self._steady, self._apart = steady, our_own
         apart = max(low - self._high, self._low - high)

@@ -2,7 +2,7 @@
 
 First the text of its `Sign` header is read: which digest, written how, behind which prefix; where it is no digest, its
 length says what it is. Then every candidate of `candidates.py` with a digest of that length signs the request. Several
-requests are searched together: what is empty in one, as the body of a GET, shows in another.
+requests are searched together: a part that is empty in one, as the body of a GET, shows in another.
 """
 
 import base64
@@ -149,7 +149,7 @@ class Detected:
 
 
 def _check(one: Accepted, secret: Secret) -> None:
-    """Raise `ConfigError` for what no host can have accepted."""
+    """Raise `ConfigError` for a request that no host can have accepted."""
     SchemeSigner(one.app_id, secret, "md5:{secret}")
     # The digits of a date, such as 20240131120000, would be taken for milliseconds, which the host does not accept.
     if not re.fullmatch("[0-9]{10}|[0-9]{13}", one.timestamp):
@@ -201,7 +201,7 @@ class Search:
     def hits(self, wanted: Set[bytes] = frozenset()) -> list[Hit]:
         """Return the line of each hit and its digest, in the order of the search.
 
-        What is wanted is by default the digest of the signature.
+        By default the digest of the signature is wanted.
         """
         wanted = wanted or {reading.digest for reading in readings(self._sign)}
         sizes = {len(digest) for digest in wanted}
@@ -335,7 +335,7 @@ def _size(signed: Signed) -> int:
 
 
 def _is_varied(signed: Signed) -> bool:
-    """Tell whether a body has what hosts leave out, or write in ways of their own, where they write its values."""
+    """Tell whether a body has values that hosts leave out, or write in ways of their own."""
     found, _ = json_of(signed.request.body)
     values = [*found.values()] if isinstance(found, dict) else []
     return "" in values and any(isinstance(one, list) and any(isinstance(part, dict) for part in one) for one in values)

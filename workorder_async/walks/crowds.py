@@ -32,7 +32,7 @@ class Crowd:
         self._came = set[int]()
         self._total = 0
         self._rows = Counter[int]()
-        #: Whether what the last pass showed is all.
+        #: Whether the last pass showed all tickets.
         self.is_settled: bool = False
 
     def read(self) -> Steps[None]:
@@ -74,7 +74,7 @@ class Crowd:
         return is_shared and None not in shown and len(ids) == len(set(ids)) >= self._total
 
     def _take(self, page: Page | None) -> int:
-        """Give what is new of a page; how many tickets it brings that did not come in this pass."""
+        """Give the new rows of a page; return how many tickets it brings that did not come in this pass."""
         self._shown.append(None if page is None else tuple(page.ids))
         if page is None:
             return 0

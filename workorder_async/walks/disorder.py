@@ -12,10 +12,10 @@ from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import RestartError
 from workorder_async.walks.pages import Page
 
-# Totals of a list that moves differ by what moved: so many looks, and one more for so many requests.
+# Totals of a moving list differ by the tickets that moved: so many looks, and one more for so many requests.
 _LOOKS: Final = 4
 _REQUESTS_OF_A_LOOK: Final = 50
-# What one answer shows and the next one lacks may come and go: once, but hardly twice in step with the answers.
+# A ticket may leave and enter between two answers by chance: once, but hardly twice.
 _ROUNDS: Final = 2
 
 
@@ -38,7 +38,7 @@ def look_behind(job: Job, page: Page | None, after: Page | None) -> Steps[None]:
     before = page.position - len([key for key in keys if key < reach]) - state.full // 4
     pages = ceil(before / state.full)
     hint = (pages + 1, before // pages) if before * 2 > state.full else ()
-    # What stands below this page's last second is not asked for: thousands may share that second.
+    # The rows below this page's last second are not asked for: thousands may share that second.
     more = yield from job.answer(state.ask(reach, high, *hint))
     if hint and (more is None or not more.count):
         # There are fewer than the ends of the range let expect, or the server has no page of that size.
@@ -51,7 +51,7 @@ def look_behind(job: Job, page: Page | None, after: Page | None) -> Steps[None]:
         (again,) = (yield [page.ask]) if hidden else (None,)
         if again is None or not again.ids:
             return
-        # A page shows all that lies between its rows, the first one also what lies above them.
+        # A page shows all tickets between its rows; the first page also shows all above them.
         top = inf if page.ask.page == 1 else state.keys(again)[0] - state.overlap + 1
         hidden &= {more.ids[place] for place in job.between(more, job.reach(again), top, again)}
         (more,) = (yield [more.ask]) if hidden else (None,)

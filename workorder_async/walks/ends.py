@@ -19,10 +19,10 @@ _SHORT: Final = 2
 # How often the first page is read where it does not tell the order of the list.
 _LOOKS: Final = 3
 _BESIDE: Final = (0, 1, 2)
-#: Between these seconds, both included, lies whatever created time a ticket has: from 1970 to 2199.
+#: The first and the last second that a ticket's created time can have: 1970 to 2199.
 DATED: Final = (1, 7_258_118_400)
-# Two questions: the total of the list, and of all tickets that have a created time. Walks ask for ranges that have no
-# end: what a server refuses are long ones that have.
+# Two questions: the total of the list, and of all tickets that have a created time. The second one has no end, as the
+# ranges of walks have none: a server may refuse a long range with both ends.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
 _NO_LOOK: Final = "the list refuses to show a ticket by which its filter by created time could be looked at"
@@ -67,7 +67,7 @@ class Opening(Job):
                 state.sign = -1 if has_newer else 1
                 self._begin("sections", page)
                 return
-        # What entered meanwhile, a second look would have shown.
+        # A second look would have shown tickets that entered meanwhile.
         self._begin("ranges", None)
 
     def _is_first(self, page: Page) -> Steps[bool]:
@@ -177,7 +177,7 @@ class Witness(Job):
             high += 1  # the second that a range ends in may not count
         page = yield from self.answer(Ask(low, high, 1, 1, for_rows=False))
         if page is None:
-            return ""  # what is bridged is exact without a count
+            return ""  # bridged edges prove the result without a count
         lacks = state.tickets < page.total <= state.deepest and not state.ranges
         if lacks and page.total <= _SHORT * state.full and not (state.flaws or state.leaves_out):
             raise RestartError("ranges")

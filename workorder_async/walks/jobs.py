@@ -1,4 +1,4 @@
-"""A job: a piece of a walk as a generator that yields pages to ask for, and is sent what they show. No I/O.
+"""A job: a piece of a walk as a generator. It yields pages to ask for, and is sent their answers. No I/O.
 
 Jobs stand in the order in which their tickets are to be given out. Each keeps its pages until its turn has come.
 """
@@ -45,7 +45,7 @@ class WalkedPage:
     def rest(self) -> Window | None:
         """The part of the list that a later walk goes on with once this page was taken; None where that is no range.
 
-        It begins with this page, not behind it: what lies between two pages shows only in a walk of both.
+        It begins with this page, not behind it: only a walk of two pages shows whether a ticket lies between them.
         """
         state = self._state
         return None if state.rest(self.frontier) is None else state.rest(self.begun) or state.window
@@ -67,16 +67,16 @@ class Read:
 
 @define(eq=False)
 class Job:
-    """One piece of a walk; a subclass says by `steps` what it reads, and gives rows by `give`."""
+    """One piece of a walk. Subclasses read in `steps`, and give rows by `give`."""
 
     asks_again: ClassVar[bool] = True
-    """Whether an empty answer is asked for once more by whoever lets it go on."""
+    """Whether `WalkRules` asks once more after an empty answer."""
     state: ListState = field(repr=False)
     ready: deque[WalkedPage] = field(factory=deque, init=False, repr=False)
     wanted: deque[Read] = field(factory=deque, init=False, repr=False)
     """The reads that it wants next."""
     behind: list["Job"] = field(factory=list, init=False, repr=False)
-    """Further jobs, whose tickets follow its own; whoever lets it go on takes them."""
+    """Further jobs, whose tickets follow its own; `WalkRules` takes them."""
     held: int = field(default=0, init=False)
     """How many rows wait for their turn."""
     is_begun: bool = field(default=False, init=False)
@@ -156,7 +156,7 @@ class Job:
                 return
             left = ceil(end.total / max(1, state.full)) + 1 - number
             if left < -1 and 2 * max(news) < end.count:
-                # What is new came meanwhile, on a first page that is shown whatever page is asked for.
+                # The server shows its first page for every page number, and the new tickets came meanwhile.
                 return
             pages = yield [ask(number + further) for further in range(max(1, min(state.slots, left)))]
 

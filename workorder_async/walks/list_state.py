@@ -213,11 +213,11 @@ class ListState:
         return page.ask.page == 1 and is_doubtful and not self._is_full(page)
 
     def see_behind(self, page: Page, after: Page | None) -> None:
-        """Take in what stands behind a page that does not tell if there are more tickets; None: a refusal."""
+        """Take in the page behind one that does not tell if there are more tickets; None: a refusal."""
         if page.total < page.count:
             page.is_last = after is not None and not after.count
             return
-        # A server that ignores page numbers shows the same again, and what came; a page that slid lacks some of it.
+        # A server that ignores page numbers shows the same rows again, and new ones; a page that slid lacks some rows.
         ids, again = {*page.ids}, {*(after.ids if after else ())}
         page.is_last = after is None or not after.count or len(ids & again) >= (min(len(ids), len(again)) or 1)
         if not page.is_last and not self.counts_pages:

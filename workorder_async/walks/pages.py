@@ -79,7 +79,7 @@ class Page:
 
 @define
 class Proofs:
-    """What answers have proven of the server. One object for a client: the proofs of one walk serve the next ones."""
+    """Facts about the server that answers have proven. One object for a client: later walks use them, too."""
 
     filters: bool = False
     """Whether a ticket was shown when just its second was asked for: then both ends of a range mean what they say."""

@@ -13,7 +13,7 @@ from attrs import fields
 from workorder_async.document import TicketQuery
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 
-# A ticket's creator and created time stay; what these filters look at may change.
+# A ticket's creator and created time stay. The fields of these filters may change.
 _CHANGING: Final = ("status", "type", "sub_type", "second_subtype", "product_group_id", "customer_organization_name")
 _ADDED: Final = tuple(field.name for field in fields(WalkReport) if field.type is int)
 # A filter of time and the time that is shown may differ by so many seconds.
@@ -37,7 +37,7 @@ def together(queries: Sequence[TicketQuery], reports: Sequence[WalkReport]) -> W
 
 def doubts_of(queries: Sequence[TicketQuery]) -> list[str]:
     """Return the doubts about queries together; none if every ticket that some query matched all along is seen."""
-    # Whatever matches a query that another one covers is seen by that one.
+    # A query that covers another one also finds the tickets of that one.
     alone = [*dict.fromkeys(queries)]
     kept = [one for one in alone if not any(other is not one and _covers(other, one) for other in alone)]
     for one, other in combinations(kept, 2):

@@ -27,7 +27,7 @@ _FILL: Final = 0.8
 _PARTS: Final = 24
 # Rows are of a burst where they stand so many times closer together than all tickets of the range would, evenly spread.
 _BURST: Final = 8
-# What lies beside a burst is divided, too: in a nearly sorted list, such rows may be just those at one end.
+# The time beside a burst is divided, too: in a nearly sorted list, the rows may be of one end alone.
 _OUTSIDE: Final = 3
 # The rows of a first page that tell how many tickets a part of the list has.
 _ROWS_OF_A_PART: Final = 8
@@ -101,7 +101,7 @@ class Range(Job):
         return not state.is_cut(page)
 
     def _around_a_crowd(self, page: Page) -> list[_Ends]:
-        """Return three seconds around the one that most rows are of, and what is newer and older; or nothing."""
+        """Return three seconds around the second of most rows, and the newer and older parts; or nothing."""
         second, rows = max(Counter(page.seconds).items(), key=itemgetter(1), default=(0, 0))
         if not (self._low - 1 <= second <= self._high + 1 and 2 * rows > page.count):
             return []

@@ -115,7 +115,7 @@ class WalkRules:
             state.see_behind(read.before, page)
             page = read.before
         elif page is not None and state.is_miscounted(page):
-            # What stands behind it tells.
+            # The next page tells.
             job.wanted.appendleft(Read(evolve(read.ask, page=2), job, read.place, before=page))
             return
         if page is not None and not page.is_in_range and self._mode != "numbers":

@@ -8,8 +8,8 @@
 3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
    The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
    Where two sections meet, their pages share a row, too: a hint may be of a ticket that is later than those before it.
-4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`). What is asked for from
-   below an edge is held against the rows and the totals of the page above.
+4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`). An answer from below an
+   edge is held against the rows and the totals of the page above.
 5. A list may only look sorted: the totals of the answers above and below an edge tell (`disorder.py`). Where so few
    rows looked sorted that they may do so by accident, the list is read again as one in no order.
 6. Sections are read side by side. A hint that is off makes one longer or shorter, and loses no ticket (`lots.py`).
@@ -83,7 +83,7 @@ class Section(Job):
             up, bound = self.frontier, self.bound
             reach = self.frontier = max(min(self.reach(page), up), bound)
             if self._page is not None and page is not self._hint:
-                # What the page before showed below its end, and this one does not.
+                # Rows that the page before showed below its end, and this page does not show.
                 self.give_of(self._page, self.between(self._page, reach, up, page))
             self.give_of(page, self.between(page, reach, up), reach)
             if reach < up:
@@ -188,7 +188,7 @@ class Section(Job):
             # The rows above need not be shown again.
             high = edge - 1
             if hides or max(state.keys(after)) < edge or self._asked_up_to < edge:
-                # It begins below the edge, or was asked for from there and shows what lies above it, too.
+                # The answer begins below the edge, or was asked for from there and also shows rows above it.
                 # No section may begin inside of the crowd that lies below the edge.
                 low = self.frontier = int(max(edge - state.overlap, self.bound))
                 crowd = Crowd(self, low, int(edge) - 1, page)

@@ -74,7 +74,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         An answer of very many rows comes as several pages; between pages the loop turns. A page without rows says that
         the list proved to be of another kind than it seemed, and is read again from its beginning.
         """
-        # Before a page is taken: what is cancelled here loses none.
+        # Before a page is taken: a cancellation here loses no page.
         await asyncio.sleep(0)
         while True:
             self._arrived.clear()
@@ -132,7 +132,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         """Make a request, and take in its answer."""
         try:
             self._rules.receive(read, await self._page(read))
-        except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
+        except Exception as error:  # noqa: BLE001 - raised where the next page is taken
             # The first failure ended the walk; later ones may only follow from it.
             if not read.job.is_left:
                 self._failure = self._failure or error
@@ -152,7 +152,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 
     async def aclose(self) -> None:
-        """Cancel what is in flight and wait until it has ended."""
+        """Cancel the requests in flight and wait until they have ended."""
         self._closed = True
         self._arrived.set()
         for task in self._tasks:

@@ -49,7 +49,7 @@ class Window:
     """
 
     query: TicketQuery
-    """What the whole is; its `created_start` and `created_end` are the outer edges."""
+    """The query of the whole; its `created_start` and `created_end` are the outer edges."""
     start: int | None = None
     """The first second that it owns; None: from the whole's beginning on."""
     end: int | None = None
@@ -92,7 +92,7 @@ WhatToWalk: TypeAlias = TicketQuery | Window
 
 
 def window_of(query: WhatToWalk) -> Window:
-    """Return the window to walk. Raises `ConfigError` for what is neither a query nor a window."""
+    """Return the window to walk. Raises `ConfigError` for a value that is neither a query nor a window."""
     if isinstance(query, Window):
         return query
     if isinstance(query, TicketQuery):
@@ -129,7 +129,7 @@ async def plan_windows(
         frozen = whole if max(late.seconds, default=latest) > latest or _may_have_more(late) else frozen
     begin, total, final = start or 0, first.total, list[_Stretch]()
     for times in _LOOKS_BACK if start is None and first.total > max_tickets and first.seconds else ():
-        # Years without a ticket are no place to cut: what lies before the first tickets is a window of its own.
+        # Years without a ticket are no place to cut: the time before the first tickets is a window of its own.
         begin = _likely_begin(first, times)
         page = await read(Ask(None, begin - 1, 1, 1))
         if not page.is_in_range:
@@ -157,7 +157,7 @@ async def plan_windows(
 
 
 def _may_have_more(page: Page) -> bool:
-    """Tell whether the list may have more than a first page shows, whatever it counts."""
+    """Tell whether the list may have more tickets than its first page shows; its total is not believed."""
     return page.total > page.count or page.count in (_FIRST_PAGE, page.size)
 
 

@@ -73,7 +73,7 @@ class FileBody:
         self._on_progress = on_progress
         name = _name_of(self._source) if file_name is None else file_name
         self._name = str(self._source) if isinstance(self._source, Path) else name
-        # The type of trace.csv.gz is of what is packed in it, which nobody can read as such.
+        # The type that is guessed for trace.csv.gz is of the packed file, which nobody can read as such.
         guessed, packed = mimetypes.guess_type(os.path.basename(name))
         kind = file_type or (None if packed else guessed) or "application/octet-stream"
         if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
@@ -151,7 +151,7 @@ class FileBody:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[BinaryIO, int]]:
-        """Give the file at its start, and how many bytes follow. What cannot be read of it is a `ConfigError`."""
+        """Give the file at its start, and how many bytes follow. Raises `ConfigError` if it cannot be read."""
         mend = ""
         try:
             if isinstance(self._source, Path):
@@ -236,7 +236,7 @@ def _start_of(source: object) -> int:
     except Exception as error:  # it is somebody else's file, and may be detached, or worse
         problem = "this file is closed, or cannot seek, so it could not be sent again"
         raise ConfigError(problem, mend="pass its bytes or a path") from error
-    # What a file reads, text or bytes, does not stand in its class: `tempfile` wraps both in one.
+    # A file's class does not tell whether it reads text or bytes: `tempfile` wraps both in one.
     with suppress(Exception):
         if isinstance(read(0), bytes):
             return start

@@ -33,7 +33,7 @@ class TurnTimeoutError(Exception):
     pause: float = 0.0
     """How many seconds the server still wants to be left alone, where that is the reason; else 0."""
     why: str = ""
-    """What the shared limits failed with before, if they did."""
+    """The error with which the shared limits failed before, if they did."""
 
 
 @define(eq=False)
@@ -82,7 +82,7 @@ _KEPT = 10_000
 
 
 class Throttle:
-    """What throttled answers teach one client; `most` requests may be under way while nothing is throttled.
+    """The lessons of throttled answers for one client; `most` requests may be under way while nothing is throttled.
 
     Rules without I/O; times are seconds of one steady clock.
 
