@@ -68,16 +68,16 @@ def _ready_streams() -> None:
     """Make the standard streams open ones, which are waited for and written whole."""
     from contextlib import suppress
 
-    # One that was closed by whoever started this, as daemons do, leads nowhere. In this order each gets the number that
-    # is its own, which the next file or socket would get otherwise.
+    # A stream that the parent process closed, as daemons do, leads nowhere. In this order each gets the number that is
+    # its own, which the next file or socket would get otherwise.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open to the end
         # Somebody who shares a stream may have set that it does not wait: half a text would pass for the whole.
         with suppress(AttributeError, OSError):  # Windows, or no file
             os.set_blocking(getattr(sys, name).fileno(), True)
-    # Where Python was told not to buffer stdout, whoever writes to the bare file is not told that a part was not taken.
-    # Each result is flushed anyway.
+    # Where Python does not buffer stdout, a write to the bare file may take a part and not say so. Each result is
+    # flushed anyway.
     bare = sys.stdout
     if isinstance(getattr(bare, "buffer", None), io.RawIOBase):
         sys.stdout = open(bare.fileno(), "w", -1, bare.encoding, bare.errors, closefd=False)  # noqa: SIM115 - likewise

@@ -50,7 +50,7 @@ def _blocking(
 
 
 def _listed(value: object) -> object:
-    """Return a list of what an iterator gives, other than a file: it may use this client, which the loop must not."""
+    """Return an iterator's values as a list: it may use this client, which the loop must not. A file stays one."""
     return [*value] if isinstance(value, Iterator) and not hasattr(value, "read") else value
 
 
@@ -73,11 +73,10 @@ class WorkorderClient(MadeOfVariables, Closing):
 
     Use it as `with WorkorderClient(...) as client`, in any thread and in several at once, inside of a running event
     loop too, as in Jupyter: the calls run in a loop of its own, in a thread of its own. The arguments are the same, but
-    for `session`. What interrupts a call, such as Ctrl-C, cancels it, and passes when it has ended. Callbacks and
-    observers run in the client's thread, and must not call its methods. A process that was forked needs a client of its
-    own.
+    for `session`. An interrupt, such as Ctrl-C, cancels the call, and passes when it has ended. Callbacks and observers
+    run in the client's thread, and must not call its methods. A process that was forked needs a client of its own.
 
-    `run` does whatever else takes a client: `client.run(lambda client: export_tickets(client, query, "t.csv"))`.
+    `run` is for functions that take a client: `client.run(lambda client: export_tickets(client, query, "t.csv"))`.
 
     Raises `ConfigError` for an argument that cannot work.
     """
@@ -163,7 +162,7 @@ class WorkorderClient(MadeOfVariables, Closing):
         self._loop.close()
 
     def __del__(self) -> None:
-        # Without a wait: whoever drops the last reference may hold what the thread waits for.
+        # Without a wait: the caller that drops the last reference may hold a lock that the thread waits for.
         if loop := getattr(self, "_loop", None):
             loop.close(0)
 
@@ -171,7 +170,7 @@ class WorkorderClient(MadeOfVariables, Closing):
 class Walk(Closing, Iterator[list[TicketSummary]]):
     """One walk over a query: use it as `with client.walk(...) as walk`, and iterate over its pages in order.
 
-    `report` tells what it saw. Leaving the block cancels the requests that are under way.
+    `report` has the counts so far. Leaving the block cancels the requests that are under way.
     """
 
     def __init__(self, client: WorkorderClient, walk: _Walk) -> None:
@@ -183,7 +182,7 @@ class Walk(Closing, Iterator[list[TicketSummary]]):
         async def take(_: _Client) -> None:
             self._taken.append(await anext(self._walk, None))
 
-        # What interrupts a call may come when a page is here already: the next one gives it, in whichever thread.
+        # An interrupt may come when a page is here already: the next call gives that page, in any thread.
         while True:
             if self._taken:
                 # Neither an interrupt nor another thread has its turn before this returns: nothing is called.
@@ -200,6 +199,6 @@ class Walk(Closing, Iterator[list[TicketSummary]]):
         return self._walk.report
 
     def close(self) -> None:
-        """Cancel what is under way and wait until it has ended."""
+        """Cancel the requests under way and wait until they have ended."""
         with suppress(ConfigError):  # a client that is closed has ended its walks
             self._client.run(lambda _: self._walk.aclose())

@@ -49,7 +49,7 @@ from workorder_async.wire.session import SignedSession
 
 _EVERYTHING = TicketQuery()
 OnUnknown: TypeAlias = Literal["raise", "verify"]
-"""What to do when a mutation was sent and no answer came back."""
+"""The action when a mutation was sent and no answer came back."""
 
 
 @frozen
@@ -72,8 +72,8 @@ class MadeOfVariables:
     def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
         """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
 
-        They are taken from `environ`; None is the process's environment. WORKORDER_ERRNOS may say what the platform's
-        own errnos mean: 90001=AuthenticationError,90005=NotFoundError. WORKORDER_CA_BUNDLE may name a file for `ssl`.
+        They are taken from `environ`; None is the process's environment. WORKORDER_ERRNOS may map the platform's own
+        errnos to errors: 90001=AuthenticationError,90005=NotFoundError. WORKORDER_CA_BUNDLE may name a file for `ssl`.
         `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
         """
         hide_passwords(options)
@@ -189,7 +189,7 @@ class WorkorderClient(MadeOfVariables):
 
     @property
     def attempt_timeout(self) -> float:
-        """How many seconds one attempt may take, and what it sent may be carried out."""
+        """How many seconds one attempt may take, and its request may be carried out."""
         return self._session.options["attempt_timeout"]
 
     def deadline(self, seconds: float | None = None) -> Deadline:
@@ -251,9 +251,9 @@ class WorkorderClient(MadeOfVariables):
         `query` is a query, or a window that `plan_windows` gave.
 
         Every ticket that matches from beginning to end comes exactly once, at up to `concurrency` requests at a time,
-        whatever is created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen. It is
-        True for every filter, but where more tickets than a page shows share a second and move, where no ticket came
-        again at an edge, and where tickets have no created time or the list counts more than it shows.
+        though tickets are created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen.
+        It is True for every filter, but where more tickets than a page shows share a second and move, where no ticket
+        came again at an edge, and where tickets have no created time or the list counts more than it shows.
         `walk.report.reason` says which. Three assumptions remain: a ticket that a replica or a cache of the server does
         not show yet is not seen, a list whose pages and totals look sorted by created time is sorted, and one whose
         first page counts as many tickets as it shows, and no round number, is whole.
@@ -320,8 +320,8 @@ class WorkorderClient(MadeOfVariables):
     ) -> dict[int, Ticket | WorkorderError]:
         """Read several base records, `concurrency` at a time; each id gets its ticket, or the error of its read.
 
-        An id that stands there twice is read once. Raises `AuthenticationError`, and `ConfigError` for what is no
-        ticket's number: then the others are not read either. Without a `deadline` each read has its own.
+        An id that stands there twice is read once. Raises `AuthenticationError`, and `ConfigError` for a value that is
+        no ticket's number: then the others are not read either. Without a `deadline` each read has its own.
         """
         until = None if deadline is None else self.deadline(deadline)
         lane = Lane(arguments.whole("concurrency", concurrency))
@@ -411,9 +411,9 @@ class WorkorderClient(MadeOfVariables):
         `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
 
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
-          call that was cancelled has changed nothing. Before it `may_send` is awaited. What these raise stops the call.
+          call that was cancelled has changed nothing. Before it `may_send` is awaited. Their exceptions stop the call.
         * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
-          signature: it changed nothing, and may be written again. What it raises stops the call as well.
+          signature: it changed nothing, and may be written again. Its exceptions stop the call as well.
         * `began` is when you wrote down that you would send it, by `client.now()`; `settle(mutation, began)` takes it.
         * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.
         """
@@ -450,15 +450,15 @@ class WorkorderClient(MadeOfVariables):
 
         It happened where its sign is found: a close by its time and solution, a rejection or comment by its text in
         the ticket's history, a creation by a ticket of its creator with its texts; each in the time in which it was
-        under way, by the server's clock. What another mutation of this client left, or may have left, is no sign. It
-        did not happen where a look after the longest time of an attempt shows nothing new on the ticket; this is proven
-        of closes and rejections, and of what has a `mark`. Until then it is not known yet, and `again` says when to
-        ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
-        A client that is closed raises `ConfigError`.
+        under way, by the server's clock. A sign that another mutation of this client left, or may have left, does not
+        count. It did not happen where a look after the longest time of an attempt shows nothing new on the ticket; this
+        is proven of closes and rejections, and of mutations with a `mark`. Until then it is not known yet, and `again`
+        says when to ask once more; where it is `patient`, it does so itself until the deadline. A read that fails
+        leaves it unknown. A client that is closed raises `ConfigError`.
 
-        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `run` is
-        another program that sent it, as a journal knows it. Of a close or rejection that was not sent, `began=inf`, it
-        tells `holds` alone. `lane` and `until` are as for `change`.
+        `ahead` is the value of `client.ahead()` at `began`; without it, our clock must not have been set since. `run`
+        is another program that sent it, as a journal knows it. Of a close or rejection that was not sent, `began=inf`,
+        it tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
         _BEGAN("began", began)

@@ -1,8 +1,8 @@
 """Files that survive a crash: a file that is added to, and a file that appears under its name when it is whole.
 
-A `LockedFile` is added to: an addition is on disk when `append` returns, and whoever opens the file after a crash cuts
-off a torn tail. The lock belongs to the file, whatever its name, and to this process: a child of a fork does not
-inherit it. Nothing is added to a file that others than its owner may read: such a mode is taken away first.
+A `LockedFile` is added to: an addition is on disk when `append` returns, and after a crash the next one to open the
+file cuts off a torn tail. The lock belongs to the file, not to its name, and to this process: a child of a fork does
+not inherit it. Nothing is added to a file that others than its owner may read: such a mode is taken away first.
 `open_private` opens a file at a name that we chose, where somebody else may have put a link; `made_private` makes one
 for SQLite.
 
@@ -169,7 +169,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_parent)
 
 
-# What the system says of a file that somebody else has locked; any other error is of the disk.
+# The system's error for a file that somebody else has locked; any other error is of the disk.
 _LOCKED = PermissionError if sys.platform == "win32" else BlockingIOError
 
 
@@ -190,7 +190,7 @@ def _take_from_others(file: "int | str | os.PathLike[str]") -> os.stat_result:
 def open_private(path: "str | os.PathLike[str]", flags: int) -> int:
     """Open a file at a name of ours for its owner alone, made if it is missing, and return its descriptor.
 
-    Raises `OSError` for what somebody else may have put there: a link, a file that has a second name, a pipe.
+    Raises `OSError` for a link, a file that has a second name, or a pipe: somebody else may have put it there.
     """
     flags |= os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
@@ -211,7 +211,7 @@ def open_private(path: "str | os.PathLike[str]", flags: int) -> int:
 def made_private(path: "str | os.PathLike[str]") -> os.stat_result:
     """Make a file as `open_private` does, if it is missing, and return its facts; one that is there is not opened.
 
-    SQLite locks a file for all of a process, and whoever closes it there takes the locks of every connection away.
+    SQLite locks a file for all of a process, and closing the file anywhere in it takes all these locks away.
     """
     with suppress(FileExistsError):
         os.close(open_private(path, os.O_RDWR | os.O_EXCL))

@@ -37,20 +37,20 @@ __all__ += ["WalkDriftError", "WorkorderError"]
 
 @frozen
 class Settlement:
-    """What is known of a mutation whose answer was lost."""
+    """The knowledge about a mutation whose answer was lost."""
 
     happened: bool | None
     """Whether it happened; None where that is not known, or not known yet."""
     ticket_id: int = 0
     """The ticket that a creation made, where it was found; else 0."""
     holds: bool = field(default=False, eq=False)
-    """Whether the ticket is closed, or the product line's share rejected, whoever did it."""
+    """Whether the ticket is closed, or the product line's share rejected, by this mutation or anybody else."""
     again: float | None = field(default=None, eq=False)
     """In how many seconds a look tells all that can be known; None where no later look tells more."""
 
 
 class Settles(Protocol):
-    """What can find out whether a mutation happened: a `WorkorderClient`."""
+    """An object that can find out whether a mutation happened: a `WorkorderClient`."""
 
     @property
     def base_url(self) -> str:
@@ -149,11 +149,12 @@ class NoAnswerError(WorkorderError):
 class OutcomeUnknownError(NoAnswerError):
     """A mutation was sent, and no answer of the platform came back: it may or may not have happened.
 
-    The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer, `mutation`
-    is what was sent, `mark` the mark below its text, and `began` when, in seconds since the epoch by our own clock;
-    `ahead` is how far the server's was ahead then, `run` for how long it may be carried out. `platform` is the base URL
-    that it was sent to, where that is known. `happened` is what is known by now: True where the platform said yes and
-    not which ticket it made, else what `verify` found. `ticket_id` is the new ticket's id, once `verify` has found it.
+    The library never repeats such a mutation blindly. `__cause__` is the failure that was seen instead of an answer,
+    `mutation` the mutation, `mark` the mark below its text, and `began` the time of its sending, in seconds since the
+    epoch by our own clock; `ahead` is how far the server's was ahead then, `run` for how long it may be carried out.
+    `platform` is the base URL that it was sent to, where that is known. `happened` is True where the platform said yes
+    and not which ticket it made, else the result of `verify`. `ticket_id` is the new ticket's id, once `verify` has
+    found it.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class OutcomeUnknownError(NoAnswerError):
     async def verify(self, client: Settles) -> bool | None:
         """Find out whether it happened: True, False, or None where that is not known, or not known yet.
 
-        Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
+        Asks `client.settle`, whose text says how each kind of mutation is told, and keeps the number of a new ticket in
         `ticket_id`. True and False stay so. Reads only, within one deadline. A read that fails leaves it unknown, and
         so does a mutation of which nobody knows when it `began`, and one that looks like another in its batch's
         journal. Raises `ConfigError` for a client without coroutines, and for one of another platform.
@@ -212,7 +213,7 @@ class ResponseError(WorkorderError):
 class DecodeError(ResponseError):
     """The envelope is the platform's, and something in it does not fit the API document.
 
-    `path` is where, as a JSON path ("$.data.tickets[57].created_time"); `expected` and `got` say what.
+    `path` is its place, as a JSON path ("$.data.tickets[57].created_time"); `expected` and `got` describe the values.
     """
 
     def __init__(

@@ -16,12 +16,12 @@ _T = TypeVar("_T")
 # How often a thread that waits looks whether the loop still runs. On Windows Ctrl-C waits as long, too.
 _LOOK: Final = 0.5
 _PATIENCE_AT_EXIT: Final = 5.0
-# Seconds in which what is left may see that its client is closed, and end by itself.
+# Seconds in which tasks that are left may see that their client is closed, and end by themselves.
 _GRACE: Final = 0.1
 
 
 class Closing:
-    """What is closed where a `with` around it ends."""
+    """An object that is closed where a `with` around it ends."""
 
     def __enter__(self) -> Self:
         return self
@@ -37,9 +37,9 @@ class LoopThread(Closing):
     """An event loop that turns in a daemon thread until it is closed, for any thread that has something to await.
 
     It turns while its user is busy with something else, so no deadline passes unseen, and it works where the user has
-    an event loop, as in a notebook. What is left open is closed at the end of the process.
+    an event loop, as in a notebook. If it is left open, it is closed at the end of the process.
 
-    `kind` is what it is to its user, for errors and the thread's name; `at_end` is awaited in the loop when it ends.
+    `kind` is its user's name for it, for errors and the thread's name; `at_end` is awaited in the loop when it ends.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class LoopThread(Closing):
         _OPEN.add(self)
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine in the loop, and wait until it has ended. What interrupts the wait cancels it.
+        """Run a coroutine in the loop, and wait until it has ended. An interrupt of the wait cancels it.
 
         Raises `OutcomeUnknownError` where it was cut short since this was closed meanwhile.
         """
@@ -72,7 +72,7 @@ class LoopThread(Closing):
                 tasks[0].add_done_callback(end)
 
         def end(task: asyncio.Task[_T]) -> None:
-            _ = task.cancelled() or task.exception()  # whoever was interrupted twice does not ask for it
+            _ = task.cancelled() or task.exception()  # a caller that was interrupted twice does not ask for it
             ended.set()
 
         def cancel() -> None:
@@ -113,7 +113,7 @@ class LoopThread(Closing):
             return
         with suppress(ConfigError):
             self._tell(self._stop.set)
-        # What is dropped is collected in any thread, this one too.
+        # An object that is dropped is collected in any thread, this one too.
         if patience != 0 and threading.current_thread() is not self._thread:
             self._thread.join(patience)
 
@@ -130,7 +130,7 @@ class LoopThread(Closing):
             try:
                 runner.run(self._until_stopped())
             finally:
-                self._stop.set()  # what ended it may be an error: nothing begins any more
+                self._stop.set()  # it may have ended by an error: nothing begins any more
 
     async def _until_stopped(self) -> None:
         self._loop.set_default_executor(_Workers())
@@ -144,9 +144,9 @@ class LoopThread(Closing):
                 await self._let_end()
 
     async def _let_end(self) -> None:
-        """Let the tasks end that are left, which see that what they use is closed; cancel those that do not.
+        """Let the tasks end that are left, since they see that their client is closed; cancel those that do not.
 
-        The runner would log their errors, which `run` raises for whoever waits.
+        The runner would log their errors, which `run` raises for its caller.
         """
         left = asyncio.all_tasks() - {asyncio.current_task()}
         if left:
@@ -167,7 +167,7 @@ class LoopThread(Closing):
     def _wait(self, ended: "_Ended") -> None:
         while not ended.wait(_LOOK):
             if not self._thread.is_alive() and not ended.is_set():
-                # Whatever had begun was cancelled, and has ended: this one never began.
+                # All tasks that had begun were cancelled, and have ended: this one never began.
                 raise ConfigError(f"this {self._kind} is closed", mend="make another one")
 
 
@@ -209,7 +209,7 @@ class _Workers(ThreadPoolExecutor):
         done = Future[_T]()
         try:
             done.set_result(work(*given, **named))
-        except Exception as error:  # noqa: BLE001 - whatever it is, whoever awaits it gets it
+        except Exception as error:  # noqa: BLE001 - of any kind: the one who awaits it gets it
             done.set_exception(error)
         return done
 

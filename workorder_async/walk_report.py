@@ -1,4 +1,4 @@
-"""What a walk has done, and whether its result is exact."""
+"""The report of a walk: its counts, and whether its result is exact."""
 
 from attrs import frozen
 
@@ -15,9 +15,9 @@ class SkippedRow:
     path: str
     """Where it stood in its answer, as a JSON path ("$.data.tickets[57].created_time")."""
     expected: str
-    """What the API document has there."""
+    """The type or values that the API document has there."""
     got: str
-    """What came instead."""
+    """The value that came instead."""
 
 
 @frozen(kw_only=True)

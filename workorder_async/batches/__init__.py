@@ -6,5 +6,5 @@ hold           troubles that all share: they hold a batch back, or stop it
 carrier        one mutation: begun, sent or settled, and its outcome written
 outcomes       the outcomes of mutations, and their report
 journal        the memory of a batch: the event loop's side
-journal_file   its file: lines, the standings of mutations, and what it tells people
+journal_file   its file: lines, the standings of mutations, and a view of them for people
 """

@@ -65,7 +65,7 @@ class Carrier:
     _deadline: float | None = field(default=None, alias="deadline", kw_only=True)
     stopping: asyncio.Event = field(init=False, factory=asyncio.Event)
     """Set where the batch stops: then nothing more is sent, nor looked for."""
-    # The mutations that were sent and whose outcome is not written down yet: what it is if they are cut short now.
+    # For mutations that were sent and have no outcome in the journal yet: the outcome if they are cut short now.
     _if_cut_short: dict[str, Outcome] = field(init=False, factory=dict)
     # Outcomes are dated by our clock as it was at the begin: setting it meanwhile moves nothing.
     _time: Callable[[], float] = field(init=False, factory=lambda: asyncio.get_running_loop().time)
@@ -87,7 +87,7 @@ class Carrier:
     ) -> Outcome | Parked:
         """Send a mutation, by default within a deadline of its own. Raises `JournalError` if nothing was begun.
 
-        It is parked if its answer was lost, or an earlier run may have sent it: `look` tells what became of it. If this
+        It is parked if its answer was lost, or an earlier run may have sent it: `look` finds its outcome. If this
         is cancelled, the journal knows whether it was sent. Tries before have `started` then, and `made` so many
         attempts: they count as its own.
         """
@@ -120,7 +120,7 @@ class Carrier:
         return Parked(prepared, entry, outcome, until, started)
 
     def park(self, entry: Entry, prepared: Prepared | None = None, until: Deadline | None = None) -> Parked:
-        """Park a mutation that an earlier run left open; `prepared` is what the caller handed over, if that was it."""
+        """Park a mutation that an earlier run left open; `prepared` is given if the caller handed it over again."""
         mutation = _sent_then(entry) if prepared is None else prepared.mutation
         unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
         return Parked(prepared, entry, unknown, until or self._client.deadline(self._deadline), perf_counter())

@@ -50,7 +50,7 @@ class Hold:
         self._meant: set[int] = set()  # errnos without a meaning that are about mutations
         self._is_accepted = False  # whether a mutation was
         self._trouble = -inf  # when the last trouble came
-        self._why: WorkorderError | None = None  # and what it was
+        self._why: WorkorderError | None = None  # and its error
         self._held_for_all = -inf  # when it was last seen to hold for all
         self._answered = -inf  # when the latest request began that the platform answered
         self._changed = -inf  # when the platform last answered a mutation

@@ -75,7 +75,7 @@ class _Event:
 
 
 class Once:
-    """Carries out one mutation for each key, whatever happens: a key is an event that may be delivered several times.
+    """Carries out one mutation for each key, and only one: a key is an event that may be delivered several times.
 
     Call it with a key and a mutation, as often as the event comes. The first call sends the mutation; all others, at
     the same time or later, in this program or after `kill -9` in the next one, get the outcome of the first: its state,
@@ -215,7 +215,7 @@ class Once:
         return event.outcome if event else None
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
-        """Look once for each mutation of this scope whose outcome is unknown; return what is known now, by its key.
+        """Look once for each mutation of this scope whose outcome is unknown; return the new outcomes, by their keys.
 
         Nothing is sent. NOT_SENT means that it certainly did not happen: its key is free again. Call it after a start,
         and from time to time, for events that are not delivered again. `deadline` is for all of them together.

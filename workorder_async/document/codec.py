@@ -151,7 +151,7 @@ def decode_rows(
     """
     try:
         return cast("list[TicketSummary]", _ROW.hooks(rows))
-    except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
+    except Exception:  # noqa: BLE001 - of any kind: the place is found out below
         places = {id(row): index for index, row in enumerate(_rows_in(answer.data))}
     tickets = []
     for position, row in enumerate(rows):

@@ -267,18 +267,18 @@ class Decoder:
         """Make the model of one object. Raises `DecodeError`, whose message begins with `name`."""
         try:
             return self.hooks((value,))[0]
-        except Exception as error:  # noqa: BLE001 - whatever it was, what and where is found out now
+        except Exception as error:  # noqa: BLE001 - of any kind: the place is found out now
             raise self.explained(error, value, path, name) from None
 
     def explained(self, error: Exception, value: object, path: str, name: str = "") -> DecodeError:
-        """Return what `hooks` raised for an object, with the path of the first value that does not fit."""
+        """Return the error for an exception of `hooks`, with the path of the first value that does not fit."""
         return decode_error(*(self.locate(value, path) or (path, error)), name=name)
 
     def locate(self, value: object, path: str) -> tuple[str, Exception] | None:
         """Return the JSON path of the first value that does not fit, and the reason; None if all values fit."""
         try:
             self.hook(value)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is told
+        except Exception as error:  # noqa: BLE001 - of any kind: it is told
             if not isinstance(value, dict):
                 return path, error
             found = (self._locate_in(name, value.get(name), f"{path}.{name}") for name in self.readers)

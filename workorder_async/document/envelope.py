@@ -3,9 +3,10 @@
 Every answer is `{"errno": int, "errmsg": str, "request_id": str, "data": ...}`; errno 10000 is success and everything
 else a failure (API document, close_ticket: 10000表示接口请求成功, 其他均表示失败). `data` may be absent in both.
 
-The status is judged before the errno. With a status of 500 or more an envelope says nothing of what was done, whatever
-its errno is, and success with any status but 2xx contradicts itself: both are a `ResponseError`. A page without the
-envelope is one as well, but for 401 and 403 (`AuthenticationError`) and 429 (`RateLimitedError`), with the errno 0.
+The status is judged before the errno. With a status of 500 or more an envelope of any errno does not tell whether the
+request was carried out, and success with any status but 2xx contradicts itself: both are a `ResponseError`. A page
+without the envelope is one as well, but for 401 and 403 (`AuthenticationError`) and 429 (`RateLimitedError`), with the
+errno 0.
 """
 
 import re
@@ -35,9 +36,9 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     404: errors.NotFoundError,
     429: errors.RateLimitedError,
 }
-#: What these statuses mean also on a page without an envelope.
+#: The errors of statuses that mean the same on a page without an envelope.
 _OF_PAGES = {status: kind for status, kind in _BY_STATUS.items() if status != 404}
-#: What a body is, by how it begins.
+#: Names for bodies, by their first bytes.
 _PAGES: dict[bytes, str] = dict.fromkeys((b"{", b"["), "broken JSON")
 _PAGES |= {b"": "an empty body", b"<": "an HTML page, as a proxy or gateway sends"}
 _NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands for its absence
@@ -117,9 +118,9 @@ def _whole(errno: object, status: int, body: bytes) -> int:
 
 
 def _text(value: JSON) -> str:
-    """Read a text that is for people, of whatever kind: an odd one must not hide what the answer says.
+    """Read a text that is for people; a value of another type is taken, too, lest it hide the rest of the answer.
 
-    What has no UTF-8 bytes becomes U+FFFD, so that an error can be printed, sent and stored.
+    Characters without UTF-8 bytes become U+FFFD, so that an error can be printed, sent and stored.
     """
     if value is None or isinstance(value, str):
         return _NO_UTF8.sub("\ufffd", str(value or ""))

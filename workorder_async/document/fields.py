@@ -4,7 +4,7 @@ A model declares each field once: its name, its type, its default, and a sentenc
 off the class. Everything else is derived from it: the functions that decode (`decoding.py`), `to_dict`, `from_dict` and
 the JSON schema (`model.py`), the columns of exports with their types, the `_at` properties, and their docstrings.
 
-A field's metadata adds what its type cannot tell. `WIRE` is the class of its value in most answers, if that is
+A field's metadata adds facts that its type cannot tell. `WIRE` is the class of its value in most answers, if that is
 unusual. `ALONE` says that a text in place of the whole object is this field. `NEEDED` says that an answer must have it,
 though the class has a default. `LEAST` is the least that a number may be.
 """
@@ -204,7 +204,7 @@ def _day(number: int) -> str:
 
 
 class DataclassFields:
-    """The fields as dataclasses have them, for what does not know attrs: FastAPI takes a dataclass for a body."""
+    """The fields as dataclasses have them, for libraries that do not know attrs: FastAPI's bodies are dataclasses."""
 
     def __get__(self, instance: object, model: type) -> dict[str, dataclasses.Field[object]]:
         if not attrs.has(model):

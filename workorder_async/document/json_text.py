@@ -18,7 +18,7 @@ import orjson
 
 from workorder_async.errors import DecodeError
 
-#: What JSON can hold.
+#: The values of JSON.
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 loads: Final = orjson.loads
@@ -44,7 +44,7 @@ _REST_OF_TEXT: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class Unread(str):
-    """What stands in a body in place of a value that is no JSON: a text with broken bytes, or NaN.
+    """The stand-in for a value of a body that is no JSON: a text with broken bytes, or NaN.
 
     No field takes it, so it costs its row and no other.
     """
@@ -53,7 +53,7 @@ class Unread(str):
 
 
 def is_sound(value: object) -> bool:
-    """Tell whether a JSON value is at most `MAX_DEPTH` deep, and holds finite numbers and what could be read only."""
+    """Tell whether a JSON value is at most `MAX_DEPTH` deep, and holds finite numbers and no `Unread` one."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         if any(isinstance(part, Unread) or (isinstance(part, float) and not isfinite(part)) for part in level):

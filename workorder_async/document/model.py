@@ -1,4 +1,4 @@
-"""What every model can: become plain values, which `json.dumps` takes, and be made of them again.
+"""The base of all models: they become plain values, which `json.dumps` takes, and are made of them again.
 
 Every field is there under its own name. Some have a second entry, by the same names as the columns of an export:
 
@@ -24,10 +24,10 @@ from workorder_async.errors import ConfigError, WorkorderError
 
 
 class Model:
-    """What every model can: `to_dict`, `to_json` and `from_dict`.
+    """The base of all models, with `to_dict`, `to_json` and `from_dict`.
 
-    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic, in FastAPI's
-    answers (`-> list[TicketSummary]`) and as what FastAPI receives (`body: CloseTicket`) a model stands as it is.
+    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. Models of pydantic, answers of FastAPI
+    (`-> list[TicketSummary]`) and its bodies (`body: CloseTicket`) take a model as it is.
     """
 
     __slots__ = ()

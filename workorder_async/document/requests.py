@@ -117,7 +117,7 @@ _is_int32: Final = partial(whole_within, low=-_INT32_MAX - 1, high=_INT32_MAX)
 
 
 def _is_second(name: str, value: object) -> object:
-    """Accept whole seconds since the epoch; what is no time yet is told how to become one."""
+    """Accept whole seconds since the epoch; the error for any other value says how to make them."""
     if isinstance(value, datetime):
         if value != value:  # noqa: PLR0124 - as NaT of pandas is, which stands for no time
             raise ConfigError(f"is {shown(value)}", argument=name, mend="where there is no time, leave it out")
@@ -399,7 +399,7 @@ class CloseTicket(Request):
     id: int
     """The ticket (工单ID)."""
     closer_id: int
-    """Who closes it, by staff number of the address book (关单操作人员工号, 通讯录工号)."""
+    """The closer, by staff number of the address book (关单操作人员工号, 通讯录工号)."""
     closer_name: str
     """Name of who closes it (关单操作人姓名)."""
     solved_time: int = field(converter=_seconds, validator=_naming(_is_second))

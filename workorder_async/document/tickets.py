@@ -73,9 +73,9 @@ class TicketSummary(Model):
     creator_name: str = ""
     """Name of the creator (创建人姓名); `get_ticket` also tells the id."""
     handler: int = 0
-    """Who handles it, by long staff number of the business platform (处理人, 业务平台长工号)."""
+    """The handler, by long staff number of the business platform (处理人, 业务平台长工号)."""
     manager: int = 0
-    """Who answers for it, by long staff number of the business platform (负责人, 业务平台长工号)."""
+    """The person responsible, by long staff number of the business platform (负责人, 业务平台长工号)."""
     need_process: bool = field(default=False, metadata={WIRE: int})
     """Whether it must be passed on (是否需要流转); 0 or 1 on the wire."""
     tags: str = ""
@@ -181,7 +181,7 @@ class Ticket(Model):
 class Attachment(Model):
     """A file that belongs to a ticket (schema Attachment).
 
-    What `upload_file` returned is sent on with `CreateTicket` and `CloseTicket`. `file_path` is then a storage key; in
+    The result of `upload_file` is sent on with `CreateTicket` and `CloseTicket`. `file_path` is then a storage key; in
     an answer of `get_ticket_detail` it is a temporary URL, good for about 600 seconds, which cannot be sent.
     """
 
@@ -278,7 +278,7 @@ class TicketFlowHistory(Model):
     detail: str = ""
     """Its text (操作详情)."""
     creator_id: int = 0
-    """Who did it (操作人ID)."""
+    """The operator's id (操作人ID)."""
     creator_name: str = ""
     """Name of who did it (操作人姓名)."""
     creator_product_group_id: int = 0

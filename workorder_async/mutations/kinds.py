@@ -72,7 +72,7 @@ class MutationKind(Generic[M]):
     look: "Callable[[M, Sending, Reads, Sendings], Awaitable[Settlement]]"
     """Find out by reading whether it happened, after its answer was lost. Raises the errors of the reads."""
     words: Callable[[M], str]
-    """Say what it does, for people."""
+    """Describe it, for people."""
     place: Callable[[M], str] = lambda mutation: place_of_ticket(mutation.id)  # type: ignore[union-attr]
     """Return the place where it leaves its sign. See `memory`."""
     trace: Callable[[M], str] = lambda mutation: trace_of_text(mutation.id, mutation.detail)  # type: ignore[union-attr]
@@ -111,7 +111,7 @@ def trace_of_text(ticket_id: int, text: str | None) -> str:
 
 
 def trace_of_ticket(ticket: CreateTicket | TicketSummary) -> str:
-    """Return the trace of a new ticket, by what it has in common with its row in the list."""
+    """Return the trace of a new ticket: a digest of the fields that its row in the list has, too."""
     texts = (ticket.title, ticket.detail, ticket.customer_organization_name)
     return _digest("ticket", *texts, ticket.type, ticket.priority, ticket.reported_time)
 
@@ -397,7 +397,7 @@ def ticket_id_of(mutation: Mutation) -> int:
 
 
 def words_of(mutation: Mutation) -> str:
-    """Say what a mutation does, for people."""
+    """Describe a mutation, for people."""
     return kind_of(mutation).words(mutation)
 
 

@@ -51,7 +51,7 @@ class Span:
         return not time or self.since <= time <= self.until
 
     def may_have_by_any(self, time: int) -> bool:
-        """Tell the same by whichever clock dates the tickets, also if that is somewhat off."""
+        """Tell the same where the clock that dates the tickets is not known, and may be somewhat off."""
         return not self.follows(time) and time <= self.last + APART
 
     def follows(self, time: float) -> bool:
@@ -125,7 +125,7 @@ class Known:
 class Sendings:
     """The latest mutations that one client sent, `most` of them, and when each can have happened.
 
-    Where nobody says more of another client, it sends a mutation `within` so many seconds, and what it sent may be
+    Another client of which nothing else is known sends a mutation `within` so many seconds, and a request of its may be
     carried out for `attempt` seconds.
     """
 

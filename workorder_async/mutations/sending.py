@@ -87,8 +87,8 @@ class MutationSender:
                 if lost is None:
                     (self._sendings.ended if type(error) is ApiError else self._sendings.drop)(sending)
                     raise
-                # After a lost answer a refusal may be caused by the lost request, and what was not sent this time may
-                # have been sent before. Only a look tells; as long as it contradicts a refusal, it may be of the past.
+                # After a lost answer a refusal may be caused by the lost request, and a mutation that was not sent this
+                # time may have been sent before. Only a look tells; if it contradicts a refusal, it may be of the past.
                 self._sendings.ended(sending, self._longest)
                 look = settles and await self.look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)

@@ -155,7 +155,7 @@ ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "base64-hex": lambda digest: base64.b64encode(digest.hex().encode()).decode(),
 }
 UNITS = ("s", "ms")
-#: The calls that digest what is inside, with their digest and how it is written.
+#: The calls that digest their content, with the digest and the way in which it is written.
 HASHES: Mapping[str, tuple[str, str]] = {
     **{digest: (digest, "hex") for digest in DIGESTS},
     **{digest.upper(): (digest, "HEX") for digest in DIGESTS},
@@ -181,7 +181,7 @@ _key_and_value = methodcaller("partition", b"=")
 
 @frozen
 class Nested:
-    """A call of the scheme language, and what is inside it."""
+    """A call of the scheme language, and its content."""
 
     name: str
     inside: "Template"

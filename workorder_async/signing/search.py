@@ -165,9 +165,9 @@ def _check(one: Accepted, secret: Secret) -> None:
 class Search:
     """Signs a request in every way, and tells which of them give one of the digests that are wanted.
 
-    Of several requests the one that shows most is signed in every way, and what fits it is tried on the others. It
-    takes seconds: `tried` of `total` signatures are done. `is_over` is asked now and then, and the search ends where it
-    says so. Its constructor raises `ConfigError`.
+    Of several requests the one that shows most is signed in every way, and the schemes that fit are tried on the
+    others. It takes seconds: `tried` of `total` signatures are done. `is_over` is asked now and then, and the search
+    ends where it says so. Its constructor raises `ConfigError`.
     """
 
     def __init__(self, accepted: Sequence[Accepted], secret: Secret, is_over: Callable[[], bool] = bool) -> None:

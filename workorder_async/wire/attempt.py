@@ -1,8 +1,9 @@
 """One attempt on the wire: sign, write, read, within its time; a failure says whether anything was sent.
 
 Every attempt is signed afresh. Its connection is looked at before the first byte. If bytes or an end lie on it, it is
-closed, and another one is used: what came before a request is never its answer, and an idle connection that the server
-has closed costs nothing. Sent is what the transport has taken, and it takes the body of an attempt once.
+closed, and another one is used: bytes that came before a request are never its answer, and an idle connection that the
+server has closed costs nothing. Bytes count as sent when the transport has taken them, and it takes the body of an
+attempt once.
 
 No error leaves here with a frame, a cause or a field that knows the proxy's password. The aiohttp session underneath is
 opened when first needed, used in one event loop, and closed, or found left open.
@@ -314,7 +315,7 @@ class _Payload(aiohttp.Payload):
             if isinstance(body, JsonBody) and body.before_write is not None:
                 with ending_call("nothing was sent"):
                     await body.before_write()
-            # Last, since what comes while the caller's code runs is no answer either.
+            # Last, since bytes that come while the caller's code runs are no answer either.
             await self._begin(stream)
             if isinstance(self._value, bytes):
                 await self._put(stream, self._value)
@@ -372,9 +373,9 @@ class _Payload(aiohttp.Payload):
 
 
 def _once() -> aiohttp.ClientMiddlewareType:
-    """Return what lets a request through once: aiohttp would send a GET whose connection broke once more by itself.
+    """Return a middleware that lets a request through once: aiohttp would repeat a GET whose connection broke.
 
-    That would be signed as before, and counted nowhere. A `_Payload` does the same for what has a body.
+    The second one would be signed as before, and counted nowhere. `_Payload` does the same for requests with a body.
     """
     is_first = iter((True,))
 
@@ -535,7 +536,7 @@ class Wire:
                 limit.received += len(pieces[-1])
                 size = limit.received
         except aiohttp.ClientError:
-            # Who says "too many requests" has said all by that: it may be too busy for the rest.
+            # The status 429 says all: such a server may be too busy for the rest of its answer.
             if response.status != 429:
                 raise
             content = b""
@@ -609,11 +610,11 @@ def _headers(signed: object) -> Mapping[str, str]:
         if not _may_be_signed(name):
             mend = "a name has letters, digits and hyphens, and a signer does not say how a body is read"
             raise ConfigError(f"the signer's sign returned the header {name!r}", mend=mend)
-    # The body itself says of what type it is: a signer has that of JSON for an upload, too.
+    # The body knows its own content type: a signer may name that of JSON for an upload, too.
     return {name: value for name, value in signed.items() if name.lower() != "content-type"}
 
 
-# A server may refuse them once it has read the request, and then nobody knows what became of a mutation.
+# A server may refuse them once it has read the request, and then nobody knows whether a mutation happened.
 _OF_BODY = ("content-length", "transfer-encoding", "content-encoding", "expect")
 
 

@@ -6,8 +6,8 @@
 the call is signed once more by that time. If that is accepted, the client keeps that clock. Where a clock that was kept
 is refused, our own is tried before another one. A page of a gateway refuses only reads: of a mutation it says nothing.
 
-A mutation is signed again only where the refusal is known to be of the signature. What an errno without a known meaning
-says no read can tell: an outage that comes and goes looks like a refused signature. So it ends the call, and a read
+A mutation is signed again only where the refusal is known to be of the signature. No read can tell the meaning of an
+unknown errno: an outage that comes and goes looks like a refused signature. So such an errno ends the call, and a read
 finds out which clock is accepted, for the calls that follow.
 """
 
@@ -106,9 +106,9 @@ def says_nothing_happened(error: WorkorderError) -> bool:
 
 @contextmanager
 def ending_call(said: str) -> Iterator[None]:
-    """Let what the caller's own code raises end the call for good: an error of this tree as it is.
+    """Let an exception of the caller's own code end the call for good: an error of this tree as it is.
 
-    But not one that tells of another call: such an error, and any other, is the cause of a `NotSentError`.
+    An error of another call is different: it, and any other exception, is the cause of a `NotSentError`.
     """
     try:
         yield
@@ -206,8 +206,8 @@ class Call:
     def another_clock(self, error: WorkorderError) -> WorkorderError | None:
         """Return None where the signature was refused for our clock's sake; the clock to try next is set then.
 
-        Else return the error. If a further clock is refused as well, that is the first refusal, which says why. If its
-        answer has another meaning, that is what the platform has to say; if the meaning is known, the clock is kept.
+        Else return the error. If a further clock is refused as well, that is the first refusal, which says why. An
+        answer with another meaning is returned itself; if the meaning is known, the clock is kept.
         """
         if self.tried is not None:
             if self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
@@ -278,7 +278,7 @@ class Call:
     def too_late(self, limits: str = "") -> WorkorderError:
         """Return the error for a deadline that is past, or before which shared limits know that there is no turn.
 
-        `limits` is what they failed with, if they did.
+        `limits` is the error with which the limits failed, if they did.
         """
         self.turn_to("queue")
         why = f" ({', '.join(f'{seconds:.1f} s {phase}' for phase, seconds in self.spent.items())})"

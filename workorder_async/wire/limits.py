@@ -1,4 +1,4 @@
-"""Who may start a request, and when: slots, lanes, a rate, and the pause that all share after a throttled answer.
+"""When a request may start: slots, lanes, a rate, and the pause that all calls share after a throttled answer.
 
 1. At most `slots` requests are under way; fewer while the server throttles (`Throttle`).
 2. A call is interactive, or it belongs to a lane: the requests of one walk or one batch. A lane has a width of its own.

@@ -259,7 +259,7 @@ class SignedSession:
 
 @coroutine
 def _two_turns() -> Generator[None, None, None]:
-    """Let the loop turn twice, for half of what two sleeps of 0 s cost.
+    """Let the loop turn twice, for half the cost of two sleeps of 0 s.
 
     Pages that arrive together would else all be parsed before the next request is written, which aiohttp does two turns
     of the loop after its task begins.
