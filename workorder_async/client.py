@@ -82,7 +82,7 @@ class MadeOfVariables:
             raise ConfigError(f"is a {kind}", argument="environ", mend="it must be a mapping, such as os.environ")
         found = environment.variables(environ)
         errnos, bundle = (environment.setting(name, environ) for name in (environment.ERRNOS, environment.CA_BUNDLE))
-        # Else a traceback with locals would show the secret.
+        # Otherwise a traceback with locals would show the secret.
         del environ
         known, given = environment.errnos_of(errnos), options.get("errnos")
         if given is None or isinstance(given, Mapping):
@@ -457,14 +457,14 @@ class WorkorderClient(MadeOfVariables):
         leaves it unknown. A client that is closed raises `ConfigError`.
 
         `ahead` is the value of `client.ahead()` at `began`; without it, our clock must not have been set since. `run`
-        is another program that sent it, as a journal knows it. Of a close or rejection that was not sent, `began=inf`,
-        it tells `holds` alone. `lane` and `until` are as for `change`.
+        is another program that sent it, as a journal knows it. With `began=inf`, for a close or rejection that was not
+        sent, it tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
         _BEGAN("began", began)
         _check(ahead=(ahead, _AHEAD), run=(run, _RUN), lane=(lane, _LANE), until=(until, _DEADLINE))
         arguments.flag("patient", patient)
-        # Else a client that is closed would say for ever that it is not known yet.
+        # Without this check a closed client would say for ever that it is not known yet.
         self._session.check_usable()
         until = self.deadline(deadline) if until is None else until
         sending, reads = self._mutations.find(prepared, began, ahead, run), Reads(self._session, until, lane)
@@ -509,7 +509,7 @@ with_coroutines: Final = arguments.must_be(
     "a WorkorderClient with coroutines; within a blocking one that is client.run(lambda client: ...)",
     lambda client: isinstance(client, WorkorderClient),
 )
-"""Returns a client. One of `workorder_async.blocking` is none here: a mutation would be sent, and its outcome lost."""
+"""Returns a client. A blocking one is refused: with it a mutation would be sent, and its outcome lost."""
 
 
 def _check(**given: tuple[object, Check]) -> None:

@@ -275,7 +275,7 @@ class Once:
         return running.task.result()
 
     async def _carried_out(self, event: _Event, prepared: Prepared, until: Deadline) -> Outcome:
-        """Carry a mutation out. One that certainly did not happen is sent again."""
+        """Carry a mutation out; send it again if it certainly did not happen."""
         _, carrier = self._at_work()
         parked, tries = event.parked, _TRIES
         started = perf_counter() if parked is None else parked.started

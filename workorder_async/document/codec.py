@@ -33,7 +33,7 @@ def make_converter() -> Converter:
     """Make a cattrs converter with the rules of this folder, for use on its own or as part of a larger one.
 
     It structures the models of answers from JSON values, and unstructures every model to JSON values. Enumerations are
-    written as codes. Of queries and mutations, only the fields that were set are written.
+    written as codes. Queries and mutations are written with only those fields that were set.
     """
     converter = Converter(detailed_validation=False)
 

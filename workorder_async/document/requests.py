@@ -40,7 +40,7 @@ _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 #: The year 5138: a larger number is milliseconds.
 SECONDS_MAX = 10**11
-# That of the year 9999, the last one that a datetime can be of.
+# The last second of the year 9999, which is the last one of a datetime.
 _LAST_SECOND = 253_402_300_799
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 def _seconds(value: int | datetime) -> int:
     """Turn an aware datetime into whole seconds since the epoch, rounded down."""
     if isinstance(value, datetime):
-        # One that is none, such as NaT of pandas, raises.
+        # A datetime that is none, such as NaT of pandas, raises.
         with suppress(Exception):
             if value.utcoffset() is not None:
                 return (value - _EPOCH) // timedelta(seconds=1)

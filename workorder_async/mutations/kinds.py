@@ -239,7 +239,7 @@ def _is_said(detail: TicketDetail, sending: Sending, known: Known, sendings: Sen
             ours = max(ours, len(said))
             in_time = in_time or any(known.span.has(step.created_time) for step in said)
     alike = sum(one.trace == sending.trace for one in rivals)
-    # One more than the others account for. With two more, somebody else says the same.
+    # One step more than the rivals account for is ours. With two more, somebody else says the same.
     return in_time and ours == alike + 1 and not _missing((one for one in rivals if one.trace != sending.trace), others)
 
 
@@ -249,7 +249,7 @@ def _missing(rivals: Iterable[Sending], shown: Counter[str]) -> bool:
 
 
 def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, holds: bool, like: bool) -> Settlement:
-    """Tell that it did not happen, where nothing has changed since but by mutations that are known to have happened.
+    """Tell that it did not happen, if mutations that are known to have happened account for each change since.
 
     A sign `like` ours that seems to be older leaves it unknown: the server's `Date` may be of another clock than its
     tickets.
@@ -257,12 +257,12 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
     span, times = known.span, (detail.closed_time, detail.updated_time, detail.updated_progress_time)
     if not known.is_late or known.rivals is None or like:
         return Settlement(None, holds=holds)
-    # Nobody knows since when it is so.
+    # The ticket is closed or rejected, and no time shows since when.
     undated = holds and not any(map(span.follows, times))
     said = [(trace_of_text(detail.id, step.detail), span.follows(step.created_time)) for step in _steps(detail)]
     steps = Counter(trace for trace, is_before in said if not is_before)
     ends = [(one.trace, sendings.span(one).until) for one in known.rivals if one.happened]
-    # Of what ended shortly before, the step may be one of those that are left out.
+    # The step of a rival that ended shortly before may have been left out of `steps`.
     done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
     closed = detail.closed_time and not span.follows(detail.closed_time)
     changed = closed or steps - done or _hides_steps(detail, detail.assigns, known)
@@ -340,7 +340,7 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.CREATE_TICKET,
         creates=True,
         identity=None,
-        # Of the numbers, since a platform stores these as they are.
+        # Numbers alone, since a platform stores these as they are.
         place=lambda it: f"creator {it.creator_id} {it.type.value} {it.priority.value} {it.reported_time}",
         trace=trace_of_ticket,
         look=look_for_ticket,

@@ -86,7 +86,7 @@ class Sending:
     end: float = inf
     """When it has happened or never will, by that clock."""
     over: float = inf
-    """Of another client's: when no request of it can be under way any more, by that clock, whenever it began."""
+    """For a mutation of another client: when no request of it can be under way any more, by that clock."""
     lost: bool = False
     """Whether the answer to a request of it was lost."""
     happened: bool = False
@@ -233,9 +233,9 @@ class Sendings:
     def span(self, sending: Sending) -> Span:
         """Return when it can have happened, by the server's clock.
 
-        The span that was known when it was sent and the one of now must agree. Else a clock was set, and nothing is
-        known; nor is the span of a mutation from a program that is gone and did not know the server's clock.
-        Unless that was on this machine, whose clock that is never set tells the same.
+        The span that was known when it was sent and the one of now must agree. If not, a clock was set, and nothing is
+        known. A program that is gone, and did not know the server's clock, leaves no span, unless it ran on this
+        machine: the clock that is never set dates its mutations, too.
         """
         now = self._clock.ahead()
         then = sending.ahead or (now if sending.is_timed or sending.over == inf else None)
@@ -262,9 +262,9 @@ class Sendings:
     def left(self, sending: Sending) -> float:
         """Return the seconds until it has happened or never will; not above 0 once that is so.
 
-        Of a mutation whose `start` is not known, the server's clock tells, if it is known for then and for now, and our
-        own was not set: not between the two, nor since it was looked for first. Else it is over when its sender is gone
-        for so long; where nobody knows since when, our clock is believed.
+        If its `start` is not known, the server's clock tells, if that is known for then and for now, and our own was
+        not set: not between the two, nor since the first look. Otherwise it is over when its sender has been gone for
+        so long; if nobody knows since when, our clock is believed.
         """
         if sending.is_timed:
             return sending.end - self.steady()

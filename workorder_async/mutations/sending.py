@@ -125,7 +125,7 @@ class MutationSender:
             pause *= 2
 
     async def _settled(self, mutation: Mutation, sending: Sending, reads: Reads) -> Settlement:
-        """Look for a mutation, unless it was found before. One that did not happen is forgotten."""
+        """Look for a mutation, unless it was found before, and forget it if it did not happen."""
         if sending.happened and (sending.ticket_id or not kind_of(mutation).creates):
             return Settlement(True, sending.ticket_id)
         asked = self._sendings.steady()
@@ -192,7 +192,7 @@ class MutationSender:
             self._sendings.note(sending)
         elif ticket_id:
             self._sendings.note(sending, ticket_id)
-            # Of the creation's own time: the user's clock is not asked once it has happened.
+            # With the creation's own time: the user's clock is not asked once it has happened.
             place, trace = place_of_ticket(ticket_id), trace_of_text(ticket_id, mutation.detail)
             self._sendings.note(evolve(sending, place=place, trace=trace, mark="", intent=None, ticket_id=0))
 

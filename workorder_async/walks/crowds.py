@@ -1,8 +1,8 @@
 """A crowd: seconds that hold more tickets than a page shows. Only here page numbers count.
 
 Its pages are read side by side, and again until two passes show the same rows in the same places: then no row has slid
-from page to page between two reads. That they are all is believed where each row came once, no page was refused, and
-as many came as the list counts. Else the walk says which second could not be settled.
+from page to page between two reads. They count as all where each row came once, no page was refused, and as many came
+as the list counts. Otherwise the walk says which second could not be settled.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ class Crowd:
         rows = [] if page is None else zip(page.ids, page.seconds, strict=True)
         self._expected = {id for id, second in rows if second in self._seconds}
         self._given = set[int]()
-        # Of the last pass: the ids of each page, None for one that was refused; all of them; how many the list counted.
+        # The last pass: the ids of each page, None for a refused one; all its ids; the list's total; rows by second.
         self._shown: _Shown = []
         self._came = set[int]()
         self._total = 0

@@ -166,10 +166,10 @@ class Witness(Job):
         return self._lacks(min(whole), _LOOKED_FOR)
 
     def _count(self) -> Steps[str]:
-        """Compare what came with the total of the seconds of a window.
+        """Compare the tickets that came with the total of the seconds of a window.
 
-        If that is more, a short window is read again in ranges that are shown whole. Of a long one the end is looked
-        at, without and with the seconds beside it: a ticket that stands behind all others may be later.
+        If that is more, a short window is read again in ranges that are shown whole. In a long window only its end is
+        looked at, without and with the seconds beside it: a ticket that stands behind all others may be later.
         """
         state, asks = self.state, list[Ask]()
         low, high = state.span

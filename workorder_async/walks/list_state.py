@@ -20,14 +20,14 @@ Mode: TypeAlias = Literal["sections", "ranges", "numbers"]
 
 #: Many servers refuse deeper pages, show nothing there, or take long for them.
 DEEPEST: Final = 10_000
-# Of a list that is nearly sorted, neighbouring answers overlap by so many times the largest inversion that was seen.
+# In a nearly sorted list, neighbouring answers overlap by so many times the largest inversion that was seen.
 _OVERLAP_TIMES: Final = 10
 _SMALLEST_OVERLAP: Final = 10
 # One accident in ten thousand.
 _NO_ACCIDENT: Final = 9.2
 #: In pages of fewer rows no order is seen.
 ROWS_OF_AN_ORDER: Final = 5
-# A list is nearly sorted where a page spans at least so many times that overlap. Else most of each answer comes again.
+# A list is nearly sorted if a page spans at least so many times that overlap. If not, most of each answer comes again.
 _NEARLY: Final = 2
 
 

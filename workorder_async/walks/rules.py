@@ -54,7 +54,7 @@ class WalkRules:
         self._restarts = 0
         self._mode: Mode = "sections"
         self._tells_restart = False
-        # Of the newest page that has a frontier, that; and the ids that came since.
+        # The frontier of the newest page that has one, and the ids that came since.
         self._begun, self._since = inf, list[int]()
 
     @property
@@ -89,7 +89,7 @@ class WalkRules:
         if job.is_left:
             return
         if page is None and read.before is not None and read.times == 1:
-            # That there is nothing behind a page is believed of a server that says so twice.
+            # A refusal of the next page counts as "nothing behind it" only if the server repeats it.
             read.times += 1
             job.wanted.appendleft(read)
             return

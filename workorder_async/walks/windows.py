@@ -138,7 +138,7 @@ async def plan_windows(
             final = [_Stretch(0, begin, page.total)]
             total = max(0, total - page.total)
             break
-    # Nor is there one behind the newest ticket.
+    # Behind the newest ticket there is nothing to cut, either.
     latest = min(latest, first.seconds[0]) if first.seconds[:1] == [max(first.seconds, default=0)] else latest
     to_cut = [_Stretch(begin if final else start or 0, max(latest, begin) + 1, total)]
     while to_cut:

@@ -365,8 +365,8 @@ class _Payload(aiohttp.Payload):
     def give_up(self) -> None:
         """Send no more of a request whose answer nobody waits for.
 
-        A connection that is only closed sends what it holds first, however long that takes: the request would arrive
-        when it was long said that it did not happen. One that goes on is somebody else's.
+        A connection that is only closed first sends the bytes that it holds, however long that takes: the request could
+        arrive long after it was said not to have happened. A connection that goes on is used by another call.
         """
         if self._transport is not None and self._transport.is_closing():
             self._transport.abort()

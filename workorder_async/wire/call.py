@@ -56,7 +56,7 @@ class RetryPolicy:
     The wait before attempt n + 1 is drawn from the upper half of min(`longest`, `first` * 2 ** (n - 1)) seconds: by
     default up to 0.5 s, 1 s, 2 s. It is the pause that the server asks for in `Retry-After`, if that is longer. A
     throttled answer (429) does not count: after the pause that it asks for, the request is made again until the
-    deadline. Nor does a refused signature, which is made once more by the server's clock.
+    deadline. A refused signature, which is made once more by the server's clock, does not count, either.
     """
 
     attempts: int = field(default=4, validator=_count)
