@@ -178,7 +178,7 @@ class _Export:
             if not self._target.is_stream:
                 await disk.run(self._open_parts)
             while True:
-                reading = Reading(client, self._queries, options, attachments, self._parts, disk, self._began)
+                reading = Reading(client, self._queries, options, attachments, self._parts, self._began)
                 try:
                     await reading.read()
                 except UnfoundedError:
@@ -197,7 +197,7 @@ class _Export:
         except OSError as error:
             raise ConfigError(f"cannot write to {str(path)!r}: {error.strerror or error}") from None
         done: list[Part] = []
-        self._parts = Lines(output, self._new_sink, done, done.append)
+        self._parts = Lines(output, self._new_sink, done, done.append, self._disk)
 
     def _open_manifest(self) -> Renamed | None:
         """Open the manifest; refuse one of another export; without `resume` clear it away.
@@ -235,7 +235,7 @@ class _Export:
             self._manifest.add(self._head)
         file = GrowingFile(self._target.part, self._manifest, self._disk.check)
         self._disk.opened.callback(file.close)
-        self._parts = Lines(file, self._new_sink, self._manifest.parts, self._manifest.add)
+        self._parts = Lines(file, self._new_sink, self._manifest.parts, self._manifest.add, self._disk)
 
     def _clear_if_nothing(self) -> None:
         """Leave nothing beside the target if no call can go on from it."""

@@ -1,7 +1,7 @@
 """Parts become durable: in a file that grows, which a manifest remembers, or on a stream.
 
-`Lines` takes rows in the event loop, and returns work for the thread of `Disk`: one piece at a time, in order. The rows
-of a part are on disk before its line in the manifest is. A stream has no manifest.
+`Lines` takes rows in the event loop, and the thread of `Disk` writes them: one piece at a time, in order. The rows of a
+part are on disk before its line in the manifest is. A stream has no manifest.
 
 A manifest says which export it is of, then has a line for each part that is on disk:
 
@@ -404,23 +404,25 @@ class Lines:
     """The parts that are durable, in order."""
     _remember: Callable[[Part], None]
     """Adds a part that is durable to them."""
+    disk: Disk
 
     def __attrs_post_init__(self) -> None:
         self._sink = self._new_sink()
         self._pending = bytearray() if self.done else bytearray(self._sink.begin())
         self._end, self._crc = self.done[-1].end if self.done else 0, 0
 
-    def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
-        """Take rows of the part; return the work that writes them once there are enough."""
+    async def add(self, rows: Sequence[Record]) -> None:
+        """Take rows of the part, and begin to write them once there are enough."""
         self._pending += self._sink.encode(rows)
-        return partial(self._write, self._taken()) if len(self._pending) >= _BYTES_AT_ONCE else None
+        if len(self._pending) >= _BYTES_AT_ONCE:
+            await self.disk.submit(partial(self._write, self._taken()))
 
-    def end_part(self, part: Part) -> Callable[[], None]:
-        """Return the work that makes the part durable."""
+    async def end_part(self, part: Part) -> None:
+        """Begin to make the part durable."""
         self._pending += self._sink.end_part()
         part.changes = self._sink.changes
         self._sink = self._new_sink()
-        return partial(self._finish, self._taken(), part)
+        await self.disk.submit(partial(self._finish, self._taken(), part))
 
     def _taken(self) -> bytearray:
         taken, self._pending = self._pending, bytearray()

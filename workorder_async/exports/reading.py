@@ -15,7 +15,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.parts import Disk, Lines
+from workorder_async.exports.parts import Lines
 from workorder_async.exports.report import ExportOptions, ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
 from workorder_async.tasks import for_each
@@ -39,6 +39,16 @@ REFUSED_IN_A_ROW: Final = 16
 
 class UnfoundedError(Exception):
     """The rows of an earlier call rest on an order that the list proved not to have: all must be read anew."""
+
+
+async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> TicketDetail | ApiError | DecodeError:
+    """Read a full record; return the error of one that is refused, if that is about this ticket, or cannot be read."""
+    try:
+        return await client.get_ticket_detail(id, lane=lane)
+    except (AuthenticationError, RateLimitedError):
+        raise
+    except (ApiError, DecodeError) as error:
+        return error
 
 
 class Details:
@@ -81,20 +91,13 @@ class Details:
 
     async def _one(self, id: int, part: Part) -> TicketDetail | ApiError | DecodeError:
         part.requests += 1
-        try:
-            detail = await self._client.get_ticket_detail(id, lane=self._lane)
-        except (AuthenticationError, RateLimitedError):
-            raise
-        except ApiError as error:
-            return error
-        except DecodeError as error:
-            if not self._skips:
-                raise
-            return error
-        if self._folder is not None:
-            fetched = await self._folder.fetch(detail)
+        found = await read_detail(self._client, id, self._lane)
+        if isinstance(found, DecodeError) and not self._skips:
+            raise found
+        if self._folder is not None and isinstance(found, TicketDetail):
+            fetched = await self._folder.fetch(found)
             part.attachments += fetched
-        return detail
+        return found
 
     def _count_refusals(self, result: TicketDetail | ApiError | DecodeError) -> None:
         """Raise the last of too many refusals in a row."""
@@ -116,7 +119,6 @@ class Reading:
     _options: ExportOptions
     _folder: AttachmentFolder | None
     _parts: Lines
-    _disk: Disk
     _began: float
     """When the call began, by `perf_counter`."""
 
@@ -143,7 +145,7 @@ class Reading:
             before = last if last and last.query == number else None
             if before is None or not before.ended:
                 await self._read(number, before)
-        await self._disk.wait()
+        await self._parts.disk.wait()
         self.tell("reading")
 
     def tell(self, phase: Phase, rows: int | None = None) -> None:
@@ -218,9 +220,7 @@ class Reading:
     async def _write(self, rows: Sequence[Record]) -> None:
         self._part.rows += len(rows)
         self._rows += len(rows)
-        work = self._parts.add(rows)
-        if work is not None:
-            await self._disk.submit(work)
+        await self._parts.add(rows)
 
     def _begin_part(self, query: int) -> None:
         self._part = Part(query=query, read_from=int(self._client.now()))
@@ -247,7 +247,7 @@ class Reading:
         part.skipped_rows += report.skipped_rows - told.skipped_rows
         self._told = report
         self._begin_part(part.query)
-        await self._disk.submit(self._parts.end_part(part))
+        await self._parts.end_part(part)
 
     async def _count(self, query: TicketQuery) -> int:
         self._part.requests += 1

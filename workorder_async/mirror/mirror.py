@@ -28,8 +28,9 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import Ticket, TicketDetail, TicketQuery, TicketStatus
 from workorder_async.document.codec import Row
 from workorder_async.document.json_text import JSON
-from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
+from workorder_async.errors import ApiError, NotFoundError
 from workorder_async.exports.attachments import AttachmentFolder
+from workorder_async.exports.reading import DETAILS_AT_ONCE, read_detail
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.mirror.database import LEAST, OPEN, ROOM, Mark, MirrorDatabase, Range, database_of
 from workorder_async.tasks import for_each
@@ -46,8 +47,6 @@ _SHARE: Final = 0.01
 _DENSE: Final = 0.5
 #: So many tickets are named in a doubt.
 _NAMED: Final = 20
-#: So many full records are written at once.
-_DETAILS_AT_ONCE: Final = 48
 
 Phase: TypeAlias = Literal["all", "new", "open", "left", "audit", "missing", "details"]
 """The work of a run: to read all tickets, the new ones, the open ones, the ones that left the lists of open tickets; to
@@ -465,9 +464,9 @@ class Run:
         due = await self._do(MirrorDatabase.details_due, options["recheck"], options["attachments"])
         self._rows, self._total_rows = 0, len(due)
         read = partial(self._detail, lane=Lane(self._at_once))
-        for place in range(0, len(due), _DETAILS_AT_ONCE):
+        for place in range(0, len(due), DETAILS_AT_ONCE):
             at = self.now()
-            ids = due[place : place + _DETAILS_AT_ONCE]
+            ids = due[place : place + DETAILS_AT_ONCE]
             found = await for_each(ids, read, at_once=self._at_once)
             self._report.details += await self._do(MirrorDatabase.write_details, ids, found, at, self.now())
             self._rows += len(found)
@@ -479,11 +478,8 @@ class Run:
         None for a record that is refused, or cannot be read.
         """
         self._report.requests += 1
-        try:
-            detail = await self._client.get_ticket_detail(id, lane=lane)
-        except (AuthenticationError, RateLimitedError):
-            raise
-        except (ApiError, DecodeError):
+        detail = await read_detail(self._client, id, lane)
+        if not isinstance(detail, TicketDetail):
             self._unread["details"].add(id)
             return None
         if self._files is None:
