@@ -277,12 +277,6 @@ def _address_in(url: URL) -> str:
         return ""
 
 
-def _told(error: Exception) -> str:
-    """Describe an error of the wire, without passwords and without the secret part of a temporary URL."""
-    text = re.sub(r"\?\S*", "?...", without_credentials(str(error)))
-    return " ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")[:300]
-
-
 # Names that others gave to their files become names that are safe in a folder of ours, and different there. A safe name
 # leads nowhere else, is seen as it is, and is taken by Linux, macOS and Windows. It never begins with a dot, so that
 # such names are free for files of our own.
@@ -501,7 +495,9 @@ class AttachmentFolder:
             failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s")
         except (aiohttp.ClientError, OSError) as error:
             refused = getattr(error, "os_error", None)
-            failure = BrokenError(_told(error))
+            # Without passwords, and without the secret part of a temporary URL.
+            text = re.sub(r"\?\S*", "?...", without_credentials(str(error)))
+            failure = BrokenError(" ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")[:300])
             if isinstance(refused, PermissionError):
                 failure = NotFetchedError(refused.strerror)
         # Outside the `except`: aiohttp's errors know the proxy's password.

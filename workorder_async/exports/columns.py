@@ -87,12 +87,11 @@ class Columns:
 @cache
 def columns_of(model: type, *, lists: bool = True) -> Columns:
     """Return the columns of a model of answers; without those that hold a list of models, if `lists` is False."""
-    kept = [field for field in fields_of(model).values() if lists or not field.is_list]
-    return Columns(model, tuple(column for field in kept for column in field.columns() or (_json_column(field.name),)))
-
-
-def _json_column(name: str) -> Column:
-    return Column(name, "string", name, "As JSON.", name, _json)
+    columns = list[Column]()
+    for name, field in fields_of(model).items():
+        if lists or not field.is_list:
+            columns += field.columns() or [Column(name, "string", name, "As JSON.", name, _json)]
+    return Columns(model, tuple(columns))
 
 
 def _json(value: object) -> str:

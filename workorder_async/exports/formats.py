@@ -228,10 +228,8 @@ class Compressed(Sink):
         return b"" if member is None else member.flush()
 
     def _compress(self, content: bytes) -> bytes:
-        if self._member is None:
-            self._member = self._new_member()
-        compressed: bytes = self._member.compress(content)
-        return compressed
+        self._member = self._member or self._new_member()
+        return bytes(self._member.compress(content))
 
 
 def zstd_module() -> Any:
