@@ -41,10 +41,6 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _flag(text: str) -> bool:
-    return {"true": True, "false": False}[text.strip().lower()]
-
-
 def _moment(text: str) -> int | datetime:
     if text.strip().isdecimal():
         return _whole(text)
@@ -58,12 +54,13 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+_FLAGS: Final = {"true": True, "false": False}
 _WHOLES: Final = ("creator_id", "sub_type", "second_subtype", "page_size", "concurrency", "batch_rows", "tasks")
 _MOMENT: Final = "seconds since 1970, or a time with its zone, such as 2026-11-01T00:00:00+08:00"
 # The readers of options that are more than a text, and what such a text must be.
 _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     **dict.fromkeys(_WHOLES, (_whole, "a whole number")),
-    **dict.fromkeys(("detail", "exact"), (_flag, "true or false")),
+    **dict.fromkeys(("detail", "exact"), (lambda text: _FLAGS[text.strip().lower()], "true or false")),
     **dict.fromkeys(("created_start", "created_end"), (_moment, _MOMENT)),
     "rate": (float, "a number"),
     "columns": (_words, "names with commas between"),

@@ -96,9 +96,7 @@ class Clocks:
         number_within("date_offset", date_offset, -FAR, FAR)
         if not isinstance(backends, Iterable):
             raise ConfigError(f"is {shown(backends)}", argument="backends", mend="put the seconds in brackets")
-        offsets = tuple(backends)
-        for index, offset in enumerate(offsets):
-            number_within(f"backends[{index}]", offset, -FAR, FAR)
+        offsets = [number_within(f"backends[{at}]", offset, -FAR, FAR) for at, offset in enumerate(backends)]
         self._clock = clock
         self._date_offset = date_offset
         #: How far ahead the backend is that the next request goes to.

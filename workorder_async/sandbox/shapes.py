@@ -8,12 +8,12 @@ number or as text, a map as text or the reverse, and a time in milliseconds.
 import random
 import sqlite3
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from workorder_async.arguments import one_of
-from workorder_async.document import CHINA_STANDARD_TIME, JSON
+from workorder_async.document import JSON
+from workorder_async.document.fields import iso
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox.seed import SECOND_SUBTYPES, SUB_TYPES, TAGS, form_fields, product_line
 from workorder_async.sandbox.store import Record
@@ -81,7 +81,7 @@ def detail(row: sqlite3.Row, assigns: Iterable[Record], url: Callable[[str], str
     times = {**_DURATIONS, "suspended_duration": suspended}
     return {
         **ticket(row, _DETAIL_NAMES),
-        **{name: _between(row[start], row[end]) for name, (start, end) in times.items()},
+        **{name: max(row[end] - row[start], 0) if row[start] else 0 for name, (start, end) in times.items()},
         "created_time": date_time(row["created_time"]),
         "reported_time": date_time(row["reported_time"]),
         "assigns": [_assign(row["id"], index, assign) for index, assign in enumerate(assigns)],
@@ -100,13 +100,7 @@ def detail(row: sqlite3.Row, assigns: Iterable[Record], url: Callable[[str], str
 
 def date_time(seconds: int) -> str:
     """Write a time as the document does, in China Standard Time: 2021-11-11 11:11:11; 0 (has not happened) is ""."""
-    if not seconds:
-        return ""
-    return f"{datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME):%Y-%m-%d %H:%M:%S}"
-
-
-def _between(start: int, end: int) -> int:
-    return max(end - start, 0) if start and end else 0
+    return (iso(seconds) or "")[:19].replace("T", " ")
 
 
 def _attachments(packed: str, url: Callable[[str], str]) -> list[JSON]:
