@@ -31,7 +31,7 @@ for _public in [globals().get(name) for name in __all__]:
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs aiohttp when it is first used."""
+    """Import the modules that need aiohttp when they are first used."""
     if name != "export_tickets":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from workorder_async.exports.export import export_tickets

@@ -4,7 +4,7 @@ A file has its name only when it is whole. Until then its bytes are in a part be
 next process, goes on with if the server allows it, and has the same version of the file. A file that is there with the
 right size is not fetched again. So a folder is for one platform, which `FOLDER/.platform` names.
 
-The requests for files carry nothing of ours: no signature, no header, no cookie. Whoever writes a ticket chooses their
+The requests for files carry nothing of ours: no signature, no header, no cookie. The author of a ticket chooses their
 URLs, so the address of each connection is looked at, that of each redirect too: a name may lead anywhere.
 """
 
@@ -58,7 +58,7 @@ _PLATFORM: Final = ".platform"
 _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _PASSING: Final = (408, 425, 429)
-# Storage hands out whatever was said of a file when it was put there, such as utf-8, which packs nothing.
+# Storage repeats the encoding that was given when a file was put there, such as utf-8, which packs nothing.
 _PACKED: Final = frozenset(["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"])
 # ::/96, ::ffff:0:0/96 and 64:ff9b::/96, whose last 32 bits are an address of IPv4.
 _OF_IPV4: Final = (0, 0xFFFF, 0x64_FF9B << 64)
@@ -135,7 +135,7 @@ class _File:
         try:
             self.part.append(content)
             self.version = version
-        finally:  # what came before a failure stays, and that changed the time, too
+        finally:  # the bytes that came before a failure stay, and they changed the time, too
             os.utime(self._part_path, (self.version, self.version))
 
     def finish(self) -> None:
@@ -285,7 +285,7 @@ def _address_in(url: URL) -> str:
 def safe_name(name: str) -> str:
     """Return the last part of a name, without characters that could mislead a file system or a reader."""
     last, encoding = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1]), sys.getfilesystemencoding()
-    # What has no bytes in a file's name becomes a question mark, as all of Chinese does where these are ASCII.
+    # Characters that a file's name cannot hold become question marks: all of Chinese where names are ASCII.
     last = last.encode(encoding, "replace").decode(encoding)
     # NUL, other control characters, and marks that turn the text around do not print.
     shown = "".join(one if one.isprintable() and one not in _FORBIDDEN else "_" for one in last)
@@ -554,7 +554,7 @@ class AttachmentFolder:
                     raise NotFetchedError(f"the server sends more than its {size:,} bytes")
                 self._count(file, received)
                 if len(held) >= FLUSH_AT:
-                    # What is being written, even amid a cancellation, is not written again below.
+                    # A row that is being written, even amid a cancellation, is not written again below.
                     content, held = bytes(held), bytearray()
                     await on_disk(file.path, partial(file.append, content, version))
         finally:

@@ -66,9 +66,9 @@ async def export_tickets(
 
     **Going on.** The file has its name only once it is complete. Until then rows are in TARGET.part, and
     TARGET.manifest remembers down to which second of created time all rows are on disk there: that is written every
-    second or 2,000 rows, with full records after each page. Whatever ends a call, be it Ctrl-C, a full disk or
-    `kill -9`: the same call again reads the rest, and ends in the file, row for row, that an undisturbed call would
-    have made. If the list comes newest first, the second call asks for older tickets only, so tickets that were created
+    second or 2,000 rows, with full records after each page. However a call ends, by Ctrl-C, a full disk or `kill -9`:
+    the same call again reads the rest, and ends in the file, row for row, that an undisturbed call would have made. If
+    the list comes newest first, the second call asks for older tickets only, so tickets that were created
     meanwhile stay out; if it comes oldest first, they are at its end. A call that differs from the first one (query,
     host, AppId, format, options that change the file) is refused if rows are on disk, and so is a file that another
     process is writing.

@@ -39,7 +39,7 @@ SUFFIXES: Final = (
     *(".parquet", ".sqlite", ".db", ".xlsx"),
 )
 _CONVERTERS: Final = {"parquet": to_parquet, "sqlite": to_sqlite, "xlsx": to_xlsx}
-# What is no export, by SQLite's application_id.
+# SQLite databases that are no exports, by their application_id.
 _KEPT: Final = {b"WOmi": "a mirror", b"WOsb": "the database of a sandbox"}
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
@@ -246,7 +246,7 @@ class Format:
 
     @property
     def is_staged(self) -> bool:
-        """Whether what `sink` makes is converted at the end."""
+        """Whether the file of `sink` is converted at the end."""
         return self.name in _CONVERTERS
 
     def sink(
@@ -341,7 +341,7 @@ class Target:
         return [self.part, *made, *parts]
 
     def remove_leftovers(self) -> None:
-        """Take away what lies beside it, but for the manifest: no folder but that of a workbook's parts."""
+        """Remove the files beside it, but for the manifest, and of folders only that of a workbook's parts."""
         for path in self.leftovers():
             if path.suffix == ".parts" and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

@@ -158,7 +158,7 @@ class Manifest:
                 said = self._said(line, content + b"}" if line.endswith(_SUM % total) else b"")
             except ExportError:
                 raise
-            except Exception:  # noqa: BLE001 - torn, in whatever way
+            except Exception:  # noqa: BLE001 - a torn line may raise anything
                 if self.head is None and line.endswith(b"\n"):
                     mend = "move it away with its part, or begin anew with resume=False"
                     raise ExportError(f"{str(self.path)!r} is damaged in its first line", mend=mend) from None
@@ -167,7 +167,7 @@ class Manifest:
         self._file.cut(self._ends[-1][0])
 
     def _said(self, line: bytes, content: bytes) -> Line:
-        """Return what a line says; its content is empty if its checksum is not right."""
+        """Read a line; its content is empty if its checksum is not right."""
         if self.head is None:
             value = json.loads(line)
             if value["version"] != VERSION:
@@ -200,7 +200,7 @@ class Manifest:
         self._take_in(line, self._file.size, total)
 
     def check_place(self) -> None:
-        """Raise `OSError` if the name leads to another manifest by now: what lies beside it is another process's."""
+        """Raise `OSError` if the name leads to another manifest by now: its parts are those of another process."""
         self._file.check_place()
 
     def keep(self, parts: int) -> None:
@@ -244,7 +244,7 @@ class Disk:
     """A thread, for `async with`. On leaving, work under way is waited for; long work asks `check` whether to stop."""
 
     def __init__(self) -> None:
-        #: What the work opened is entered here, in the thread, and closed on leaving, even if nobody waited for it.
+        #: The work enters here, in the thread, the files that it opens; they are closed on leaving in any case.
         self.opened: ExitStack = ExitStack()
         self._thread = ThreadPoolExecutor(1, "workorder-export")
         self.opened.callback(self._thread.shutdown)
@@ -261,7 +261,7 @@ class Disk:
                 # Its error is nobody's: another one ended the export before.
                 await to_its_end(asyncio.gather(self._busy, return_exceptions=True))
         finally:
-            with suppress(OSError):  # what cannot be cleared away is found by the next call
+            with suppress(OSError):  # the next call finds files that cannot be cleared away
                 self.opened.close()
 
     def check(self) -> None:
@@ -285,7 +285,7 @@ class Disk:
         except OSError as error:
             place = f" {str(error.filename)!r}" if error.filename else ""
             why = error.strerror or " ".join(map(str, error.args))  # its text has the name, too
-            # What somebody else has moved or changed may not be gone on with.
+            # If somebody else has moved or changed the file, no call may go on with it.
             goes_on = "" if isinstance(error, MovedError) else ", and the same call goes on from there"
             raise ExportError(f"cannot write{place}: {why}; what is on disk stays{goes_on}") from error
 
@@ -387,7 +387,7 @@ class Stream:
 def _stdout() -> int:
     """Return the descriptor of stdout. Raises `OSError` if there is none."""
     with suppress(ValueError):  # it was closed, or is no file
-        # Both are None in `program >&-`, but for what somebody put in its place since, which leads nowhere.
+        # Both are None in `program >&-`, unless somebody has put a stream that leads nowhere in its place.
         if None not in (sys.stdout, sys.__stdout__):
             sys.stdout.flush()
             return sys.stdout.fileno()

@@ -178,7 +178,7 @@ class Reading:
         async with self._client.walk(Window(query, *begun), **self._walks) as walk:
             if self._options["raw"] or self._options["detail"]:
                 walk.raw()
-            # What parts have told of the walk: they tell what came since.
+            # The report as the parts have it: the next one tells the difference.
             self._walk, self._told = walk, walk.report
             while page := await walk.next_page():
                 self._expected_rows = rows_before + page.total

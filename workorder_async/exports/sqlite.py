@@ -65,7 +65,7 @@ def to_sqlite(staged: Path, target: Path, columns: Columns, on_progress: Told) -
         disk_errors(target),
         closing(sqlite3.connect(target, isolation_level=None)) as database,
     ):
-        # Whatever cuts it short, it is made anew, and it is put on disk as a whole: that is not SQLite's work.
+        # If it is cut short, it is made anew; it is put on disk as a whole. So SQLite need not care for either.
         for setting in ("foreign_keys = ON", "journal_mode = OFF", "synchronous = OFF"):
             database.execute(f"PRAGMA {setting}")
         database.execute("BEGIN")
@@ -146,7 +146,7 @@ def table_of(name: str, model: type, keys: tuple[str, ...] = ()) -> ModelTable:
 def application_of(path: Path) -> bytes:
     """Return the application_id of a database; "" for another file, or none. Raises `ExportError` for one in use.
 
-    SQLite reads it: whoever else closes the file takes away the locks that this process has on it.
+    SQLite reads it: closing the file by other ways would take away the locks that this process has on it.
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True)) as database:

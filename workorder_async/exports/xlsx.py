@@ -23,7 +23,7 @@ SHEET_ROWS = 1_048_576
 _DIGITS_END = 10**15
 # XlsxWriter returns this for a text that it had to cut.
 _WAS_CUT = -2
-# What stands in no XML, and the first character of what reads as an escape of it, or would together with an escape.
+# Characters that XML does not allow, and the first one of a text that reads as an escape, or would beside one.
 _CONTROL = r"[\x00-\x08\x0b-\x1f\ufffe\uffff]"
 _ESCAPED = re.compile(rf"{_CONTROL}|_(?=x[0-9a-fA-F]{{4}}(?:_|{_CONTROL}))")
 

@@ -1,1 +1,1 @@
-"""What plugs this library into somebody else's house: one optional dependency a file."""
+"""Adapters to other libraries: one optional dependency a file."""

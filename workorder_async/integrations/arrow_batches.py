@@ -105,7 +105,7 @@ def arrow_batches(
     * Windows that follow each other edge to edge are walked as one; others one after the other.
     * The requests run in a thread of their own, so they go on while a batch is used. Close the iterator to end them.
 
-    Raises what a walk raises, and `WalkDriftError` at the end of a walk that is not exact, unless `options.exact` is
+    Raises the errors of a walk, and `WalkDriftError` at the end of a walk that is not exact, unless `options.exact` is
     False: throw the batches until then away. A cell that Arrow cannot hold is treated as in a Parquet export.
     Arguments that cannot work are refused at once.
     """

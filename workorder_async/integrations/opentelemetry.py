@@ -1,6 +1,6 @@
 """Traces and metrics of calls: `WorkorderClient(observers=[OpenTelemetryObserver()])`; needs the extra `otel`.
 
-A call is a span of kind INTERNAL, and each attempt of it one of kind CLIENT below, in the trace of whoever called. The
+A call is a span of kind INTERNAL, and each attempt of it one of kind CLIENT below, in the caller's trace. The
 attributes of attempts, and the histogram `http.client.request.duration`, have the names of OpenTelemetry's stable
 conventions for HTTP. No signature, secret, text or number of a ticket is in them.
 """
@@ -34,7 +34,7 @@ class _Call:
 
     span: Any
     target: Mapping[str, str | int]
-    """The attributes of what its attempts ask."""
+    """The attributes of its attempts' requests."""
     url: str
     began: int = 0
 
@@ -107,7 +107,7 @@ class OpenTelemetryObserver:
     def _end(
         self, span: Any, event: AttemptEnded | CallEnded, facts: dict[str, str | int], at: int | None = None
     ) -> None:
-        """End a span with these facts, what the platform said, and whether it was asked."""
+        """End a span with these facts, the platform's errno, and whether it was asked."""
         facts["workorder.sent"] = event.sent
         if event.errno:
             facts["workorder.errno"] = event.errno

@@ -7,8 +7,8 @@
    it starts at most one request within the pause, or for a quarter of a second; a client that has slept for long looks
    again first.
 3. A Redis that has lost its memory begins at the present moment; for one that is silent see `fallback`.
-4. What is stored is believed as far as it can be honest. A clock of Redis that was set back moves the queue along, a
-   queue has so many turns at most, and no client obeys a pause for longer than its own `longest_pause`.
+4. Stored values are believed only as far as they can be true. A clock of Redis that was set back moves the queue along,
+   a queue has so many turns at most, and no client obeys a pause for longer than its own `longest_pause`.
 """
 
 import asyncio
@@ -48,8 +48,8 @@ _LONGEST_QUEUE = 10_000
 # KEYS: the next turn, and before it when that was stored; the pause, in which stands when it was last told of, so that
 # each client knows when its own bound is over. A pause that says no such time, or one to come, is cut to the bound, and
 # begins now. ARGV, in microseconds: how far away a turn may be, how far turns are apart, how much earlier one may come
-# in a burst; how many turns; the longest pause in milliseconds, and the longest queue. Returns what is left of the
-# pause, and how far away each turn is that was reserved.
+# in a burst; how many turns; the longest pause in milliseconds, and the longest queue. Returns the rest of the pause,
+# and how far away each turn is that was reserved.
 _TURN = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -2,8 +2,8 @@
 
     frame = read_tickets(spark, TicketQuery(created_start=1793500200), tasks=8)
 
-It works on Spark 4 as well, whose data source (`spark.py`) needs no pandas, which this does. What that file's head says
-of connections and of frames that are used twice goes for this one, too.
+It works on Spark 4 as well, whose data source (`spark.py`) needs no pandas, which this does. The head of that file
+tells of connections, and of frames that are used twice; both hold here, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ def read_tickets(
     * `options`: how windows are read, and which columns of them
     * `connect` makes a client of `ClientOptions`, here and in each task; it must pickle
 
-    Raises `ConfigError` for what cannot work.
+    Raises `ConfigError` for arguments that cannot work.
     """
     read = SparkRead(query=query, tasks=tasks, rate=rate, arrow=options or ArrowOptions())
     groups = read.plan(connect)

@@ -59,7 +59,7 @@ def _local(instance: object, attribute: object, value: Path) -> None:
 
 @frozen(kw_only=True)
 class SparkClosing:
-    """How a job closes tickets; picklable. Raises `ConfigError` for what can never work."""
+    """How a job closes tickets; picklable. Raises `ConfigError` for values that can never work."""
 
     journals: Path = field(converter=Path, validator=_local)
     """The folder."""

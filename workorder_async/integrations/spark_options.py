@@ -57,7 +57,7 @@ def _words(text: str) -> tuple[str, ...]:
 _FLAGS: Final = {"true": True, "false": False}
 _WHOLES: Final = ("creator_id", "sub_type", "second_subtype", "page_size", "concurrency", "batch_rows", "tasks")
 _MOMENT: Final = "seconds since 1970, or a time with its zone, such as 2026-11-01T00:00:00+08:00"
-# The readers of options that are more than a text, and what such a text must be.
+# The readers of options that are more than a text, and a description of such a text.
 _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     **dict.fromkeys(_WHOLES, (_whole, "a whole number")),
     **dict.fromkeys(("detail", "exact"), (lambda text: _FLAGS[text.strip().lower()], "true or false")),

@@ -1,4 +1,4 @@
-"""A SQLite database that keeps up with the platform: `mirror_tickets`; and what happens to tickets: `watch`."""
+"""A SQLite database that keeps up with the platform: `mirror_tickets`; and its changes as events: `watch`."""
 
 from workorder_async.described import describe
 from workorder_async.mirror.mirror import MirrorOptions, MirrorProgress, MirrorReport, mirror_tickets

@@ -1,4 +1,4 @@
-"""Questions to a mirror, while a run may be writing it: what changed, and which tickets have a text."""
+"""Questions to a mirror, while a run may be writing it: its changes, and the tickets that have a text."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def changes_since(path: Path, since: int, until: int | None = None) -> list[SeenChange]:
-    """Return what runs saw from one second to another, both included, in order."""
+    """Return the changes that runs saw from one second to another, both included, in order."""
     with reading(path) as database:
         rows = database.execute(
             "SELECT c.seen_at, c.kind, c.ticket, coalesce(t.title, ''), c.field, c.old, c.new "

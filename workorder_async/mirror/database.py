@@ -1,6 +1,6 @@
 """The database of a mirror: its tables, and each change of them as one transaction; no request is made here.
 
-    tickets            the columns of an export, and what the mirror knows of each row:
+    tickets            the columns of an export, and facts of the mirror about each row:
                        extra            fields that no model knows, as JSON
                        first_run        the run that read it first
                        run              the run that read it last
@@ -10,15 +10,15 @@
                        gone_at          when it was found to exist no more
                        detail_at        when its full record was read; NULL: it is due
                        files_at         when all its attachments were there
-    changes            run, ticket, kind, field, old, new, seen_at: what differed from one run to the next
-    runs               when each run began and ended, and what it found; an interrupted one has no end
+    changes            run, ticket, kind, field, old, new, seen_at: the differences from one run to the next
+    runs               when each run began and ended, and its counts; an interrupted one has no end
     tickets_present    the tickets that are not gone
     status_periods     ticket, status, since, until: how long each status lasted, as far as runs saw it
     tickets_as_of      the tickets as a run left them: SELECT * FROM tickets_as_of WHERE run = 7
     tickets_text       SQLite's full-text index of titles and texts
     details            id (key), then the columns of TicketDetail that hold one value: the full records
     ticket_assigns     and so on: the tables of a SQLite export with `detail`
-    detail_facts       id (key), and as JSON what no row of the list has and does not change by itself
+    detail_facts       id (key), and as JSON the facts that no row of the list has and that do not change by themselves
     files              ticket_id, name, path: the attachments that were fetched; a path that is no UTF-8 is its bytes
 
 Times are whole seconds since the epoch, by the server's clock as far as it is known. Others may read the database at
@@ -164,7 +164,7 @@ _VALUES: Final = {
 _BACKWARDS: Final = tuple(column.field for column in reversed(TICKET_COLUMNS.columns))
 _NAMES: Final = TICKET_COLUMNS.names
 _SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
-# What a ticket is, if it is not listed, and its values.
+# A ticket's state, if it is not listed, and its values.
 _READ: Final = (
     "SELECT iif(missing_since IS NULL, NULL, iif(gone_at IS NOT NULL, 'gone', "  # noqa: S608
     f"iif(left_at IS NOT NULL, 'left', 'missing'))), {', '.join(_VALUES.values())} FROM tickets AS t WHERE id = ?"
@@ -184,7 +184,7 @@ class Mark:
     since: int
     """The run that began."""
     is_first: bool
-    """Whether nothing was there before: what is new then is no change."""
+    """Whether nothing was there before: then a new ticket is no change."""
     rest: Range = (None, None)
     """The seconds of created time that are left."""
     exact: bool = True
@@ -198,7 +198,7 @@ class MirrorDatabase:
 
     `identity` says of what: another one is refused. `open` raises `ExportError` for a database that is in use, of
     something else, or no mirror; every method raises `OSError` with the path if the disk, or SQLite, fails. `at` is
-    when what is written was read, in seconds since the epoch by the server's clock.
+    the time when the rows were read, in seconds since the epoch by the server's clock.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
@@ -238,7 +238,7 @@ class MirrorDatabase:
     # In a thread
 
     def open(self, /) -> None:
-        """Lock it, and make what is not there."""
+        """Lock it, and make the tables that are not there."""
         if not self.path.parent.is_dir():
             problem = f"{str(self.path)!r}: there is no folder {str(self.path.parent)!r}"
             raise ConfigError(problem, argument="database", mend="make it first")
@@ -266,7 +266,7 @@ class MirrorDatabase:
                 self._renew()
 
     def _refuse_foreign(self) -> None:
-        """Refuse what is no mirror before anything is done to it, or beside it."""
+        """Refuse a file that is no mirror before anything is done to it, or beside it."""
         if not os.path.lexists(self.path):
             return
         if not stat.S_ISREG(os.lstat(self.path).st_mode):
@@ -325,7 +325,7 @@ class MirrorDatabase:
         self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _renew(self) -> None:
-        """Add what another version of the library did not read, and make the views as this one has them."""
+        """Add columns that another version of the library did not have, and make the views of this one."""
         for statement in _DETAIL_TABLES:
             self._database.execute(statement)
         for table, columns in _KINDS.items():
@@ -341,7 +341,7 @@ class MirrorDatabase:
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
         """Make some changes, all or none; give the function that asks SQLite."""
         check_place(self.path, self._place)
-        # SQLite's own block commits, or rolls back what a full disk has not ended already.
+        # SQLite's own block commits, or rolls back a transaction that a full disk has not ended already.
         with disk_errors(self.path), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             yield self._database.execute
@@ -354,7 +354,7 @@ class MirrorDatabase:
     # Marks and runs
 
     def kept(self, name: str, /) -> Any:
-        """Return what is kept under a name, as JSON; None if there is nothing."""
+        """Return the value that is kept under a name, as JSON; None if there is none."""
         found = self.ask("SELECT value FROM mirror WHERE name = ?", name)
         return json.loads(found[0][0]) if found else None
 
@@ -405,7 +405,7 @@ class MirrorDatabase:
     # Rows
 
     def write(self, rows: Sequence[Row], at: int, seen: int, mark: Mark | None = None, /) -> tuple[int, list[JSON]]:
-        """Write rows of the list as they came, and note what differs and how far it is, in one transaction.
+        """Write rows of the list as they came, with their changes and the run's progress, in one transaction.
 
         They were read after `at`, and before `seen`. Returns how many are new, and the ids, as they came, of those that
         cannot be read and were left out.
@@ -472,7 +472,7 @@ class MirrorDatabase:
     def write_details(
         self, ids: Sequence[int], found: Sequence[tuple[TicketDetail, list[Path], bool] | None], at: int, seen: int, /
     ) -> int:
-        """Write full records, with their files and whether all of these are there, note what differs, and count them.
+        """Write full records, their changes, their files and whether all of these are there; return how many.
 
         They were read after `at`, and before `seen`. One that could not be read (None) is due: it would be the oldest
         for ever, and be read again before the others.
@@ -525,7 +525,7 @@ class MirrorDatabase:
         return [id for (id,) in (*due, *again)]
 
     def note(self, kind: Literal["missing", "left", "gone"], ids: Iterable[int], at: int, /) -> list[int]:
-        """Note what tickets are, unless this run has read them; return those for which that is new."""
+        """Note the state of tickets that this run has not read; return those for which it is new."""
         column = {"missing": "missing_since", "left": "left_at", "gone": "gone_at"}[kind]
         update = f"UPDATE tickets SET {column} = ? WHERE id = ? AND run < ? AND {column} IS NULL"  # noqa: S608
         with self.transaction() as ask:
@@ -638,7 +638,7 @@ _LOOKED_THROUGH: Final = 2000
 
 
 def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[tuple[Value, ...]]:
-    """Return what differs between what `_READ` found and a new row: kind, field, old, new."""
+    """Return the differences between a row that `_READ` found and a new one: kind, field, old, new."""
     if found is None:
         return [("new", None, None, None)]
     what, *before = found

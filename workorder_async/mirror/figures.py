@@ -1,7 +1,7 @@
-"""What the tickets of a database, or of an exported file, say together: counts, times to close, the oldest open ones.
+"""Figures of the tickets of a database, or of an exported file: counts, times to close, the oldest open ones.
 
     how many, by status, type, product line and week
-    how long until a close, and in each status: the median, and what nine of ten stay below
+    how long until a close, and in each status: the median, and the time that nine of ten stay below
     which have been open for longest, and how many nobody handles
 
 Weeks begin on Monday, in China. How long tickets stay in a status only a mirror knows. A file that is no database
@@ -42,7 +42,7 @@ _LINES: Final = 12
 _OLDEST: Final = 20
 _Ask: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 Counts: TypeAlias = tuple[tuple[str, int], ...]
-"""Names, and how many tickets each of them has; the most first. What has none is "without a name"."""
+"""Names, and how many tickets each of them has; the most first. Tickets with none are "without a name"."""
 _NAMELESS: Final = "without a name"
 _NUMBERS: Final = ("id", "status", "type", "handler", "created_time", "closed_time")
 _COLUMNS: Final = (*_NUMBERS, "status_name", "type_name", "title", "product_group", "product_group_name")
@@ -63,7 +63,7 @@ class Durations:
     """How long something takes, in seconds."""
 
     name: str
-    """What: a type, or a status."""
+    """The type, or the status."""
     count: int
     """How often it was measured."""
     median: int
@@ -255,10 +255,10 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for reading, as of one moment, whatever a run writes meanwhile.
+    """Open a database for reading, as of one moment, though a run may write meanwhile.
 
     In a folder where nothing can be written, SQLite must be told that nobody does.
-    Raises `ConfigError` where it is locked or damaged, `sqlite3.DatabaseError` where it does not hold what is asked.
+    Raises `ConfigError` where it is locked or damaged, `sqlite3.DatabaseError` where it lacks a table or column.
     """
     is_still = not os.access(path.absolute().parent, os.W_OK) and not os.path.exists(f"{path}-wal")
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' * is_still}"
@@ -303,7 +303,7 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
 
 
 def _of_lines(path: Path, file: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
-    """Yield the rows of JSON Lines or CSV. After a line that was a ticket, what is none was cut short or damaged."""
+    """Yield the rows of JSON Lines or CSV. A line that is no ticket, after one that was, is cut short or damaged."""
     number = 1
     try:
         first = file.readline()
@@ -329,7 +329,7 @@ def _of_lines(path: Path, file: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
 def _of_json(row: dict[str, Any], where: str) -> dict[str, Any]:
     """Return an object of JSON Lines by the names of columns; one without them is a ticket as the server wrote it.
 
-    What the server left out is as the model has it. Raises `ConfigError` for such a one that cannot be read.
+    Fields that the server left out have the model's defaults. Raises `ConfigError` for a ticket that cannot be read.
     """
     # The server's own objects may have such a field, too, and names in place of codes.
     if "status_name" in row and all(isinstance(row.get(code), int | None) for code in ("status", "type")):

@@ -3,14 +3,14 @@
     time      one request, where no answer has told the server's time yet
     all       the first run, or with `full`: every ticket, newest or oldest first, and on from where that was cut short
     open      the pending tickets, and those in process
-    new       what was created since the newest ticket that was there, less the lag
+    new       tickets that were created since the newest one that was there, less the lag
     left      open tickets that these lists do not show any more, by narrow ranges of created time
     missing   tickets that earlier runs missed in the list are asked for one by one
     audit     totals: where the list has more or fewer tickets than the database, the ranges that differ are read
-    details   full records of what is new or has changed, and their files
+    details   full records of tickets that are new or have changed, and their files
 
-Whatever ends a run, the next one begins with the first of these, and finds what is left to do: what was read is in the
-database. No step takes a ticket for absent that a walk did not miss exactly, and none takes an absent one for gone.
+However a run ends, the next one begins with the first of these, and does what is left: all rows that were read are in
+the database. A step takes a ticket for absent only if an exact walk missed it, and no absent one for gone.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -85,7 +85,7 @@ class MirrorOptions(TypedDict, total=False):
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
     port of the platform itself)."""
     full: Annotated[bool, Option(False, flag)]
-    """Whether every ticket is read, and what differs is written (False: only in the first run). Where a run that
+    """Whether every ticket is read, and differences are written (False: only in the first run). Where a run that
     reads all was cut short, only the rest is read."""
     accept_gone: Annotated[bool, Option(False, flag)]
     """Whether tickets that are not shown any more are marked, however many they are (False)."""
@@ -107,7 +107,7 @@ def checked(given: MirrorOptions) -> MirrorOptions:
 
 @define(kw_only=True)
 class MirrorReport:
-    """What a run has done."""
+    """The results of a run."""
 
     run: int
     """Its number; `runs` and `changes` in the database have it."""
@@ -119,7 +119,7 @@ class MirrorReport:
     created: int = 0
     """Tickets that are new in the database; in the first run all of them."""
     changed: int = 0
-    """Tickets that differ from what was there."""
+    """Tickets that differ from their rows before."""
     missing: list[int] = Factory(list)
     """Tickets that an answer should have shown and did not, for the first time. The next run looks for them."""
     gone: list[int] = Factory(list)
@@ -134,7 +134,7 @@ class MirrorReport:
     attachments: AttachmentCounts = NO_ATTACHMENTS
     """Files that were fetched."""
     skipped: int = 0
-    """Rows, and full records, that cannot be read; what was there stays. Where nothing was, the run is not exact."""
+    """Rows, and full records, that cannot be read; older values stay. Where there are none, the run is not exact."""
     requests: int = 0
     """Requests."""
     oldest_read_at: int = 0
@@ -160,9 +160,9 @@ async def mirror_tickets(
     `options` are those of `MirrorOptions`. `workorder_async.mirror.database` tells the tables.
 
     After a run every ticket is there that was created before it began, less the lag; the open ones are as the list
-    showed them. What it does not see until a ticket is read again: an edit of a closed ticket; what was done and undone
+    showed them. Until a ticket is read again it does not see: an edit of a closed ticket; a change that was undone
     between two runs; with `detail`, a new comment on an open ticket. `recheck` reads full records again, the oldest
-    first, and `full` reads every ticket. What was cut short at any moment, the next run goes on with.
+    first, and `full` reads every ticket. If a run is cut short at any moment, the next one goes on from there.
 
     **Absent is not gone.** A lost right, a filter or a replica that is behind look like a deletion. A ticket that is
     absent from an answer that should show it has `missing_since`. The next run asks for it: if the platform does not
@@ -242,7 +242,7 @@ class Run:
         return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
     async def learn_time(self) -> None:
-        """Make one request where no answer has told the server's time yet: a run tells by it what is new or absent."""
+        """Make one request where no answer has told the server's time yet, by which tickets are new or absent."""
         if self._client.ahead() is None and not self._report.requests:
             self._report.requests = 1
             await self._client.ping()
@@ -254,14 +254,14 @@ class Run:
     # Reading
 
     async def _read_all(self, known: Mark | None) -> None:
-        """Read every ticket, or the rest of what an earlier run has begun to read."""
+        """Read every ticket, or the rest where an earlier run has begun."""
         self._phase = "all"
         mark = Mark(since=self._report.run, is_first=known is None) if known is None or known.ended else known
         at, resumed = self.now(), mark.rest != (None, None)
         async with self._client.walk(Window(self._query, *mark.rest), **self._walks) as walk:
             async for rows, rest in self._pages(walk):
                 if walk.is_restarted:
-                    mark = evolve(mark, rest=(None, None))  # what came so far does not end at a second
+                    mark = evolve(mark, rest=(None, None))  # the rows so far do not end at a second
                 elif rest is not None:
                     mark = evolve(mark, rest=(rest.start, rest.end))
                 is_exact = mark.exact and not walk.flaws and not walk.report.skipped_rows
@@ -313,7 +313,7 @@ class Run:
             self._doubts.append(f"no list of open tickets shows {named} any more, {why}")
 
     async def _read(self, range: Range, status: TicketStatus | None = None) -> None:
-        """Read a range. If the walk is exact, what it does not show is absent; but it may have left one status."""
+        """Read a range. If the walk is exact, tickets that it does not show are absent, or of another status."""
         at = self.now()
         walks: WalkOptions = {**self._walks, "concurrency": 1}
         async with self._client.walk(Window(evolve(self._query, status=status), *range), **walks) as walk:
@@ -389,7 +389,7 @@ class Run:
             ranges = [part for found in parts for part in found]
 
     async def _audited(self, asked: tuple[Range, int]) -> list[tuple[Range, int]]:
-        """Return the halves of a range that differs from the list, with their totals there; read what is small.
+        """Return the halves of a range that differs from the list, with their totals there; read small ranges.
 
         Where half a range has the total of the whole, the platform counts no further than that.
         """

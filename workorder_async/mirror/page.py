@@ -87,7 +87,7 @@ div {{ overflow-x: auto }} div td:nth-child(-n+4) {{ white-space: nowrap }} div 
 .rejected :nth-child(2), .not :nth-child(2) {{ color: var(--bad) }}
 @media print {{ body {{ max-width: none; margin: 0 }} }}</style></head>
 """
-"""How a page begins, also that of a journal: what depends on the language, and the title, which is escaped."""
+"""The begin of a page, also that of a journal: with a language, and a title, which is escaped."""
 
 
 def words_of(language: Language) -> Words:

@@ -1,4 +1,4 @@
-"""`watch`: what happens to tickets, as events, each at least once; over a mirror, whose changes are the events."""
+"""`watch`: the changes of tickets as events, each told at least once; they are the changes of a mirror."""
 
 import asyncio
 import logging
@@ -71,7 +71,7 @@ class Gone(_OfTicket):
 
 @frozen(kw_only=True)
 class Gap(_Event):
-    """Nobody looked for a while: what happened and was undone meanwhile is not known, nor the order of the rest."""
+    """Nobody looked for a while: changes that were undone meanwhile are not known, nor the order of the others."""
 
     since: int
     """When the last look ended, in seconds since the epoch by the server's clock."""
@@ -116,7 +116,7 @@ class Watch(AsyncIterator[Event]):
         self._begin()
 
     def _begin(self) -> None:
-        """Know nothing of what was told before."""
+        """Forget which events were told before."""
         # The numbers of events that were told and are not done, in their order.
         self._undone: dict[int, None] = {}
         self._read = -1  # the last event that was told; -1 before the bookmark was read
@@ -182,7 +182,7 @@ def watch(
     every: float = 60.0,
     **options: Unpack[MirrorOptions],
 ) -> Watch:
-    """Tell what happens to the tickets that match: `Created`, `Changed`, `Left`, `Gone`, `Gap`.
+    """Tell the changes of the tickets that match: `Created`, `Changed`, `Left`, `Gone`, `Gap`.
 
         async with watch(client, bookmark="tickets.db") as events:
             async for event in events:
@@ -190,18 +190,18 @@ def watch(
                 await events.done(event)
 
     `bookmark` is a mirror, which `mirror_tickets` and `workorder mirror` can go on with. The first look at a new one
-    reads all tickets, and tells none of them; what runs saw before the first `watch` is not told. Then there is a look
+    reads all tickets, and tells none of them; changes from before the first `watch` are not told. Then there is a look
     every `every` seconds. `options` are those of a mirror.
 
     **Each event is told at least once**, and those of one ticket in their order. The bookmark moves past an event when
     `done` was called for it, and for all before it: after a crash the next program is told again from there. Events
-    come from the database, where a look writes what differs in one transaction with the rows.
+    come from the database, where a look writes the changes in one transaction with the rows.
 
-    **What it does not see.** It compares two looks: what was changed and changed back between them is not told. After a
-    start, and where no look ended well for three times `every`, a `Gap` says since when. Most looks ask for what is
-    new or missing, and for three totals; every tenth one, and each that finds another total, reads all that may have
-    changed. So what leaves all totals alike, such as twenty tickets closed and twenty others reopened, is told up to
-    ten looks late. The rest is as `mirror_tickets` says.
+    **Not seen.** It compares two looks: a change that was changed back between them is not told. After a start, and
+    where no look ended well for three times `every`, a `Gap` says since when. Most looks ask for new or missing
+    tickets, and for three totals; every tenth one, and each that finds another total, reads all that may have changed.
+    So changes that leave all totals alike, such as twenty tickets closed and twenty others reopened, are told up to ten
+    looks late. The rest is as `mirror_tickets` says.
 
     A look that fails is logged, told by `failure`, and made up for by the next one. Raises `ConfigError`,
     `AuthenticationError`, and `ExportError` if the disk does not do its part: these would not pass by themselves.

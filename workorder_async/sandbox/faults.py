@@ -42,7 +42,7 @@ _Slow: TypeAlias = Literal["truncate", "slow_headers", "slow_body", "date"]
 _Large: TypeAlias = Literal["bomb", "deep", "endless", "drip", "many_headers", "long_header"]
 _PageLie: TypeAlias = Literal["total", "page_size", "first_page", "bad_row"]
 Kind: TypeAlias = Literal["refuse", _Instead, _Unanswered, _Failed, _Slow, _Large, _PageLie, "other_ticket"]
-"""What goes wrong: see `Fault.kind`."""
+"""The kinds of faults: see `Fault.kind`."""
 
 #: The kinds that only some operations can meet, and these operations.
 LIES: Mapping[Kind, tuple[str, ...]] = {
@@ -67,7 +67,7 @@ class Fault:
     """
 
     kind: Kind = field(validator=as_validator(one_of, get_args(Kind), names_class=True))
-    """What goes wrong.
+    """The kind.
 
     Nothing is applied, nor is the signature looked at:
 
@@ -244,7 +244,7 @@ class Faults:
         await answer()
 
     async def end(self) -> None:
-        """Let every wait be over, and every further one, and wait for what is handled later."""
+        """End every wait, and every further one, and wait for the requests that are handled later."""
         self._ended.set()
         await self.settle()
 
@@ -292,7 +292,7 @@ class Faults:
                 response = envelope(await asyncio.to_thread(_bomb, fault.size))
                 response.headers["Content-Encoding"] = "gzip"
             case "deep":
-                # What was refused stays refused.
+                # A refused request stays refused.
                 said = dumps({name: value for name, value in loads(body).items() if name != "data"})
                 response = envelope(said[:-1] + b',"data":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}")
             case "endless" | "drip":

@@ -145,7 +145,7 @@ class Limit:
         return True
 
     def refusal(self) -> Fault:
-        """Return what becomes of a request that is not granted."""
+        """Return the answer to a request that is not granted, as a fault."""
         if self.rate_errno is None:
             return Fault("429", retry_after=self.retry_after)
         return Fault("errno", errno=self.rate_errno)

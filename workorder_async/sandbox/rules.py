@@ -45,11 +45,11 @@ _OPEN = (1, 2)
 _REJECTED = 4
 
 Act: TypeAlias = Literal["close", "reopen", "comment"]
-"""What people do by other ways than this API."""
+"""An action of people by other ways than this API."""
 
 Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
 """How texts are stored."""
-#: What is done to texts before they are stored.
+#: The ways in which texts are changed before they are stored.
 STORED: Mapping[str, Callable[[str], str]] = {
     "as sent": str,
     "no emoji": lambda text: "".join(one for one in text if ord(one) < 0x10000),

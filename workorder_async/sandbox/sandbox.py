@@ -45,7 +45,7 @@ _WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) a
 # A server that listens on all addresses is asked by this address.
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _LOG = logging.getLogger("workorder_async.sandbox")
-# That what came is no request of HTTP is no failure of the server, and the 400 that it got tells its sender.
+# Bytes that are no request of HTTP are no failure of the server; their sender gets a 400.
 _LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
@@ -355,6 +355,6 @@ class Sandbox:
 
 async def _let_connections_begin() -> None:
     """Let each connection that somebody has opened begin: asyncio leaves it open if its server is closed before."""
-    # One turn accepts it, the next two make what the server knows of it.
+    # One turn accepts it, the next two make the server's objects for it.
     for _ in range(3):
         await asyncio.sleep(0)

@@ -248,7 +248,7 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
         "detail": _detail(chance),
         "tags": packed(sorted({_pick(chance, _TAG_IDS) for _ in range(int(chance() * 3))})),
         "customer_info": _customer_info(chance, account),
-        # One ticket in ten has one or two. Nothing is asked of `chance`, so that a seed's tickets are what they were.
+        # One ticket in ten has one or two. `chance` is not asked, so that the tickets of a seed stay the same.
         "attachment": packed(invented_files(id, max(2 - account % 20, 0))),
         "assigns": _assigns(chance, times, creator, handler, line),
         "form_values": _form_values(chance, id),

@@ -137,7 +137,7 @@ def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
 
 
 def speller(spelling: Spelling, seed: int) -> Callable[[JSON], Any]:
-    """Return what spells envelopes; the `seed` chooses the spelling of each value, so that rows of one page differ."""
+    """Return a speller of envelopes; the `seed` chooses each value's spelling, so that rows of one page differ."""
     one_of("spelling", spelling, get_args(Spelling))
     choose: Callable[[list[JSON]], JSON] = random.Random(f"spelling {seed}").choice  # noqa: S311 - to be repeated
     return partial(_spell, choose, "envelope") if spelling == "java" else lambda envelope: envelope

@@ -342,7 +342,7 @@ class Store:
         return ticket_id
 
     def add_file(self, attachment: Mapping[str, Any]) -> None:
-        """Remember what `upload_file` answered (schema Attachment)."""
+        """Remember an answer of `upload_file` (schema Attachment)."""
         statement = "INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)"
         self.make(lambda store: store._db.execute(statement, attachment))
 

@@ -1,4 +1,4 @@
-"""The test kit: a sandbox for tests of any kind, what to say of its mutations, and programs that are killed.
+"""The test kit: a sandbox for tests of any kind, assertions about its mutations, and programs that are killed.
 
     @pytest.mark.workorder(tickets=50, faults=[Fault("reset_after", operation="comment_ticket", times=1)])
     async def test_one_comment(workorder_sandbox, workorder_client):

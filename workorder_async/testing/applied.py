@@ -1,4 +1,4 @@
-"""What a sandbox carried out, held against what a test expects of it."""
+"""The mutations that a sandbox carried out, held against those that a test expects."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime

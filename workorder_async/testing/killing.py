@@ -49,9 +49,9 @@ def run_killed(
         *_, last = run_killed(workorder_sandbox, [sys.executable, "close_old.py"], Kill("close_ticket", 3))
         assert last.returncode == 0
 
-    Returns what each run printed, and its exit code: -9 for one that was killed. The program's environment is that of
-    this process, with the variables that point to the sandbox, and with `env`. All processes of its group are
-    killed with it; what they had sent is carried out before the next run begins. Raises `AssertionError` where a
+    Returns each run's output and exit code: -9 for one that was killed. The program's environment is that of this
+    process, with the variables that point to the sandbox, and with `env`. All processes of its group are killed with
+    it; their requests are carried out before the next run begins. Raises `AssertionError` where a
     program ends by itself before its moment, or runs for more than `timeout` seconds. It waits: a test with an event
     loop that the program needs calls it by `asyncio.to_thread`. Not for Windows.
     """

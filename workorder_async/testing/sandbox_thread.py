@@ -131,7 +131,7 @@ class _End:
 def client_of_a_test(sandbox: Sandbox) -> Iterator[WorkorderClient]:
     """Make a client for one test: it is closed with the event loop that it is used in, and here at the latest.
 
-    Whoever runs the test ends its loop before this ends, or after: nobody else knows.
+    The test's runner may end its loop before this ends, or after.
     """
 
     async def close() -> AsyncGenerator[None, None]:
