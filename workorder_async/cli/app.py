@@ -83,7 +83,7 @@ def make_app() -> App:
     return app
 
 
-def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell.")], /) -> int:
+def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell.")], /) -> None:
     """Print a script that lets a shell complete commands and options.
 
     For bash, write `eval "$(workorder completion bash)"` into ~/.bashrc. For zsh, lead the script to a file _workorder
@@ -97,7 +97,6 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
         # The same for zsh: an option with a value of its own kind would offer nothing. What zsh loads is to be called.
         script = re.sub(r"(\]:[\w-]+)'", r"\1:_files'", script) + '\n_cyclopts_workorder "$@"\n'
     sys.stdout.write(script)
-    return failures.OK
 
 
 def _help(*command: str) -> int:

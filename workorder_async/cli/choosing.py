@@ -163,7 +163,9 @@ def numbers_from(source: str) -> list[int]:
         if first[:1] in ("{", "["):
             found = _in_json(name, text)
         elif not first or first.isdecimal():
-            found = _on_lines(name, text)
+            # A # begins a remark.
+            words = ((at, line.partition("#")[0].strip()) for at, line in enumerate(_lines(text), 1))
+            found = ((f"line {at}", word) for at, word in words if word)
         else:
             is_tsv = "\t" in begin
             # Without an end the last row may be cut short, amid its number: Excel leaves empty cells out, and ends it.
@@ -201,12 +203,6 @@ def _in_json(name: str, text: str) -> _Found:
                 raise _refused(name, f"line {line}", 'is an object without "id"')
             yield f"line {line}", one["id"] if isinstance(one, dict) else one
         line += text.count("\n", begin, at)
-
-
-def _on_lines(name: str, text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_lines(text), 1):
-        if word := line.partition("#")[0].strip():
-            yield f"line {number}", word
 
 
 def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str]]]:

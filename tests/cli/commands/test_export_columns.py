@@ -24,5 +24,6 @@ def test_the_columns_are_those_of_the_export(
 
 def test_a_column_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Each of the two tables has a head of two lines and a line for each column."""
-    assert columns() == columns(detail=True) == 0
+    columns()
+    columns(detail=True)
     assert len(capsys.readouterr().out.splitlines()) == len(TICKET_COLUMNS.names) + len(DETAIL_COLUMNS.names) + 4

@@ -302,8 +302,8 @@ def _as_told(chosen: list[Chosen], change: Callable[[Chosen], Change], records: 
 async def _read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:
     """Read the tickets that are shown. One that cannot be read may be changed all the same."""
     read = await read_each(client, [one.id for one in chosen[:_ROWS_SHOWN]], _ROWS_SHOWN)
-    first = [evolve(old if new.error else new, is_done=old.is_done) for new, old in zip(read, chosen, strict=False)]
-    return [*first, *chosen[len(first) :]]
+    known = {one.id: one for one in read if one.error is None}
+    return [evolve(known.get(one.id, one), is_done=one.is_done) for one in chosen]
 
 
 def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None = None) -> str:

@@ -253,17 +253,13 @@ class Tour:
         comments = [CommentTicket(id=id, detail=f"已复现, 正在排查 ({id})") for id in ids.values()]
         await self._change("comments", comments)
         for comment in comments if not self.hostile else ():
-            await self._read_back(comment)
-
-    async def _read_back(self, comment: CommentTicket) -> None:
-        """Hold a ticket's detail against what was sent of it."""
-        detail = await self.client.get_ticket_detail(comment.id)
-        said = [step.detail for assign in detail.assigns for step in assign.history if step.detail == comment.detail]
-        sizes = [file.file_size for file in detail.attachment]
-        found = f"{', '.join(said)}; a file of {', '.join(f'{size:,}' for size in sizes)} bytes"
-        self.facts.append((f"ticket {comment.id}, read back", found))
-        is_whole = (said, sizes) == ([comment.detail], [len(_TRACE)])
-        self._require(is_whole, f"ticket {comment.id} does not show once the comment and the file sent: {found}")
+            detail = await self.client.get_ticket_detail(comment.id)
+            said = [step.detail for part in detail.assigns for step in part.history if step.detail == comment.detail]
+            sizes = [file.file_size for file in detail.attachment]
+            found = f"{', '.join(said)}; a file of {', '.join(f'{size:,}' for size in sizes)} bytes"
+            self.facts.append((f"ticket {comment.id}, read back", found))
+            is_whole = (said, sizes) == ([comment.detail], [len(_TRACE)])
+            self._require(is_whole, f"ticket {comment.id} does not show once the comment and the file sent: {found}")
 
     async def _change(self, name: str, mutations: Sequence[Mutation]) -> dict[_Key, Outcome]:
         """Carry out mutations as a batch, and note the client's words; in a hostile sandbox others change tickets."""

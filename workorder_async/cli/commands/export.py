@@ -11,7 +11,6 @@ from cyclopts import Parameter
 
 from workorder_async.cli.choosing import Reading, TicketFilters
 from workorder_async.cli.connection import Connection
-from workorder_async.cli.failures import OK
 from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import File, YesNo
 from workorder_async.document import TicketQuery
@@ -176,7 +175,7 @@ def columns(
     *,
     detail: Annotated[bool, Parameter(help="The columns of an export with --detail.")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object per column.")] = False,
-) -> int:
+) -> None:
     """Print the columns of an export: name, type in Parquet, type in SQLite, meaning.
 
     They are the same in every format, but that SQLite has a table in place of each list. Nothing is asked of the
@@ -190,4 +189,3 @@ def columns(
         )
     else:
         sys.stdout.write(table.markdown())
-    return OK

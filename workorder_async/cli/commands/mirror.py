@@ -166,10 +166,10 @@ def search(
     found = search_tickets(Path(database), text, limit)
     if json:
         write_json(asdict(one) for one in found)
-        return OK if found else FAILED
-    rows = ((str(one.id), one.status, moment(one.created_time)[:10], one.title, one.text) for one in found)
-    print_table((*map(whole, ("id", "status", "created")), texts("title"), texts("text", 2)), rows)
-    note(f"{len(found):,} tickets{f'; --limit {2 * limit} may show more' if len(found) == limit else ''}")
+    else:
+        rows = ((str(one.id), one.status, moment(one.created_time)[:10], one.title, one.text) for one in found)
+        print_table((*map(whole, ("id", "status", "created")), texts("title"), texts("text", 2)), rows)
+        note(f"{len(found):,} tickets{f'; --limit {2 * limit} may show more' if len(found) == limit else ''}")
     return OK if found else FAILED
 
 

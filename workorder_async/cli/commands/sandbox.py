@@ -49,7 +49,7 @@ def sandbox(
     fault: Annotated[tuple[str, ...], _FAULT] = (),
     drift: Annotated[tuple[str, ...], _DRIFT] = (),
     rate: Annotated[Whole | None, Parameter(help="Requests to let through in a second, at most.")] = None,
-) -> int:
+) -> None:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 
     Prints the lines to copy into another terminal, where every other command then works against it. The secret is
@@ -72,7 +72,7 @@ def sandbox(
     how["faults"] = [_made(Fault, "--fault", text, "kind=" + _CHANCE.sub(r"\1,chance=", text)) for text in fault]
     how["drift"] = [_made(Drift, "--drift", text, text) for text in drift]
     seed = 1 if seed is None else seed
-    return run(_serve(Sandbox(tickets, until=int(time()), db=db, seed=seed, **where, **how), tickets))
+    run(_serve(Sandbox(tickets, until=int(time()), db=db, seed=seed, **where, **how), tickets))
 
 
 def _made(cls: type[_T], option: str, text: str, settings: str) -> _T:
@@ -99,7 +99,7 @@ def _value(name: str, value: str) -> int | float | str:
     return float(value) if "." in value else int(value)
 
 
-async def _serve(platform: "Sandbox", tickets: int) -> int:
+async def _serve(platform: "Sandbox", tickets: int) -> None:
     """Run the sandbox until it is interrupted; print lines for a shell on stdout, and what to do with them."""
     async with AsyncExitStack() as stack:
         with out(stderr=True).status(f"making {tickets:,} tickets ..."):
@@ -114,4 +114,3 @@ async def _serve(platform: "Sandbox", tickets: int) -> int:
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
     note("the sandbox has stopped")
-    return 0
