@@ -96,7 +96,6 @@ async def _list(client: "WorkorderClient", filters: TicketFilters, limit: int, s
     at_once = min(8, ceil((limit or _PAGE * 8) / size))
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         for query in queries:
-            before = total
             async with client.walk(query, page_size=size, concurrency=at_once) as walk:
                 async for tickets in walk:
                     new = [ticket for ticket in tickets if ticket.id not in seen]
@@ -104,7 +103,7 @@ async def _list(client: "WorkorderClient", filters: TicketFilters, limit: int, s
                     show(new, first)
                     first = False
                     seen.update(ticket.id for ticket in new)
-                    total = before + walk.report.first_total
+                    total = together(queries, [*reports, walk.report]).first_total
                     bar(len(seen), min(total, limit or total))
                     if limit and len(seen) >= limit:
                         break
