@@ -1,4 +1,4 @@
-"""What an argument may be: a whole number, a number of seconds, a path; in one place, and in one wording.
+"""Checks of arguments: a whole number, a number of seconds, a path; in one place, and in one wording.
 
 Each function takes the name and the value of an argument and returns the value. It raises `ConfigError` for a value
 that cannot work: "concurrency is 0; it must be a whole number of at least 1".
@@ -86,7 +86,7 @@ above_zero: Final[Callable[[str, object], float]] = must_be(
 """Returns a number that is above 0: seconds that must pass, or a rate."""
 
 flag: Final[Callable[[str, object], bool]] = must_be("True or False", lambda value: isinstance(value, bool))
-"""Returns True or False, for what must not be meant by a word such as "no"."""
+"""Returns True or False; a word such as "no" is refused, for it would count as true."""
 
 
 def is_plain(function: object) -> bool:
@@ -192,7 +192,7 @@ def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -
 
 
 def kind_of(value: object) -> str:
-    """Return what a value is, for a message: its class and how it begins."""
+    """Describe a value, for a message: its class and how it begins."""
     return "None" if value is None else f"{type(value).__name__} {shown(value)}"
 
 
@@ -213,7 +213,7 @@ def plain(name: str, returned: object) -> None:
 
 
 def shown(value: object) -> str:
-    """Return how a value begins, for a message; whatever it is, this raises nothing."""
+    """Return how a value begins, for a message; this raises nothing for any value."""
     try:
         return f"{value!r:.60}"
     except Exception:  # noqa: BLE001 - an object of the caller's, or a number of more digits than Python writes

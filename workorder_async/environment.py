@@ -29,7 +29,7 @@ VARIABLES = {
         "document, and `workorder sign detect` finds it from one request known to be accepted"
     ),
 }
-#: May be set beside the four: what the platform's own errnos mean, such as "90001=AuthenticationError,404=ApiError".
+#: May be set beside the four: the errors of the platform's own errnos: "90001=AuthenticationError,404=ApiError".
 ERRNOS = "WORKORDER_ERRNOS"
 #: May be set, too: a file with the certificates of the issuers to trust, as where a proxy opens TLS.
 CA_BUNDLE = "WORKORDER_CA_BUNDLE"
@@ -115,7 +115,7 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
         is_one = is_one and "://" not in base_url.partition("://")[2]
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not is_one:
             return f"{base_url!r} must be http:// or https:// and a host, such as http://localhost:8011", ""
-        # What the name of a host can be is asked where it is looked up, too late to say what is wrong.
+        # The name of a host is checked only where it is looked up, too late to say which part is wrong.
         (URL(base_url).raw_host or "").encode("idna")
     except UnicodeError:
         return f"{base_url!r} has a host that can be none", "write it as in a browser, such as https://a.example.com"

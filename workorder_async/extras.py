@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 from workorder_async.errors import ConfigError
 
-# What this runs from: the folder of a clone, or where packages are installed.
+# The folder that this runs from: that of a clone, or of installed packages.
 _ROOT: Final = Path(__file__).parents[1]
 
 

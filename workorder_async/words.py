@@ -1,4 +1,4 @@
-"""Words for people: what became of a request, in a sentence or two to show in a chat, in Chinese or in English.
+"""Words for people: the end of a request, in a sentence or two to show in a chat, in Chinese or in English.
 
 Nothing of an error's own text is shown, since it may hold addresses, paths and the platform's internals. Its class says
 what happened, and its operation whether anything may have been changed; of the rest only the numbers to ask by.
@@ -69,7 +69,7 @@ _ERRORS: Final[Mapping[type[BaseException], tuple[_Both, _Both]]] = {
     getattr(errors, name, BaseException): ((chinese, english), _MENDS[mend])
     for name, chinese, english, mend in (row.split("|") for row in _TABLE.splitlines())
 }
-#: Errors after which nothing was changed, whatever was to be done.
+#: Errors after which nothing was changed, by any operation.
 _HARMLESS: Final = (errors.ConfigError, NotSentError, ApiError, errors.WalkDriftError, errors.ExportError)
 _SERVER_ERROR: Final = 500
 
@@ -94,7 +94,7 @@ _NUMBERLESS: Final = (
     _CHANGED,
     ("请在工单列表中查找，不要重做", "Look for it in the list of tickets, and do not repeat this"),
 )
-# Whoever did it.
+# The state is as wanted, by this mutation or by somebody else.
 _AS_WANTED: Final = (("工单已经是想要的状态", "the ticket is as it was to be"), _PERHAPS, _REST)
 _OPERATIONS: Final[Mapping[str, _Both]] = {
     "list_tickets": ("查询工单", "reading the list of tickets"),
@@ -166,7 +166,7 @@ def _of_error(error: BaseException, operation: str) -> tuple[_Both, _Both, _Both
     happened, mend = _words_of(type(error))
     if isinstance(error, JournalError):
         return happened, _NO_MORE, mend
-    # A server that fails says nothing of what it did.
+    # A server that fails does not say whether it changed anything.
     failed = isinstance(error, ApiError) and error.status >= _SERVER_ERROR
     read = operation in _READS and not isinstance(error, OutcomeUnknownError)
     if read or (isinstance(error, _HARMLESS) and not failed):

@@ -42,7 +42,7 @@ _COMMANDS = (
 # options are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$|-\Z)", re.DOTALL)
 
-# What has no name: stdout, on a disk that is full or broken, or at a limit; and the folder that we stand in.
+# Names for errors without one: stdout, on a disk that is full or broken, or at a limit; and the current folder.
 _NAMELESS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "stdout"),
     errno.ENOENT: "this folder, which was removed",
@@ -94,7 +94,7 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
         # Where nothing is offered bash completes files by itself: it goes into folders, and quotes blanks.
         script = script.replace('$(compgen -f -- "${cur}")', "").replace("complete -F", "complete -o default -F")
     if shell == "zsh":
-        # The same for zsh: an option with a value of its own kind would offer nothing. What zsh loads is to be called.
+        # The same for zsh: an option with a value of its own kind would offer nothing. The loaded function is called.
         script = re.sub(r"(\]:[\w-]+)'", r"\1:_files'", script) + '\n_cyclopts_workorder "$@"\n'
     sys.stdout.write(script)
 
@@ -123,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
-            # Those for users are remarks, without their places. Whatever Python was told, none may end a command.
+            # Warnings for users are remarks, without their places. No setting of Python may let one end a command.
             warnings.showwarning = lambda message, *_, **__: note(f"workorder: {message}")
             warnings.simplefilter("ignore")
             for shown in (UserWarning, RuntimeWarning, FutureWarning):

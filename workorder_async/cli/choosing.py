@@ -48,7 +48,7 @@ _TOTALS: Final = re.compile(_TOTAL, re.IGNORECASE)
 # like that.
 _SUBTOTALS: Final = re.compile(rf"(.*\s)?{_TOTAL}", re.IGNORECASE)
 _RECKONED: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)", re.IGNORECASE)
-# What is no column's name: a number, or a time.
+# Texts that are no column's name: a number, or a time.
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
 # How files begin that other programs read as a whole: gzip, Zstandard, Parquet, SQLite, and Excel's of old or locked.
 _BINARY: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"SQLite format 3\0", b"\xd0\xcf\x11\xe0")
@@ -57,7 +57,7 @@ _EXACT: Final = 2**53
 _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
 
 _Found: TypeAlias = Iterator[tuple[str, object]]
-"""What is found to be a ticket's number, each with its place in the file."""
+"""Texts that are taken for ticket numbers, each with its place in the file."""
 
 # Each field's docstring is its help.
 
@@ -228,10 +228,10 @@ def _in_workbook(name: str, content: bytes) -> _Found:
     load = extra_module("openpyxl", "xlsx").load_workbook
     try:
         book = values = load(BytesIO(content))
-        # What a formula came to is in another reading; one that was never computed stays as it is written.
+        # The results of formulas are in another reading; a formula that was never computed stays as it is written.
         if any(cell.data_type == "f" for sheet in book.worksheets for cell in sheet._cells.values()):
             values = load(BytesIO(content), data_only=True)
-    except Exception as error:  # noqa: BLE001 - openpyxl meets what is damaged with any of them
+    except Exception as error:  # noqa: BLE001 - openpyxl raises any of them for a damaged file
         raise ConfigError(f"{name} is no workbook that can be read: {error}", argument="--from:") from None
     if not book.worksheets:
         mend = "save it as Excel Workbook (.xlsx), not as Strict Open XML, or as CSV"

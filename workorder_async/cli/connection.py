@@ -101,7 +101,7 @@ class Connection:
         return environ, source
 
     def platform(self) -> "tuple[str, Callable[[], WorkorderClient]]":
-        """Return whose word the platform is, with its URL, and what makes a client of it: one for each event loop.
+        """Return a text that names the source and URL of the platform, and a maker of clients, one for each event loop.
 
         Raises `ConfigError` that says which variables are missing, and how to get four to try.
         """
@@ -131,7 +131,7 @@ class Connection:
 
 
 def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) -> None:
-    """Refuse to sign with a profile's secret what goes to a host that does not stand beside it."""
+    """Refuse to sign requests to a host with the secret of a profile that names another host, or none."""
     beside = profile.get(KEYS[BASE_URL])
     if base_url.strip() and _origin(base_url) != _origin(beside):
         its = f"the secret of profile {profile.name!r} is for {without_credentials(beside) or 'no base URL'}"
@@ -238,7 +238,7 @@ def run(main: Coroutine[object, object, _T]) -> _T:
         try:
             return await main
         finally:
-            # A signal from here on changes nothing, and asyncio closes what wakes it before it lets go of signals.
+            # A signal from here on changes nothing: asyncio closes the socket that wakes it before the handlers.
             signal.set_wakeup_fd(-1)
 
     ending = until_ended()

@@ -1,4 +1,4 @@
-"""What a failure is on the command line: one sentence with a hint, and an exit code; equal ones are told once."""
+"""Failures on the command line: one sentence with a hint, and an exit code; equal ones are told once."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -28,7 +28,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-from workorder_async.arguments import kind_of, unknown_name
+from workorder_async.arguments import has_bytes, kind_of, unknown_name
 from workorder_async.cli.terminal import note
 from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
@@ -52,7 +52,7 @@ class Profile:
     path: Path
     name: str
     values: Values
-    """What is written there; the secret is wrapped."""
+    """The text in the file; the secret is wrapped."""
     is_users: bool
     """Whether the file is the user's, and not that of the folder."""
 
@@ -162,7 +162,7 @@ def _mark(digest: str) -> Path:
 
 
 def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Profiles:
-    """Return what a file has; nothing of one that is not there, or not trusted. Raises `ConfigError`."""
+    """Return the profiles of a file; none if it is not there, or not trusted. Raises `ConfigError`."""
     whole, digest, others = _parsed(path, only_trusted=only_trusted)
     if wrong := unknown_name(f"{path} has no place for", whole, ("default", "profiles")):
         raise ConfigError(wrong)
@@ -176,7 +176,7 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
         said = type(default).__name__ if isinstance(default, list | dict) else repr(default)
         raise ConfigError(f"is {said}", argument=f"{path}: default", mend=mend)
     by_name = {name: Profile(path, name, values, is_users) for name, values in profiles.items()}
-    # The content of a folder's file is vouched for by trust, whoever may write it.
+    # Trust covers the content of a folder's file, so other people may be able to write it.
     tells = any(profile.tells_secret for profile in by_name.values())
     if others & (0o077 if tells else 0o022 if is_users else 0):
         problem = f"others may {'read' if tells else 'write'} the file, and it says where a secret goes"
@@ -201,7 +201,7 @@ def _parsed(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int
 
 
 def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:
-    """Return what a file has, its digest, and what others may do with it, as the bits of a mode.
+    """Return the content of a file, its digest, and the rights of others to it, as the bits of a mode.
 
     A pipe is not waited for. With a file that belongs to somebody else, others may do everything.
     """
@@ -210,7 +210,7 @@ def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
             raise OSError(f"it is no file of at most {_LARGEST:,} bytes")
         content = file.read(_LARGEST)
-    # Whoever makes a link chooses what is read in its folder, even where the file behind it is trusted in its own.
+    # The maker of a link chooses the file that is read in its folder, even if that file is trusted in its own folder.
     places = dict.fromkeys((os.path.realpath(path), str(path)))
     digest = hashlib.sha256(b"\0".join((*map(os.fsencode, places), content))).hexdigest()
     # An OSError where there is no mark.
@@ -272,7 +272,7 @@ def refuse_taken(path: Path, name: str) -> None:
     """Raise `ConfigError` where a file has this profile already, or cannot be read, or where this is no name."""
     if not name.strip():
         raise ConfigError("is empty", argument="--profile", mend="give the profile a name")
-    if any("\ud800" <= character <= "\udfff" for character in name):
+    if not has_bytes(name):
         raise ConfigError(f"is {name!r}, which is no UTF-8", argument="--profile", mend="give it another name")
     if name in read(path).by_name:
         mend = "change it there, or choose another --profile"

@@ -1,4 +1,4 @@
-"""What people see and type: lines, tables, bars, questions.
+"""Output and input of people: lines, tables, bars, questions.
 
 Results go to stdout, remarks to stderr; neither holds a character that a terminal would obey.
 """
@@ -211,7 +211,7 @@ def _answer(what: str, read: Callable[[], str], *, optional: bool = False) -> Se
         answer = Secret(read())
     except EOFError:
         pass
-    except UnicodeDecodeError as error:  # its words are what was typed, which may be a secret
+    except UnicodeDecodeError as error:  # its words are the typed ones, which may be a secret
         problem = f"is no {error.encoding.upper()}, as this terminal is said to speak"
         raise ConfigError(problem, argument=f"the answer to {what!r}") from None
     if optional or answer.reveal().strip():
@@ -225,8 +225,8 @@ class Bar:
     Use it with `with`, in a running event loop, after the one before has ended: two bars would overwrite each other.
     Call it with (done, total).
 
-    what     what is done, for example "exporting"
-    unit     what is counted, "tickets" or "bytes"
+    what     the work, for example "exporting"
+    unit     the things that are counted, "tickets" or "bytes"
     delay    seconds until the bar is shown; work that ends sooner shows none
     shown    False to show nothing, where the terminal is wanted for the results
     """

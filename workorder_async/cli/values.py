@@ -2,7 +2,7 @@
 
 Times are by the clock of China unless they name another zone:
 
-    what is written                                                  what it is
+    text                                                             meaning
     2026-11-01  2026/11/1  20261101  2026年11月1日                   a day
     today  yesterday  今天  昨天  前天                                a day
     7d  3 days ago  2w  2 weeks ago  3天前                            the day that many days ago
@@ -11,7 +11,7 @@ Times are by the clock of China unless they name another zone:
     1793500200  now                                                  a second
 
 `--since` begins with the first second of it, `--until` ends with the last one: `--since yesterday --until yesterday`
-is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` takes what is 29 days and some hours old; an age, as
+is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` takes tickets of 29 days and some hours; an age, as
 in `--older-than 30d`, is to the second. Where one moment is asked for, a day is its 00:00, and a month is
 refused.
 
@@ -39,6 +39,7 @@ from cyclopts import Parameter, Token
 from workorder_async.cli.failures import KINDS
 from workorder_async.cli.terminal import note
 from workorder_async.document import CHINA_STANDARD_TIME, OpenEnum
+from workorder_async.document.requests import SECONDS_MAX
 from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
 
@@ -60,7 +61,7 @@ YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
 """An option that says yes, with another one, --no-OPTION, that says no."""
 
 MARK: Final = Parameter(help="Put a short reference, which is printed, below the text: by it a lost one is known.")
-"""Says of a bool that what is sent gets a mark."""
+"""Marks a bool as an option by which comments and creations get a mark."""
 
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
@@ -95,10 +96,10 @@ class File(Written):
         return self.text
 
     def target(self, *, beside: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
-        """Return what to write a page about the file `beside` into. Raises `ConfigError` where that is no place."""
+        """Return a file to write a page about the file `beside` into. Raises `ConfigError` if it cannot be written."""
         name = self.file_name()
         if name == "-":
-            if sys.__stdout__ is None:  # as in `program >&-`; what stands in its place leads nowhere
+            if sys.__stdout__ is None:  # as in `program >&-`; a stream in its place leads nowhere
                 raise OSError(errno.EBADF, "stdout is closed")
             return nullcontext(sys.stdout.buffer)
         if os.path.exists(name) and os.path.samefile(name, beside):
@@ -177,8 +178,6 @@ _CALENDAR: Final = re.compile(r"([0-9]{4})[-/年]([0-9]{1,2})(?:月?|[-/月]([0-
 # The year 2000, and a year from now: other numbers are rather a year, a month, a date-time or milliseconds.
 _EARLIEST: Final = 946_684_800
 _AHEAD: Final = 366 * 86400
-# The year 5138.
-_LATEST: Final = 10**11
 # Seconds that the platform's clock may be ahead of this one.
 _LEEWAY: Final = 60
 
@@ -241,14 +240,14 @@ class Time(Written):
             span = _days(today - timedelta(_days_of(ago))) if ago else _in_the_calendar(word)
         except (ValueError, OverflowError):
             raise self.refused("is no time", _SPELLINGS) from None
-        if span[0] < 0 or span[1] >= _LATEST:
+        if span[0] < 0 or span[1] >= SECONDS_MAX:
             raise self.refused("is no time of a ticket", "write a date from 1970-01-02 to 5138-11-15")
         return span
 
 
 @frozen
 class Age(Time):
-    """An age, as it was written: a time that ends with the last second of what is that old, to the second."""
+    """An age, as it was written: a time that ends with the last second of that age, to the second."""
 
     def steady(self) -> str:
         """Return an option with a time that means the same tomorrow."""
@@ -258,7 +257,7 @@ class Age(Time):
     def _span(self) -> tuple[int, int]:
         if not (age := _AGO.fullmatch(self.text.strip().lower())):
             raise self.refused("is no age", "write one such as 30d or 2w")
-        # What was created in a second may be of its end, and be younger by nearly one.
+        # A ticket of a second may be of its end, and be younger by nearly one.
         last = int(time()) - _days_of(age) * 86400 - 1
         if last < 0:
             raise self.refused("is before 1970", "write an age such as 30d or 2w")

@@ -48,7 +48,7 @@ _IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, o
 _TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
 
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
-"""What these commands do to a ticket."""
+"""The mutations of these commands."""
 
 
 @Parameter(name="*", group=Group("Batch", sort_key=4))
@@ -115,7 +115,7 @@ def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int],
 @Parameter(name="*")
 @frozen(kw_only=True)
 class Closing:
-    """Who closes tickets, when, and with which remark and files."""
+    """The closer, the time, the remark and the files of closes."""
 
     closer_id: Whole
     """Your staff number in the address book (通讯录工号), which no ticket tells."""
@@ -203,7 +203,7 @@ def reject(
 
 @frozen(kw_only=True)
 class Task:
-    """What is to be done to each ticket."""
+    """The mutation for each ticket."""
 
     change: Callable[[Chosen], Change]
     """Makes the change of a ticket."""
@@ -245,7 +245,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         note("the limit is reached; nothing was sent")
     if not chosen:
         is_known = not records.unknown
-        # What an earlier run left unknown is looked for all the same; that changes nothing, so that nobody is asked.
+        # Mutations that an earlier run left unknown are looked for all the same; that changes nothing: nobody is asked.
         tally = Tally(task=task, chosen=(), options=options, place=place, named=False)
         return OK if is_known or options.dry_run else run_with(make(), tally.carry_out)
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
@@ -266,7 +266,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
 
 
 def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderClient"]) -> Records:
-    """Return what a journal says so far. Raises `JournalError` for one of another batch, or of another platform."""
+    """Read a journal as it is now. Raises `JournalError` for one of another batch, or of another platform."""
     from workorder_async.batches.batch import identity_of
 
     if journal is None:
@@ -279,7 +279,7 @@ def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderC
 async def _read_creators(
     client: "WorkorderClient", task: Task, ids: Sequence[int], concurrency: int, records: Records
 ) -> list[Chosen]:
-    """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
+    """Read each ticket, but for those whose creator this batch's journal tells. Refused ones are read again."""
     known: dict[int, Chosen] = {}
     for id in ids:
         record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
@@ -292,7 +292,7 @@ async def _read_creators(
 
 
 def _as_told(chosen: list[Chosen], change: Callable[[Chosen], Change], records: Records) -> list[Chosen]:
-    """Return the tickets with what a journal says of them."""
+    """Return the tickets with their records in a journal."""
     done = {key for key, record in records.by_key.items() if record.state in SETTLED}
     if not done:
         return chosen
@@ -367,13 +367,13 @@ def _of(ticket: Ticket | TicketSummary) -> Chosen:
     return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
 
 
-# What would happen
+# The table before a batch
 
 
 def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
     """Print the first tickets and the change of each."""
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
-    # People confirm what they see, so that of long texts the title is cut first.
+    # People confirm the text that they see, so the title is cut before a long text is.
     longest = max(len(_HEADER[3]), *(cell_len(row[3]) for row in rows))
     what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
     title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
@@ -455,7 +455,7 @@ def _within_limit(
 
 
 def _tell_hold(report: BatchReport, _: object, held: str) -> str:
-    """Say once of each pause or outage what holds the batch back."""
+    """Say the reason for each pause or outage once."""
     if held and not report.held:
         note(f"workorder: held back: {held}")
     return held
@@ -476,7 +476,7 @@ class Tally(BatchReport):
     _silent: bool = False  # whether stdout takes no line for a ticket any more
     _interrupted: bool = False
     _begun: int = 0
-    _under_way: dict[int, Outcome] = field(factory=dict)  # what is not known yet; after an interruption also why
+    _under_way: dict[int, Outcome] = field(factory=dict)  # unknown ones; after an interruption with the reason
     _complaints: Complaints = field(factory=Complaints)
     _changes: list[Change] = field(init=False)
     _bar: Bar = field(init=False)  # shown once the files are uploaded, which have bars of their own
@@ -488,7 +488,7 @@ class Tally(BatchReport):
         self._bar = Bar(self.task.kind.doing, shown=shown)
 
     async def carry_out(self, client: "WorkorderClient") -> int:
-        """Send the changes, tell what becomes of them, and return the exit code."""
+        """Send the changes, print their outcomes, and return the exit code."""
         from workorder_async.batches.batch import run_batch
 
         batch = run_batch(
@@ -620,7 +620,7 @@ class Tally(BatchReport):
         return self.named and len(self.chosen) == 1
 
     def _print_report(self) -> None:
-        """Print why it stopped, what failed, the counts and how to go on; of one ticket only what failed."""
+        """Print why it stopped, the failures, the counts and how to go on; for one ticket only its failure."""
         one = self._is_of_one and not self._silent
         if one and self.settled:
             return
@@ -638,7 +638,7 @@ class Tally(BatchReport):
             note(self._way_on())
 
     def _way_on(self) -> str:
-        """Say how to go on with what is left."""
+        """Say how to go on with the rest."""
         kind, limit = self.task.kind, self.options.limit
         if not self.unsettled:
             return "all of it is done: do not run the same line again"

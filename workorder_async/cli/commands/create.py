@@ -46,7 +46,7 @@ Files: TypeAlias = Annotated[tuple[ExistingFile, ...], _ATTACH]
 
 _AUTHOR: Final = Parameter(name="--author", help="User id of who uploads; by default as the platform says.")
 Author: TypeAlias = Annotated[Whole | None, _AUTHOR]
-"""Who uploads them, where the platform's word is not wanted."""
+"""The uploader to name, in place of the platform's word."""
 
 
 def refuse_author_of_nothing(files: Sequence[Path], author: int | None) -> None:

@@ -54,7 +54,7 @@ _PENDING: Final = TicketQuery(status=1)
 _LARGEST_ANSWER: Final = 4 << 20
 # How many tickets are created where things go wrong.
 _CREATIONS: Final = 10
-# What goes wrong in a hostile sandbox, by its chance, and @ which operation. Each 429 slows all callers down, and JSON
+# The faults of a hostile sandbox, by their chance, and @ which operation. Each 429 slows all callers down, and JSON
 # that is too deep is a list's right answer for all that a walk can know: it ends there.
 _FAULTS: Final = {
     0.02: "reset reset_after portal other_ticket date page_size 500_after 502_after 504_after",
@@ -133,7 +133,7 @@ def _hostile(tickets: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 async def _demo(tickets: int, file: Path, place: str, *, closes: int, seed: int, waits: float | None) -> int:
-    """Run the tour, and print what came of it; the file is called by the `place` where it stays or goes.
+    """Run the tour, and print its results; the file is called by the `place` where it stays or goes.
 
     The sandbox `waits` so long before each answer; None for a hostile one.
     """
@@ -222,7 +222,7 @@ class Tour:
         await self._change("closes", closes)
 
     async def create_and_comment(self) -> None:
-        """Upload a file, create some tickets with it, and comment on them; read what came of it."""
+        """Upload a file, create some tickets with it, and comment on them; read the result."""
         files = list[Attachment]()
         try:
             with Bar("uploading", unit="bytes", delay=0) as bar:

@@ -1,4 +1,4 @@
-"""`workorder doctor`: what stands between this machine and the platform, a line for each check.
+"""`workorder doctor`: the way from this machine to the platform, a line for each check.
 
 The checks come one after the other: configuration, name, connection, answer, clock, signature. A platform cannot know
 why a signature is wrong. So a refused request is sent again with one thing changed at a time: where a neighbour of the
@@ -6,7 +6,7 @@ scheme or of the secret is accepted, that one was wrong. Every request lists one
 
 A proxy that opens TLS shows a certificate of its own for the right host, from an issuer that only its company knows.
 Python reads a certificate to us only where it trusts it. So one that is refused is asked for once more, by a client
-that trusts it alone, whatever its dates and its host.
+that trusts it alone, and does not look at its dates and its host.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 Verdict: TypeAlias = tuple[bool | None, str, str]
-"""Whether it is right, None where that cannot be known; what was found, and what to do."""
+"""Whether it is right, None where that cannot be known; the finding, and the mend."""
 _Facts: TypeAlias = Mapping[str, Any]
 """A certificate as Python reads it."""
 
@@ -251,7 +251,7 @@ async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | Api
 
 
 async def _certificate(client: "WorkorderClient") -> Verdict:
-    """Look at the certificate of a client's host, through its proxy if it has one, and say what it is worth."""
+    """Look at the certificate of a client's host, through its proxy if it has one, and judge it."""
     host, given = URL(client.base_url), client.ssl if isinstance(client.ssl, ssl.SSLContext) else None
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -280,7 +280,7 @@ def _described(facts: _Facts) -> str:
 
 
 async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[bytes, _Facts]:
-    """Return the certificate that a client's host shows, through its proxy if it has one. Raises what `ssl` raises.
+    """Return the certificate that a client's host shows, through its proxy if it has one. Raises the errors of `ssl`.
 
     The facts of one that is not trusted are empty.
     """
@@ -311,7 +311,7 @@ async def _ask_for_way(proxy: URL, address: str, reader: asyncio.StreamReader, w
 
 
 def _trusting(der: bytes) -> ssl.SSLContext:
-    """Return what trusts one certificate, also where it is expired, of another host, or has a weak key."""
+    """Return a context that trusts one certificate, also if it is expired, of another host, or has a weak key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=der)

@@ -136,7 +136,7 @@ class Going:
 
 
 def summarise(report: ExportReport) -> None:
-    """Print a summary on stderr: how much was exported, what was changed or left out, whether it is complete."""
+    """Print a summary on stderr: counts, values that were changed or left out, and whether it is complete."""
     place = "" if str(report.target) == "-" else f" to {report.target}"
     rate = (report.rows - report.resumed_rows) / report.seconds
     note(f"exported {report.rows:,} tickets{place} in {report.seconds:.1f} s ({rate:,.0f} tickets/s)")

@@ -1,4 +1,4 @@
-"""`workorder journal show`, `settle` and `report`: what a batch's journal says, and what is not known of it.
+"""`workorder journal show`, `settle` and `report`: the mutations of a batch's journal, and their unknown outcomes.
 
 The page of a report begins as that of a mirror: with no script and no link it opens without a network, and asks nobody.
 Texts are escaped. Should one get through all the same, a policy in the page lets nothing run or load.

@@ -51,7 +51,7 @@ class Mirroring(Reading):
 
 @frozen(kw_only=True)
 class Followed(TicketFilters):
-    """Which tickets are followed. What no mirror takes is refused with the reason, and not offered."""
+    """Which tickets are followed. Filters that no mirror takes are refused with the reason, and not offered."""
 
     status: Annotated[str | None, Parameter(show=False)] = None
     older_than: Annotated[Age | None, Parameter(show=False)] = None
@@ -98,7 +98,7 @@ async def _mirror(
 
 
 def _summarise(report: "MirrorReport") -> None:
-    """Say what a run did: the counts on stdout, what to look at on stderr."""
+    """Sum a run up: the counts on stdout, remarks on stderr."""
     left = f"{len(report.missing):,} missing, {len(report.gone):,} gone, {len(report.left):,} left"
     tell(f"{report.tickets:,} tickets: {report.created:,} new, {report.changed:,} changed, {left}")
     listed = {

@@ -66,7 +66,7 @@ def sandbox(
         are = "is" if len(given) == 1 else "are"
         note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
     tickets = _TICKETS if tickets is None else tickets
-    secret = Secret(os.environ.get(_SECRET, "").rstrip("\r\n"))  # as a client reads what is copied
+    secret = Secret(os.environ.get(_SECRET, "").rstrip("\r\n"))  # as a client reads a copied one
     where: Any = {"host": host, "port": port, "names": name, "app_secret": secret if secret.reveal() else None}
     how: Any = {"latency": latency, "page_size_cap": page_size_cap, "rate": rate}
     how["faults"] = [_made(Fault, "--fault", text, "kind=" + _CHANCE.sub(r"\1,chance=", text)) for text in fault]
@@ -100,7 +100,7 @@ def _value(name: str, value: str) -> int | float | str:
 
 
 async def _serve(platform: "Sandbox", tickets: int) -> None:
-    """Run the sandbox until it is interrupted; print lines for a shell on stdout, and what to do with them."""
+    """Run the sandbox until it is interrupted; print lines for a shell on stdout, and their use on stderr."""
     async with AsyncExitStack() as stack:
         with out(stderr=True).status(f"making {tickets:,} tickets ..."):
             await stack.enter_async_context(platform)

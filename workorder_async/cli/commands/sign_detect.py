@@ -58,7 +58,7 @@ _ESCAPE: Final = re.compile(
     rb"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[\0-\x7f]|.)", re.DOTALL
 )
 _MEANT: Final = dict(zip(b"nrtabfveE\\'\"?", b"\n\r\t\a\b\f\v\x1b\x1b\\'\"?", strict=True))
-# What \ud800 stands for, as some browsers write the halves of a character.
+# Halves of a character, which some browsers write as \ud800.
 _HALF: Final = re.compile(rb"\xed[\xa0-\xbf]")
 _TRIED: Final = (
     "AppId, Timestamp, secret, method, path, query and body (as it is, with sorted keys, as pairs, or its digest) in "
@@ -114,7 +114,7 @@ def detect(
 
 
 def _signed(argument: str, method: str, url: str, query: str | None, body: bytes) -> SigningInput:
-    """Return what may be signed of a request. Raises `ConfigError` for a URL that cannot be read."""
+    """Return the parts of a request that may be signed. Raises `ConfigError` for a URL that cannot be read."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -266,7 +266,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _unescaped(found: "re.Match[bytes]") -> bytes:
-    """Return what an escape of $'...' stands for."""
+    """Return the characters of an escape of $'...'."""
     kind, code = found[1][:1], found[1][1:]
     if kind in b"uU" and code:
         return chr(int(code, 16)).encode(errors="surrogatepass")
@@ -291,7 +291,7 @@ def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepte
     if held := next((name for name in _HEADERS if "$" in headers[name.lower()]), None):
         mend = "paste the line as it was sent, as `bash -x` or `curl -v` shows it"
         raise _refused(f"{headers[held.lower()]!r} for {held}, which a shell fills in", mend)
-    # What stands before each piece; the first has nothing before it.
+    # The text before each piece; the first has none.
     data = [(b"" if name == "--json" else b"&", _content(name, value)) for name, value in options if name in _DATA]
     url, method, body = urls[0], "POST" if data else "GET", b"".join([*chain.from_iterable(data)][1:])
     if _values(options, ("-G", "--get")):
@@ -303,7 +303,7 @@ def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepte
 def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the options of a curl line, and its URLs. Raises `GetoptError`."""
     options, urls, left = list[tuple[str, str]](), list[str](), list(words)
-    # What is not known here has no value, unless that is glued on.
+    # An option that is not known here has no value, unless that is glued on.
     others = [word[2:].partition("=") for word in words if word.startswith("--")]
     long = [*(f"{name}=" for name in _VALUED), *(name + equals for name, equals, _ in others if name not in _VALUED)]
     while left:
@@ -311,7 +311,7 @@ def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
         options += found
         urls += left[:1]
         left = left[1:]
-    # What has no scheme may be the value of an option that is not known here.
+    # A word without a scheme may be the value of an option that is not known here.
     return options, sorted((*_values(options, ("--url",)), *urls), key=lambda url: "://" not in url)
 
 
