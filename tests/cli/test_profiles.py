@@ -58,6 +58,8 @@ def test_by_every_way(bare: Workorder, write: Write, sandbox: Sandbox, monkeypat
     write(f'default = "stage"\n{of(sandbox)}{command}[profiles.broken]\nbase_url = "http://127.0.0.1:1"\n')
     assert bare("list").code == 0
     assert bare("list", "--profile", "other").code == 0
+    monkeypatch.setenv("WORKORDER_PROFILE", " other\n")
+    assert bare("list").code == 0
     monkeypatch.setenv("WORKORDER_PROFILE", "broken")
     assert bare("list").code == 2
     assert bare("list", "--profile", "stage").code == 0
@@ -124,6 +126,7 @@ WRONG = [
     ("[profiles.a]\nsecret_command = '\"'", "profiles.a.secret_command told no secret: No closing quotation"),
     ("[profiles.a]\nsecret_command = '/nowhere/x'", "secret_command told no secret: No such file or directory; try it"),
     ("[profiles.a]\nsecret_command = 'false'", "secret_command told no secret: it ended with 1; try it in a shell"),
+    ("[profiles.a]\nsecret_command = 'sh -c \"echo hunter2; exit 3\"'", "told no secret: it ended with 3; try it in"),
     (
         "[profiles.a]\nsecret_command = 'true'",
         "secret_command told no secret: its first line is empty; try it",
@@ -365,8 +368,8 @@ def test_trust_shows_no_password(bare: Workorder, write: Write) -> None:
 def test_a_mark_of_somebody_else(
     bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A file is trusted by the user alone."""
-    write(f'default = "stage"\n{of(sandbox, secret="")}', here=True)
+    """A file is trusted by the user alone; one without a secret also where others may write it: its content counts."""
+    write(f'default = "stage"\n{of(sandbox, secret="")}', 0o622, here=True)
     assert bare("trust").code == 0
     [mark] = (tmp_path / "config" / "workorder" / "trusted").iterdir()
     assert mark.stat().st_mode & 0o777 == 0o600

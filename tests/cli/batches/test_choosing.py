@@ -89,6 +89,7 @@ def test_another_encoding_is_refused(stdin: Stdin, content: bytes) -> None:
     [
         ("7\nseven\n", "line 2 of stdin is 'seven'; it must be a ticket's number, from 1"),
         ("7\n8,9\n", "line 2 of stdin is '8,9'"),
+        ("id\n１２\n", "line 2 of stdin is '１２'"),
         *((text, f"line 1 of stdin does not name {NAMELESS}") for text in NAMELESS_TEXTS),
         ('id,title\n7,"two\nlines"\n,b\n', "line 4 of stdin is ''"),
         ("title,id\na,7\nb\n", "line 3 of stdin is ''"),
@@ -259,6 +260,8 @@ def test_an_exported_workbook_is_read(workorder: Workorder, new_ticket: Callable
         ([[[7, "id"], [8, 9]]], "row 1 of sheet 'tickets' of "),
         ([[["id"], [7.5]]], "row 2 of sheet 'tickets' of "),
         ([[["id"], [True]]], "row 2 of sheet 'tickets' of "),
+        # Excel keeps fifteen digits.
+        ([[["id"], [1.2345678901234568e16]]], "row 2 of sheet 'tickets' of "),
         ([[["id"], [7]], [["other"], [8]]], "row 1 of sheet 'tickets 2' of "),
         ([[["id", "n"], [7, 1], ["=COUNT(B2:B2)", None]]], "row 3 of sheet 'tickets' of .* is '=COUNT"),
     ],
