@@ -79,7 +79,23 @@ def test_what_is_refused_each_time(
     assert [row["request"]["id"] for row in dry.rows] == ids[:2]
     shown = workorder(*(word for word in words[:-2] if word != "--json"), "--dry-run")
     assert f"{ids[3]}\t\t\tnothing: it is done, says the journal\t" in shown.out
-    assert "4 tickets in all, of which the journal says that 2 are done" in shown.err
+    assert "4 tickets in all; by the journal 2 done" in shown.err
+
+
+def test_a_dry_run_tells_what_may_have_happened(
+    workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path
+) -> None:
+    """A change that an earlier run sent without an outcome is looked for before anything is sent."""
+    ids = [new_ticket(), new_ticket(), new_ticket()]
+    words = ["comment", "--detail", "已处理", "--journal", tmp_path / "j", "--concurrency", 1]
+    assert workorder(*words, *ids[:2]).code == 0
+    *begun, _ = (tmp_path / "j").read_bytes().splitlines(keepends=True)
+    (tmp_path / "j").write_bytes(b"".join(begun))
+    shown = workorder(*words, *ids, "--dry-run")
+    _, unknown, new = shown.out.splitlines()
+    assert unknown.split("\t")[3] == "looked for first, as it may have happened: comment: 已处理"
+    assert new.split("\t")[3] == "comment: 已处理"
+    assert "3 tickets in all; by the journal 1 done, 1 that may have happened" in shown.err
 
 
 def test_what_was_done_before_counts(workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path) -> None:

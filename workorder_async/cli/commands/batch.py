@@ -95,8 +95,13 @@ class Chosen:
     status: str = ""
     created: int = 0
     error: WorkorderError | None = None
-    is_done: bool = False
-    """Whether the journal says that nothing is left to be done."""
+    told: State | None = None
+    """Its outcome in the journal; None where that has none."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the journal says that nothing is left to be done."""
+        return self.told in SETTLED
 
 
 def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int], Sequence[TicketQuery]]:
@@ -292,18 +297,18 @@ async def _read_creators(
 
 
 def _as_told(chosen: list[Chosen], change: Callable[[Chosen], Change], records: Records) -> list[Chosen]:
-    """Return the tickets with their records in a journal."""
-    done = {key for key, record in records.by_key.items() if record.state in SETTLED}
-    if not done:
+    """Return the tickets with their outcomes in a journal."""
+    states = {key: record.state for key, record in records.by_key.items()}
+    if not states:
         return chosen
-    return [evolve(one, is_done=one.error is None and key_of(change(one)) in done) for one in chosen]
+    return [evolve(one, told=None if one.error else states.get(key_of(change(one)))) for one in chosen]
 
 
 async def _read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:
     """Read the tickets that are shown. One that cannot be read may be changed all the same."""
     read = await read_each(client, [one.id for one in chosen[:_ROWS_SHOWN]], _ROWS_SHOWN)
     known = {one.id: one for one in read if one.error is None}
-    return [evolve(known.get(one.id, one), is_done=one.is_done) for one in chosen]
+    return [evolve(known.get(one.id, one), told=one.told) for one in chosen]
 
 
 def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
@@ -379,13 +384,16 @@ def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[C
     title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
     print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
     more, done = len(chosen) - len(rows), sum(one.is_done for one in chosen)
-    by_journal = f", of which the journal says that {done:,} are done" if done else ""
+    unknown = sum(one.told is State.UNKNOWN for one in chosen)
+    told = [f"{done:,} done"] * bool(done) + [f"{unknown:,} that may have happened"] * bool(unknown)
+    by_journal = f"; by the journal {', '.join(told)}" if told else ""
     note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all{by_journal}")
 
 
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     """Return the cells of a ticket: its number, status, age, change and title."""
     what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
+    what = f"looked for first, as it may have happened: {what}" if one.told is State.UNKNOWN else what
     what = "nothing: it is done, says the journal" if one.is_done else what
     seconds = max(0, int(time()) - one.created)
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
