@@ -174,6 +174,25 @@ async def test_a_server_that_comes_late(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_an_equal_one_is_faster() -> None:
+    """A comment that was turned away, and overtaken by an equal one meanwhile, is skipped, with its attempts."""
+
+    async def source() -> AsyncIterator[Mutation]:
+        for id, pause in ((1, 0.001), (2, 0.2), (2, 0)):
+            yield CommentTicket(id=id, detail="备注")
+            await asyncio.sleep(pause)
+
+    async with platform(deadline=3.0) as (server, client):
+        waits = iter([0.02, 0.5])
+        server.wait = lambda: next(waits, 0.02)
+        server.refuse = lambda _, before: slow_down(20) if before < 2 else None
+        outcomes = await ran(client, source(), concurrency=3)
+    assert states(outcomes) == {State.DONE: 2, State.SKIPPED: 1}
+    [skipped] = [one for one in outcomes if one.state is State.SKIPPED]
+    assert (skipped.attempts, skipped.elapsed > 0) == (1, True)
+
+
+@virtual_time
 async def test_a_short_deadline_in_a_long_queue() -> None:
     """Who had no turn while others had one is tried again."""
     async with platform(rate=10) as (server, client):

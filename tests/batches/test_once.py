@@ -1051,6 +1051,22 @@ async def test_another_event_loop(file: Path) -> None:
         assert (await once("m1", mutation)).state is State.DONE
 
 
+def test_the_event_loop_has_ended(file: Path, workorder_sandbox: SandboxThread) -> None:
+    """Where its loop is closed, as by `asyncio.run`, it is left from another; its file is free."""
+
+    async def opened() -> Once:
+        return await Once(workorder_sandbox.client(), file).__aenter__()
+
+    async def used(once: Once) -> None:
+        with pytest.raises(ConfigError, match="Once is of another event loop"):
+            await once.settle()
+        await once.__aexit__(None, None, None)
+        async with workorder_sandbox.client() as client, Once(client, file):
+            pass
+
+    asyncio.run(used(asyncio.run(opened())))
+
+
 # Killed
 
 

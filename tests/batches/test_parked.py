@@ -76,6 +76,28 @@ async def test_one_that_did_not_happen(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_a_second_try_that_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the journal fails before a lost comment is sent again, its outcome has the attempts of the first try."""
+    begin, begun = Journal.begin, list[Entry]()
+
+    async def begin_once(journal: Journal, entry: Entry, until: float | None = None) -> Any:
+        begun.append(entry)
+        if len(begun) > 1:
+            raise JournalError("the disk is full")
+        return await begin(journal, entry, until)
+
+    monkeypatch.setattr(Journal, "begin", begin_once)
+    report = BatchReport()
+    async with virtual_sandbox(40, client=MINUTE) as (sandbox, client):
+        sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)]
+        batch = [CommentTicket(id=1001, detail="已联系客户")]
+        with pytest.raises(JournalError, match="the disk is full"):
+            await ran(client, batch, journal=tmp_path / "j", mark=True, report=report)
+    [outcome] = report.unsettled
+    assert (outcome.state, outcome.attempts, outcome.elapsed > 0) == (State.NOT_SENT, 1, True)
+
+
+@virtual_time
 async def test_one_that_never_happens(tmp_path: Path) -> None:
     """Where each try of a close gets lost before it happens, its outcome says how often, and why."""
     async with virtual_sandbox(120, client=MINUTE, latency=0.01) as (sandbox, client):

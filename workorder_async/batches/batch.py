@@ -394,10 +394,12 @@ class Workers:
                 outcome, took = end.outcome if isinstance(end, Parked) else end, time() - began
                 if not self._hold.note(outcome, began):
                     return end
+                made = outcome.attempts
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
-                return self._cut_short(self._carrier.cut_short(key, prepared.mutation), error)
-            made, own = outcome.attempts, own + self._hold.own_fault(outcome, began, took)
+                cut = self._carrier.cut_short(key, prepared.mutation)
+                return self._cut_short(evolve(cut, attempts=made, elapsed=perf_counter() - started), error)
+            own += self._hold.own_fault(outcome, began, took)
             if own >= _TRIES or self._carrier.stopping.is_set() or self._hold.reason:
                 return outcome
 

@@ -104,7 +104,7 @@ class Carrier:
         entry = Entry(key, operation, prepared.value, began, place, mark, ahead, run)
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
-            return Outcome(mutation, State.SKIPPED)
+            return Outcome(mutation, State.SKIPPED, attempts=made, elapsed=perf_counter() - started)
         if standing is Standing.OPEN:
             return self.park(begun, prepared, until)
         outcome = Outcome(mutation, State.NOT_SENT)

@@ -277,12 +277,11 @@ class Once:
     async def _carried_out(self, event: _Event, prepared: Prepared, until: Deadline) -> Outcome:
         """Carry a mutation out; send it again if it certainly did not happen."""
         _, carrier = self._at_work()
-        parked, tries = event.parked, _TRIES
-        started = perf_counter() if parked is None else parked.started
+        parked, tries, started = event.parked, _TRIES, perf_counter()
         end: Outcome | Parked = (
             await carrier.carry_out(event.name, prepared, until)
             if parked is None
-            else evolve(parked, prepared=prepared, until=until)
+            else evolve(parked, prepared=prepared, until=until, started=started)
         )
         while isinstance(end, Parked):
             end = await self._looked(event, end)
@@ -328,7 +327,8 @@ class Once:
     def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
         if self._work is None or (begins and self._closing):
             raise ConfigError("is not open", argument="Once", mend="use it inside of `async with Once(...) as once:`")
-        if asyncio.get_running_loop() is not self._loop:
+        is_gone = self._loop is not None and self._loop.is_closed() and not begins  # then it is left from any loop
+        if asyncio.get_running_loop() is not self._loop and not is_gone:
             mend = "use it where it was opened, from other threads by asyncio.run_coroutine_threadsafe"
             raise ConfigError("is of another event loop", argument="Once", mend=mend)
         return self._work

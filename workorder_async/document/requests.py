@@ -117,7 +117,7 @@ _is_int32: Final = partial(whole_within, low=-_INT32_MAX - 1, high=_INT32_MAX)
 
 
 def _is_second(name: str, value: object) -> object:
-    """Accept whole seconds since the epoch; the error for any other value says how to make them."""
+    """Accept whole seconds since the epoch; the error for another value says how to mend it."""
     if isinstance(value, datetime):
         if value != value:  # noqa: PLR0124 - as NaT of pandas is, which stands for no time
             raise ConfigError(f"is {shown(value)}", argument=name, mend="where there is no time, leave it out")

@@ -554,7 +554,7 @@ class AttachmentFolder:
                     raise NotFetchedError(f"the server sends more than its {size:,} bytes")
                 self._count(file, received)
                 if len(held) >= FLUSH_AT:
-                    # A row that is being written, even amid a cancellation, is not written again below.
+                    # Bytes that are being written, even amid a cancellation, are not written again below.
                     content, held = bytes(held), bytearray()
                     await on_disk(file.path, partial(file.append, content, version))
         finally:

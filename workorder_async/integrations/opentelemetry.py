@@ -107,7 +107,7 @@ class OpenTelemetryObserver:
     def _end(
         self, span: Any, event: AttemptEnded | CallEnded, facts: dict[str, str | int], at: int | None = None
     ) -> None:
-        """End a span with these facts, the platform's errno, and whether it was asked."""
+        """End a span with these facts, those of the platform's answer, and whether it was asked."""
         facts["workorder.sent"] = event.sent
         if event.errno:
             facts["workorder.errno"] = event.errno

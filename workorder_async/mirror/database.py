@@ -325,7 +325,7 @@ class MirrorDatabase:
         self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _renew(self) -> None:
-        """Add columns that another version of the library did not have, and make the views of this one."""
+        """Add tables and columns that another version of the library did not have, and make the views of this one."""
         for statement in _DETAIL_TABLES:
             self._database.execute(statement)
         for table, columns in _KINDS.items():

@@ -21,8 +21,8 @@ _LOOKS: Final = 3
 _BESIDE: Final = (0, 1, 2)
 #: The first and the last second that a ticket's created time can have: 1970 to 2199.
 DATED: Final = (1, 7_258_118_400)
-# Two questions: the total of the list, and of all tickets that have a created time. The second one has no end, as the
-# ranges of walks have none: a server may refuse a long range with both ends.
+# Two questions: the total of the list, and of all tickets that have a created time. The second one is open
+# at one side, as the ranges of walks are: a server may refuse a long range with both ends.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
 _NO_LOOK: Final = "the list refuses to show a ticket by which its filter by created time could be looked at"

@@ -157,7 +157,7 @@ async def plan_windows(
 
 
 def _may_have_more(page: Page) -> bool:
-    """Tell whether the list may have more tickets than its first page shows; its total is not believed."""
+    """Tell whether the list may have more tickets than its first page shows, though its total is no larger."""
     return page.total > page.count or page.count in (_FIRST_PAGE, page.size)
 
 

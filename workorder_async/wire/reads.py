@@ -64,7 +64,7 @@ class Reads:
         """Read the tickets of a creator since a moment by the server's clock, in seconds; and whether none is missing.
 
         A list of several pages may move while it is read: it is read again until nothing comes that was there before.
-        Tickets may be hidden where the list counts more than it shows, or shows no ticket at all.
+        Tickets may be hidden where the list counts more than it shows, or this client is shown nobody's tickets.
         """
         query, rows, newest = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary](), inf
         for _ in range(_READINGS):
