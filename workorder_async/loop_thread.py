@@ -101,7 +101,7 @@ class LoopThread(Closing):
     def _result(self, task: asyncio.Task[_T]) -> _T:
         try:
             if task.cancelled() and self._stop.is_set():
-                what = "nobody knows what became of what it had sent"
+                what = "the outcome of a change that it had sent is not known"
                 raise OutcomeUnknownError(f"this {self._kind} was closed while a call was under way, so {what}")
             return task.result()
         finally:

@@ -184,7 +184,7 @@ async def test_another_batch(client: WorkorderClient, journal: Path) -> None:
         ran(client, batch[:1], journal=journal, name="八月"),
         ran(client, iter(batch[:1]), journal=journal, name="七月"),
     ]
-    mends = ["another file for what this one does not have", "choose another file$", "another file for what"]
+    mends = ["another file and hand over only", "choose another file$", "another file and hand over only"]
     for other, mend in zip(others, mends, strict=True):
         with pytest.raises(JournalError, match=f"belongs to another batch.*{mend}"):
             await other

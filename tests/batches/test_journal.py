@@ -618,7 +618,7 @@ async def test_a_program_with_a_disk_that_hangs_for_ever(path: Path) -> None:
         output, _ = await child.communicate()
     assert [line.partition("does not answer in time")[2] for line in output.decode().splitlines()] == [
         ", so nothing more was sent",
-        ", so the latest outcomes may not be written: what they end is settled by a later run",
+        ", so the latest outcomes may not be written: a later run settles their mutations",
     ]
     assert child.returncode == 0
     async with Journal(path, {"batch": ""}) as journal:

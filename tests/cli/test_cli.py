@@ -260,7 +260,9 @@ def test_missing_variables_are_named_with_a_way_out(workorder: Workorder, monkey
     both = workorder("list")
     assert (secret.code, both.code) == (2, 2)
     assert secret.err.startswith("workorder: not set: WORKORDER_APP_SECRET; on a terminal it is asked for; ")
-    assert both.err.startswith("workorder: not set: WORKORDER_APP_ID, WORKORDER_APP_SECRET; `workorder doctor` says")
+    assert both.err.startswith(
+        "workorder: not set: WORKORDER_APP_ID, WORKORDER_APP_SECRET; `workorder doctor` explains"
+    )
     assert "`workorder sandbox` prints all four" in both.err
 
 

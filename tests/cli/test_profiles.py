@@ -131,7 +131,7 @@ WRONG = [
         "[profiles.a]\nsecret_command = 'true'",
         "secret_command told no secret: its first line is empty; try it",
     ),
-    ("[profiles.a]\nsecret_command = 'printf \"\\377\"'", "secret_command told no secret: what it prints is not UTF-8"),
+    ("[profiles.a]\nsecret_command = 'printf \"\\377\"'", "secret_command told no secret: its output is not UTF-8"),
     ("[profiles.b]\n", "there is no profile 'a'; it has b, and `workorder login` adds one"),
 ]
 

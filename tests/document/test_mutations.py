@@ -187,7 +187,7 @@ ATTACHMENTS = [
     ([attrs.evolve(UPLOADED, file_size=True)], "[0].file_size is bool True; it must be a whole number"),
     (
         [attrs.evolve(UPLOADED, file_path="http://ks3.example/a?Expires=600")],
-        "[0].file_path is a temporary URL; only what upload_file returned may be sent",
+        "[0].file_path is a temporary URL; only a result of upload_file may be sent",
     ),
 ]
 AUTHORED = [

@@ -164,7 +164,7 @@ def keys_by(key: Key | None, *, kept: bool) -> Key:
                 raise ConfigError(
                     "is needed for creations with a journal",
                     argument="key",
-                    mend="give a function that returns the same text in each run for what is to be created once, as in "
+                    mend="give a function that returns the same text in each run for each ticket to create, as in "
                     "key=lambda ticket: ticket.title",
                 )
             return key_of(mutation)

@@ -193,7 +193,11 @@ class Journal:
         """Return the error for users of an error of the file."""
         if isinstance(error, sqlite3.Error):
             return JournalError(f"{no_table(error)}; nothing more was sent")
-        lost = ", and what ended since is not written where it is looked for" if isinstance(error, MovedError) else ""
+        lost = (
+            ", and the outcomes since then are not in the file that a later run reads"
+            if isinstance(error, MovedError)
+            else ""
+        )
         return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
 
     async def _finish(self) -> None:
@@ -211,9 +215,7 @@ class Journal:
                     await asyncio.wait({self._busy})
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         except TimeoutError:
-            self._failure = self._hanging(
-                "the latest outcomes may not be written: what they end is settled by a later run"
-            )
+            self._failure = self._hanging("the latest outcomes may not be written: a later run settles their mutations")
             if self._busy is not None and self._handed is not None:
                 self._busy.cancel()
                 self._handed.cancel()  # the thread goes on, and nobody asks for its result

@@ -99,8 +99,8 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
                 head = _parsed(line)
                 if head["journal"] != "workorder_async" or head["version"] != _VERSION:
                     raise JournalError(
-                        f"{str(path)!r} is a journal of another version; go on with that version, or look what became "
-                        "of its mutations and choose another file for the rest"
+                        f"{str(path)!r} is a journal of another version; go on with that version, or look for its "
+                        "mutations by hand and choose another file for the rest"
                     )
             total = crc32(body, total)
             if found != _SUM % total:
@@ -112,8 +112,8 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
         except (ValueError, KeyError, TypeError, RecursionError):
             raise JournalError(
                 f"line {number} of the journal {str(path)!r} cannot be read: it was changed or damaged, or the file is "
-                "no journal; nothing was sent, for what it said may have happened: restore it, or look for its "
-                "mutations by hand and choose another file"
+                "no journal; nothing was sent, since its mutations may have happened: restore it, or look for them "
+                "by hand and choose another file"
             ) from None
         end += len(line)
     return end, total
@@ -459,8 +459,9 @@ def _refuse_other(path: Path | None, there: dict[str, JSON], here: dict[str, JSO
     mend = "choose another file"
     if {**there, "list": ""} == {**here, "list": ""}:
         mend = (
-            "hand over the same list, or choose another file for what this one does not have, which else would be done "
-            "again; what is read anew in each run belongs into a generator, from the first run on"
+            "hand over the same list, or choose another file and hand over only the mutations that this one does not "
+            "have: the others would be done again; a list that is read anew in each run must be a generator from the "
+            "first run on"
         )
     raise JournalError(
         f"the journal {str(path)!r} belongs to another batch ({_words(there)}, not {_words(here)}); {mend}"

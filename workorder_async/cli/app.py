@@ -76,7 +76,7 @@ def make_app() -> App:
     sign = App(name="sign", help="Find out how requests are signed.")
     sign.command("workorder_async.cli.commands.sign_detect:detect", name="detect")
     app.command(sign)
-    journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
+    journal = App(name="journal", help="Show, settle or report the journal of a batch.")
     for name in ("show", "settle", "report"):
         journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)
     app.command(journal)

@@ -156,7 +156,7 @@ def numbers_from(source: str) -> list[int]:
         # Excel in China writes CSV in GBK. In it no digit and no separator is a part of another character.
         text = decoded("--from", source, content, or_gbk=True)
         if "\0" in text:
-            problem = "has bytes that are 0, as UTF-16 without its mark has, or what is no text"
+            problem = "has bytes that are 0: it is UTF-16 without its mark, or no text"
             raise ConfigError(problem, argument=f"--from: {name}", mend="save it as UTF-8")
         begin = next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")
         first = begin.partition("#")[0].strip()
@@ -248,7 +248,7 @@ def _in_workbook(name: str, content: bytes) -> _Found:
         if hidden or sheet.sheet_state != "visible":
             # A filter of Excel hides rows, and who looks at the sheet does not mean them.
             where = f"row {hidden[0]} of sheet {sheet.title!r}" if hidden else f"sheet {sheet.title!r}"
-            raise _refused(name, where, "is hidden", "show it, or copy what is meant to a file of its own")
+            raise _refused(name, where, "is hidden", "show it, or copy the rows that are meant to another file")
         rows: dict[int, dict[int, object]] = {}
         # Not `iter_rows`, which makes each cell up to the last one: billions where that has a format and no value.
         for (row, column), cell in sheet._cells.items():

@@ -35,7 +35,7 @@ KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
 PATIENCE: Final = 10.0
 """Seconds to wait for an answer after an interruption, and as many to look where none came."""
 _ALL_FOUR: Final = (
-    "`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and `workorder sandbox` "
+    "`workorder doctor` explains each variable, `workorder login` keeps them in a profile, and `workorder sandbox` "
     "prints all four to try things out"
 )
 

@@ -31,7 +31,7 @@ TERMINATED: Final = 143
 
 EXIT_CODES: Final = """\
 * 0: done
-* 1: the platform or the network said no, some of several things failed, or what was done could not be written to stdout
+* 1: the platform or the network said no, some of several things failed, or the results could not be written to stdout
 * 2: wrong usage or configuration, and nothing was changed
 * 3: a change was sent and no answer came back, so it may or may not have happened
 * 130: interrupted by Ctrl-C; 143 by SIGTERM or the end of the terminal; 141: the reader of the output went away"""
@@ -70,7 +70,7 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
 # How to put an argument right, where the library's words are for programs.
 _MENDS: Final[Mapping[str, str]] = {
     "file_name": "rename the file",
-    "attachment": "take what `workorder upload --json` prints",
+    "attachment": "take the output of `workorder upload --json`",
     "handle_attachment": "the platform did not say who uploaded it: add --author USER_ID",
 }
 # A type before a value, and an argument with a value, as the library has them.

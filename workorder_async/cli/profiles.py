@@ -261,7 +261,7 @@ def _run(command: str) -> tuple[str, Secret]:
         why = f"it ended with {done.returncode}" if done.returncode else ""
         return why, Secret(done.stdout.decode().partition("\n")[0].removesuffix("\r"))
     except UnicodeDecodeError:
-        return "what it prints is not UTF-8", Secret("")
+        return "its output is not UTF-8", Secret("")
     except subprocess.TimeoutExpired:
         return f"it did not end within {_PATIENCE:.0f} s", Secret("")
     except (OSError, ValueError) as error:

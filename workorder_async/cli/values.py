@@ -103,7 +103,9 @@ class File(Written):
                 raise OSError(errno.EBADF, "stdout is closed")
             return nullcontext(sys.stdout.buffer)
         if os.path.exists(name) and os.path.samefile(name, beside):
-            raise ConfigError("is what the report is of", argument=f"{self.option} {name}", mend="name another file")
+            raise ConfigError(
+                "is the file that the report is of", argument=f"{self.option} {name}", mend="name another file"
+            )
         if not overwrite and os.path.isfile(name):
             raise ConfigError("exists", argument=f"{self.option} {name}", mend="--overwrite replaces it")
         return written_whole(Path(name))
@@ -138,7 +140,7 @@ def text_of(option: str, source: str) -> str:
 def content_of(option: str, source: str) -> bytes:
     """Return the bytes of a file, or of stdin for `-`. Raises likewise, also where they are too many."""
     if source == "-" and sys.stdin.isatty():
-        note(f"Write or paste what {option} is to read; Ctrl-D on a line of its own ends it.")
+        note(f"Write or paste the text for {option}; Ctrl-D on a line of its own ends it.")
     try:
         with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
             content = file.read(_LARGEST + 1)

@@ -100,7 +100,7 @@ def open_envelope(
     errmsg = _text(value.get("errmsg"))
     if errno == SUCCESS or status >= 500:
         what = f"HTTP {status} with " + f"errno {errno} {errmsg}".rstrip()
-        said = f"{what}: the platform or a gateway failed, and does not say what was done"
+        said = f"{what}: the platform or a gateway failed, and does not say whether anything was done"
         raise ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
     kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
     raise kind(f"errno {errno} {errmsg}".rstrip(), errno=errno, errmsg=errmsg, status=status, request_id=request_id)
@@ -147,5 +147,5 @@ def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError
     said = f"HTTP {status} with {what} instead of the platform's answer"
     if status in _OF_PAGES:
         return _OF_PAGES[status](said, status=status)
-    mend = "check the base URL and what stands between"
+    mend = "check the base URL, and any proxy or gateway"
     return ResponseError(f"{said}; {mend}", status=status, body_start=body[:_BODY_START])

@@ -154,7 +154,7 @@ def _is_filled_text(name: str, value: object) -> object:
 def _is_key(name: str, value: object) -> object:
     """Accept the storage key of an uploaded file."""
     if "://" in str(_is_filled_text(name, value)):
-        mend = "only what upload_file returned may be sent"
+        mend = "only a result of upload_file may be sent"
         raise ConfigError("is a temporary URL", argument=name, mend=mend)
     return value
 

@@ -223,7 +223,7 @@ class _Export:
         beside = next(filter(os.path.lexists, target.leftovers()), None)
         if manifest.head is None and beside is not None:
             raise ExportError(
-                f"{str(beside)!r} is there, and no manifest says what it is",
+                f"{str(beside)!r} is there without a manifest",
                 mend="move it away, or begin anew with resume=False",
             )
         return named

@@ -80,7 +80,7 @@ class SparkClosing:
             raise ConfigError('a frame can close tickets, and nothing else yet: give option("operation", "close")')
         if "journals" not in values:
             raise ConfigError(
-                "give option journals, a folder that remembers what was closed, for when the job is cut short"
+                "give option journals, a folder that remembers the closed tickets, for when the job is cut short"
             )
         _check_columns(columns)
         return cls(**values)

@@ -32,7 +32,7 @@ from workorder_async.walks.pages import Ask, Page
 
 # From where in a page an edge is read again that was not bridged: 1 is the page's first row.
 _FURTHER_UP: Final = 0.75
-_NOT_SHOWN: Final = "asked for a range of created time, the list does not show what it has there"
+_NOT_SHOWN: Final = "asked for a range of created time, the list does not show its tickets there"
 # Fewer rows may have entered the list, or left it, between two pages.
 _FEW_ROWS: Final = 4
 

@@ -147,7 +147,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 raise
             if read.before is not None and read.times > 1 and isinstance(error, ResponseError):
                 # A refusal in the platform's own words says that there is no such page; that of a gateway does not.
-                self._rules.state.flaw(f"asked for what stands behind the first page, the server failed: {error}")
+                self._rules.state.flaw(f"asked for the page behind the first one, the server failed: {error}")
             return None
         return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 

@@ -75,7 +75,7 @@ class Reads:
                 shows_any = rows or (await self.page(PageRequest(page_size=1))).tickets
                 return list(rows.values()), bool(shows_any) and len(rows) >= total
             newest = max(row.created_time for row in rows.values())
-        raise ResponseError("the list of what was created since moves faster than it is read")
+        raise ResponseError("the list of tickets created since moves faster than it is read")
 
     async def _read_through(self, query: TicketQuery) -> tuple[dict[int, TicketSummary], int, int]:
         """Read all pages of a list; return its rows, how many pages that took, and how many rows it counts."""
@@ -88,7 +88,7 @@ class Reads:
             full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
             if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
                 return rows, number, page.pagination.total
-        raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
+        raise ResponseError(f"the list of tickets created since does not end after {_PAGES_OF_CREATED} pages")
 
     async def learn_time(self) -> None:
         """Read a page where no answer has told the server's time yet."""

@@ -552,8 +552,8 @@ CLOSE = ["close", "--closer-id", 7, "--closer-name", "x"]
 @pytest.mark.parametrize(
     ("words", "some_done", "how"),
     [
-        (CLOSE, False, "run the same line again to go on: what is closed already"),
-        (["reject"], True, "run the same line again to go on: what is rejected already"),
+        (CLOSE, False, "run the same line again to go on: tickets that are closed already"),
+        (["reject"], True, "run the same line again to go on: tickets that are rejected already"),
         ([*CLOSE, "--limit", 2], False, NOTHING),
         (["reject", "--limit", 2], True, "the same line may go beyond --limit"),
         (["comment", "--detail", "x"], False, NOTHING),

@@ -186,7 +186,7 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
             {"attachment": [{"name": "a"}]},
             "attachment in --from-json FILE has no field 'name'; did you mean file_name?",
         ),
-        ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
+        ({"attachment": [7]}, "attachment in --from-json FILE must hold the output of `workorder upload --json`"),
         ({"attachment": [{}]}, "attachment in --from-json FILE [0].file_name is empty"),
         ({"need_process": "yes"}, "need_process in --from-json FILE is 'yes'; it must be true or false"),
     ],

@@ -177,7 +177,7 @@ EMPTY = http('{"errno": 10000, "data": {"tickets": [], "pagination": {"page": 1,
             "the signature is right: a made-up secret is refused in other words (errno 8 wrong sign)",
         ),
         ([WRONG, *[OTHERWISE] * 6, EMPTY], "so the refusal was no matter of the signature"),
-        ([WRONG, OTHERWISE, http("<html>")], "what it comes from could not be found out: "),
+        ([WRONG, OTHERWISE, http("<html>")], "its cause could not be found: "),
     ],
 )
 def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], said: str) -> None:
@@ -209,7 +209,7 @@ def test_a_refusal_of_another_kind_behind_a_wrong_clock(workorder: Workorder) ->
     [
         (0, SECRET, "answer", "; wait, and run it again"),
         (1, SECRET, "signature", "; run it again"),
-        (2, "wrong", "signature", "; what it comes from could not be found out: "),
+        (2, "wrong", "signature", "; its cause could not be found: "),
     ],
 )
 def test_a_platform_that_turns_requests_away(

@@ -42,7 +42,7 @@ def test_what_a_journal_says(workorder: Workorder, sandbox: Sandbox, journal: Pa
         ("comment_ticket", "unknown"),
     ]
     assert (cells[0][0], "errno 90005" in cells[0][4]) == ("1000000000", True)
-    assert ran.err == f"`workorder journal settle '{journal}'` looks what became of the unknown ones\n"
+    assert ran.err == f"`workorder journal settle '{journal}'` looks for the unknown ones\n"
     rows = workorder("journal", "show", journal, "--json").rows
     assert [row["outcome"] for row in rows] == ["done", "rejected", "done", "unknown"]
     assert [row["request"] for row in rows] == [{"id": row["id"], "detail": "已处理"} for row in rows]

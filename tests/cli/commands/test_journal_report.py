@@ -442,7 +442,7 @@ def test_the_journal_is_never_replaced(
     if how == "a second name":
         os.link(file, page)
     ran = workorder("journal", "report", file, "--html", page)
-    assert (ran.code, ran.out, "is what the report is of" in ran.err) == (2, "", True)
+    assert (ran.code, ran.out, "is the file that the report is of" in ran.err) == (2, "", True)
     assert (file.read_bytes(), reads(sandbox) - before) == (content, 0)
 
 

@@ -74,7 +74,10 @@ def test_wrong_use(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> No
         (("search", tmp_path / "notes", "x"), "is no mirror"),
         (("report", tmp_path / "notes"), "holds no tickets; name a mirror, or a file that `export` wrote"),
         (("report", tmp_path / "none"), "none"),
-        (("report", tmp_path / "notes", "--html", tmp_path / "notes"), "is what the report is of; name another file"),
+        (
+            ("report", tmp_path / "notes", "--html", tmp_path / "notes"),
+            "is the file that the report is of; name another file",
+        ),
     ]
     for words, said in rows:
         ran = workorder(*words)
@@ -265,7 +268,7 @@ def test_a_pipe_is_read_once(workorder: Workorder, head: bytes) -> None:
     finally:
         os.close(reading)
     assert ran.code == 2, ran
-    assert ran.err == f"workorder: '/dev/fd/{reading}' is no file; save what comes from it to one first\n"
+    assert ran.err == f"workorder: '/dev/fd/{reading}' is no file; save its content to one first\n"
 
 
 @pytest.mark.slow

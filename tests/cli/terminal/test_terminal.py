@@ -249,7 +249,7 @@ def test_a_text_from_the_keyboard_is_asked_for(sandbox: Sandbox) -> None:
 def test_numbers_from_the_keyboard_are_asked_for(sandbox: Sandbox) -> None:
     """`--from -` on a terminal says so, and how to end them, as every option does that reads stdin."""
     with on_terminal(sandbox.environment, "comment", "--from", "-", "--detail", "x", "--dry-run") as terminal:
-        terminal.read_until("what --from is to read; Ctrl-D on a line of its own ends it.")
+        terminal.read_until("Write or paste the text for --from; Ctrl-D on a line of its own ends it.")
         terminal.type("1298\n\x04")
         assert terminal.finish() == 0
     assert b"1 ticket in all" in terminal.seen

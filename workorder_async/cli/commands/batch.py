@@ -569,7 +569,7 @@ class Tally(BatchReport):
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
-            note(f"workorder: waiting up to {PATIENCE:.0f} s for what is under way; Ctrl-C again does not wait")
+            note(f"workorder: waiting up to {PATIENCE:.0f} s for the changes under way; Ctrl-C again does not wait")
             self._interrupted = True
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -652,15 +652,15 @@ class Tally(BatchReport):
             return "all of it is done: do not run the same line again"
         if self.options.journal is not None:
             again = f"run again with the same --journal {quote(str(self.options.journal))} to go on"
-            return f"{again}: what is done is skipped"
+            return f"{again}: done changes are skipped"
         if kind.converges and limit is None:
-            return f"run the same line again to go on: what is {kind.done} already stays so"
+            return f"run the same line again to go on: tickets that are {kind.done} already stay so"
         if not (self.counts[State.DONE] or self.counts[State.UNKNOWN]):
             return "nothing was done: the same line can be run again"
         late = "a journal that is begun now knows nothing of this run: give --journal FILE from the first run on"
         if kind.converges:
             return f"the same line may go beyond --limit; {late}"
-        return f"do not run the same line again, nor with --journal: what is done would be done twice. {late}"
+        return f"do not run the same line again, nor with --journal: done changes would be done twice. {late}"
 
 
 def counted(report: BatchReport) -> str:

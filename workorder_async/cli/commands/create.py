@@ -36,7 +36,7 @@ _LISTS: Final = ("tags", "customer_info", "attachment")
 _CODES: Final = {"type": TicketType, "priority": Priority}
 _PARTS: Final[Mapping[str, tuple[type, str]]] = {
     "customer_info": (CustomerInfo, """be a user_id or a JSON object such as '{"user_id": 73001, "level": 3}'"""),
-    "attachment": (Attachment, "hold what `workorder upload --json` prints"),
+    "attachment": (Attachment, "hold the output of `workorder upload --json`"),
 }
 _REPORTED: Final = f"When the customer called, now if not said: {TIME_HELP}."
 

@@ -76,8 +76,8 @@ def demo(
     output: Annotated[File, _OUTPUT] = _FILE,
     closes: Annotated[Whole, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
     latency: Annotated[float | None, _WAITS] = None,
-    hostile: Annotated[bool, Parameter(help="Let everything go wrong that can, and count what came of it.")] = False,
-    seed: Annotated[Whole, Parameter(help="Which tickets, and with --hostile what goes wrong.")] = 1,
+    hostile: Annotated[bool, Parameter(help="Let everything go wrong that can, and count the results.")] = False,
+    seed: Annotated[Whole, Parameter(help="Chooses the tickets, and with --hostile the faults.")] = 1,
     verbose: Annotated[bool, Parameter(help="Log every attempt to stderr.")] = False,
 ) -> int:
     """See the real thing work, without any configuration.

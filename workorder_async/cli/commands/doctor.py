@@ -233,7 +233,7 @@ async def _signature(environ: Environment, options: ClientOptions) -> Verdict:
     try:
         return False, str(answer), await _cause(environ, options, answer)
     except WorkorderError as error:
-        return False, str(answer), f"what it comes from could not be found out: {error}"
+        return False, str(answer), f"its cause could not be found: {error}"
 
 
 async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | ApiError:

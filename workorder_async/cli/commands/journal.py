@@ -63,7 +63,7 @@ def show(
     left = (record for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
     print_table(_LEFT, map(_cells, left), head=False)
     if records.unknown:
-        note(f"`workorder journal settle {quote(str(file))}` looks what became of the unknown ones")
+        note(f"`workorder journal settle {quote(str(file))}` looks for the unknown ones")
 
 
 def settle(

@@ -45,7 +45,7 @@ _Row: TypeAlias = Callable[[TicketSummary], dict[str, JSON]]
 _PAGE: Final = 100
 _SHARED: Final = 10
 _DEEPER: Final = 2
-_FIELDS: Final = Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them.")
+_FIELDS: Final = Parameter(help="The fields, such as id,title,created_at; `workorder columns` prints them.")
 
 
 def list_tickets(

@@ -81,7 +81,7 @@ def mirror(
         report = connection.run(lambda client: _mirror(client, database, query, options))
     except (KeyboardInterrupt, asyncio.CancelledError, WorkorderError) as error:
         if not isinstance(error, ConfigError | ExportError):
-            note("workorder: what was read is in the database; the same command goes on from there")
+            note("workorder: the tickets that were read are in the database; the same command goes on from there")
         raise
     _summarise(report)
     return FAILED if report.held_back else OK
@@ -114,7 +114,7 @@ def _summarise(report: "MirrorReport") -> None:
     if report.attachments.failed:
         note(f"{report.attachments.failed:,} files are missing, first {report.attachments.failures[0]}")
     if report.skipped:
-        note(f"{report.skipped:,} rows or records cannot be read; what was there stays")
+        note(f"{report.skipped:,} rows or records cannot be read; their last values stay")
     if report.held_back:
         note("hint: was a right lost? If the tickets are really gone, --accept-gone marks them")
     said = "exact" if report.exact else f"not exact: {report.reason}"
@@ -192,7 +192,7 @@ def report(
     from workorder_async.mirror.page import page_of, words_of
 
     if not file.is_file():  # it is read more than once
-        raise ConfigError(f"{str(file)!r} is no file", mend="save what comes from it to one first")
+        raise ConfigError(f"{str(file)!r} is no file", mend="save its content to one first")
     language = lang or spoken()
     with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
         try:
