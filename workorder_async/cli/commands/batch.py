@@ -652,7 +652,7 @@ class Tally(BatchReport):
             return "all of it is done: do not run the same line again"
         if self.options.journal is not None:
             again = f"run again with the same --journal {quote(str(self.options.journal))} to go on"
-            return f"{again}: done changes are skipped"
+            return f"{again}: changes already made are skipped"
         if kind.converges and limit is None:
             return f"run the same line again to go on: tickets that are {kind.done} already stay so"
         if not (self.counts[State.DONE] or self.counts[State.UNKNOWN]):
@@ -660,7 +660,7 @@ class Tally(BatchReport):
         late = "a journal that is begun now knows nothing of this run: give --journal FILE from the first run on"
         if kind.converges:
             return f"the same line may go beyond --limit; {late}"
-        return f"do not run the same line again, nor with --journal: done changes would be done twice. {late}"
+        return f"do not run the same line again, nor with --journal: changes already made would be made twice. {late}"
 
 
 def counted(report: BatchReport) -> str:
