@@ -57,6 +57,10 @@ async def main(days: float, closer_id: int, journal: str) -> int:
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    if not 0 < float(sys.argv[1]) < 36_500:
+    try:
+        days, closer_id = float(sys.argv[1]), int(sys.argv[2])
+    except ValueError:
+        sys.exit(__doc__)
+    if not 0 < days < 36_500:
         sys.exit("DAYS must be above 0, and below 36500")
-    sys.exit(asyncio.run(main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3])))
+    sys.exit(asyncio.run(main(days, closer_id, sys.argv[3])))

@@ -56,8 +56,9 @@ def status_of(error: WorkorderError | None) -> int:
 
 @app.exception_handler(WorkorderError)
 async def say(_: Request, error: WorkorderError) -> JSONResponse:
-    """Say what went wrong where nothing was to be changed."""
-    return JSONResponse({"says": explain(error)}, status_of(error))
+    """Say what went wrong where nothing was to be changed; of a wrong argument also which, to programmers."""
+    why = {"why": str(error)} if isinstance(error, ConfigError) else {}
+    return JSONResponse({"says": explain(error), **why}, status_of(error))
 
 
 def told(outcome: Outcome, key: str, response: Response) -> Told:

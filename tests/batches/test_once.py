@@ -1058,7 +1058,9 @@ def test_the_event_loop_has_ended(file: Path, workorder_sandbox: SandboxThread) 
         return await Once(workorder_sandbox.client(), file).__aenter__()
 
     async def used(once: Once) -> None:
-        with pytest.raises(ConfigError, match="Once is of another event loop"):
+        with pytest.raises(
+            ConfigError, match=r"Once is of another event loop; leave this one, and make another inside"
+        ):
             await once.settle()
         await once.__aexit__(None, None, None)
         async with workorder_sandbox.client() as client, Once(client, file):

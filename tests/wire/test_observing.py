@@ -112,6 +112,7 @@ def test_options() -> None:
     mistakes: list[tuple[Any, str]] = [
         (seen, "observers is a Seen; it must be a list"),
         ([seen, None], "observers has a NoneType; each must have a method on_event, no `async def`"),
+        ([Seen], "observers has the class Seen; each must be an object of it"),
         ([seen, Late()], "observers has a Late; each must have a method on_event, no `async def`"),
         ("x", "observers has a str; each must have a method on_event, no `async def`"),
     ]

@@ -96,7 +96,7 @@ class Once:
       unknown that was about the same ticket. Older ones leave the file when it is opened and more than half of it is
       older.
     * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
-      it, an unknown outcome is known in the end, unless the platform hides the ticket or its history.
+      it, an unknown outcome is known in the end, unless the platform hides the ticket or its history, or cuts it off.
     * `patience`: seconds that mutations under way have to end when this is left. They are settled by the next run.
 
     Raises `ConfigError`; entering it raises `JournalError` for a file that is in use, unreadable, or another's.
@@ -215,7 +215,7 @@ class Once:
         return event.outcome if event else None
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
-        """Look once for each mutation of this scope whose outcome is unknown; return the new outcomes, by their keys.
+        """Look once for each mutation of this scope whose outcome is unknown; return each one's outcome, by its key.
 
         Nothing is sent. NOT_SENT means that it certainly did not happen: its key is free again. Call it after a start,
         and from time to time, for events that are not delivered again. `deadline` is for all of them together.
@@ -330,6 +330,8 @@ class Once:
         is_gone = self._loop is not None and self._loop.is_closed() and not begins  # then it is left from any loop
         if asyncio.get_running_loop() is not self._loop and not is_gone:
             mend = "use it where it was opened, from other threads by asyncio.run_coroutine_threadsafe"
+            if self._loop is None or self._loop.is_closed():
+                mend = "leave this one, and make another inside each asyncio.run()"
             raise ConfigError("is of another event loop", argument="Once", mend=mend)
         return self._work
 

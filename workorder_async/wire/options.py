@@ -72,6 +72,8 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
         raise ConfigError(problem, argument=name, mend="it must be a list, such as [observer]")
     given = tuple(value)
     for one in given:
+        if isinstance(one, type):
+            raise ConfigError(f"has the class {one.__name__}", argument=name, mend="each must be an object of it")
         if not is_plain(getattr(one, "on_event", None)):
             mend = "each must have a method on_event, no `async def`, as Observer"
             raise ConfigError(f"has a {type(one).__name__}", argument=name, mend=mend)

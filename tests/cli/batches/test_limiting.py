@@ -96,6 +96,8 @@ def test_a_dry_run_tells_what_may_have_happened(
     assert unknown.split("\t")[3] == "looked for first, as it may have happened: comment: 已处理"
     assert new.split("\t")[3] == "comment: 已处理"
     assert "3 tickets in all; by the journal 1 done, 1 that may have happened" in shown.err
+    assert "looked for as well" not in shown.err
+    assert "may have happened, and are looked for as well: 1\n" in workorder(*words, ids[2], "--dry-run").err
 
 
 def test_what_was_done_before_counts(workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path) -> None:
@@ -197,6 +199,7 @@ def test_what_a_run_left_unknown_is_looked_for_though_nothing_is_left_to_be_sent
         before = sandbox.requests
         ran = workorder(*words, "--dry-run")
         assert (ran.code, ran.out, (tmp_path / "j").read_bytes()) == (0, "", b"".join(begun))
+        assert "that may have happened, and are looked for as well: 1\n" in ran.err
         ran = workorder(*words)
         lost = [(orjson.loads(ended)["ticket_id"], "done")]
         assert (ran.code, [(row["id"], row["outcome"]) for row in ran.rows]) == (0, lost)

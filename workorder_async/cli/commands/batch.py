@@ -248,14 +248,15 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         note(f"no ticket matches on {place}" if queries else "--from names no ticket")
     elif not (chosen := _within_limit(chosen, options.limit, task.change, records)):
         note("the limit is reached; nothing was sent")
+    chosen = _as_told(chosen, task.change, records)
+    if options.dry_run:
+        _tell_unknown(records, chosen)
     if not chosen:
-        is_known = not records.unknown
         # Mutations that an earlier run left unknown are looked for all the same; that changes nothing: nobody is asked.
         tally = Tally(task=task, chosen=(), options=options, place=place, named=False)
-        return OK if is_known or options.dry_run else run_with(make(), tally.carry_out)
+        return run_with(make(), tally.carry_out) if records.unknown and not options.dry_run else OK
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
     place += ", each with a mark below its text" if task.mark else ""
-    chosen = _as_told(chosen, task.change, records)
     if options.dry_run:
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
@@ -279,6 +280,13 @@ def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderC
     records = read_records(journal, may_be_new=True)
     records.refuse_other(identity_of(iter(()), make().base_url, task.name))
     return records
+
+
+def _tell_unknown(records: Records, chosen: Sequence[Chosen]) -> None:
+    """Say in a dry run how many changes the run looks for that are not among the chosen ones."""
+    others = records.unknown - sum(one.told is State.UNKNOWN for one in chosen)
+    if others:
+        note(f"changes of the journal that may have happened, and are looked for as well: {others:,}")
 
 
 async def _read_creators(

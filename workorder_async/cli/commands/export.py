@@ -176,7 +176,7 @@ def columns(
     detail: Annotated[bool, Parameter(help="The columns of an export with --detail.")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object per column.")] = False,
 ) -> None:
-    """Print the columns of an export: name, type in Parquet, type in SQLite, meaning.
+    """Print the columns of an export: name, type in Arrow and Parquet, type in SQLite, meaning.
 
     They are the same in every format, but that SQLite has a table in place of each list. Nothing is asked of the
     platform.

@@ -57,7 +57,7 @@ def show(
         write_json(map(_row, records.by_key.values()))
         return
     report = BatchReport(Counter(record.state for record in records.by_key.values()))
-    tell(f"batch: {records.identity.get('batch') or 'without a name'}")
+    tell(f"batch: {_name_of(records) or 'without a name'}")
     tell(f"platform: {records.identity.get('platform')}")
     tell(counted(report) or "nothing was begun")
     left = (record for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
@@ -84,6 +84,11 @@ def settle(
         return OK
     client = _client_of(records, connection)
     return run_with(client, lambda client: _settle(client, file, records.unknown, as_json=json))
+
+
+def _name_of(records: Records) -> str:
+    """Return the name of a journal's batch, "events" for that of `Once`, or ""."""
+    return str(records.identity.get("batch") or records.identity.get("for") or "")
 
 
 def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
@@ -168,8 +173,7 @@ def report(
         if evolve(connection, verbose=False) != Connection():
             raise
         note(f"workorder: no titles are read: {sentence(error)}")
-    name = records.identity.get("batch") or records.identity.get("for") or "a batch without a name"
-    name = f"{name} on {records.identity.get('platform')}"
+    name = f"{_name_of(records) or 'a batch without a name'} on {records.identity.get('platform')}"
     with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
         rows = _rows_of(records, client)
         if page is None:
