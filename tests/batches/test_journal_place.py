@@ -329,8 +329,9 @@ async def test_a_child_does_not_keep_the_lock(path: Path) -> None:
 
 # In a process of its own, where no other thread asks for the interpreter's lock. Python does not mend that lock in a
 # child that it knows nothing of: the child would wait for ever for a thread that it does not have.
+# No thread but the main one may live when the C library forks: the child would keep its locks, and hang.
 FORKING_UNNOTICED = """
-import asyncio, ctypes, os, sys
+import asyncio, ctypes, os, sys, threading
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry
 sys.setswitchinterval(60)
@@ -338,6 +339,8 @@ async def main():
     reading, writing = os.pipe()
     async with Journal(sys.argv[1], {"batch": "七月"}) as journal:
         await journal.begin(Entry("a", "CommentTicket", {"id": 1, "detail": "a"}, 100.5))
+        for other in {*threading.enumerate()} - {threading.main_thread()}:
+            other.join()
         child = ctypes.PyDLL(None).fork()
         if child == 0:
             os.close(writing)
