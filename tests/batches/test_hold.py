@@ -20,6 +20,7 @@ from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import (
     CloseTicket,
     CommentTicket,
+    JournalError,
     Mutation,
     NotSentError,
     RateLimitedError,
@@ -28,7 +29,7 @@ from workorder_async import (
 )
 from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal_file import read_records
-from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.signing.scheme import SigningInput
 
 #: Answers a mutation instead of carrying it out: its ticket, and how many mutations came before. None: as always.
@@ -521,6 +522,23 @@ async def test_left_just_when_it_stops() -> None:
     hold.end()
     async with taking(0):
         await waiting
+
+
+@virtual_time
+async def test_a_second_try_that_was_never_sent() -> None:
+    """It says nothing of the platform, which turned its first try away: that is asked before anything is sent."""
+    asked = 0
+
+    async def read() -> None:
+        nonlocal asked
+        asked += 1
+
+    hold, comment = Hold(read, lambda: 0.0, 300), CommentTicket(id=1, detail="备注")
+    await asyncio.sleep(5)
+    assert hold.note(Outcome(comment, State.NOT_SENT, RateLimitedError("turned away"), attempts=1), 4.0)
+    assert not hold.note(Outcome(comment, State.NOT_SENT, JournalError("the disk is full"), attempts=1), 5.0)
+    await hold.over()
+    assert asked == 1
 
 
 @virtual_time

@@ -526,6 +526,24 @@ async def test_a_lost_answer(file: Path, kind: str) -> None:
                 assert [outcome.ticket_id] == [one.ticket_id for one in sandbox.applied]
 
 
+@virtual_time
+async def test_the_seconds_of_a_delivery_that_finds_it(file: Path) -> None:
+    """The hour between two deliveries, in which nobody asked, is none of the mutation's seconds."""
+    async with virtual_sandbox(40, client=SHORT, latency=0.2) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        sandbox.faults = [
+            Fault("reset_after", operation="comment_ticket", times=1),
+            Fault("403", operation="get_ticket_detail"),
+        ]
+        async with Once(client, file, mark=True) as once:
+            assert (await once("om_1", comment, deadline=1)).state is State.UNKNOWN
+            sandbox.faults = []
+            await asyncio.sleep(HOUR)
+            outcome = await once("om_1", comment)
+    assert outcome.state is State.DONE
+    assert 0 < outcome.elapsed < 5
+
+
 @pytest.mark.parametrize("settles", [False, True])
 @virtual_time
 async def test_one_that_certainly_did_not_happen(file: Path, *, settles: bool) -> None:

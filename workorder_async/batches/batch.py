@@ -25,7 +25,6 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from itertools import islice
-from time import perf_counter
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
@@ -222,6 +221,7 @@ class Workers:
         self._waiting: asyncio.Timeout | None = None  # for the source; a stop ends it
         self._journal = Journal(terms.journal, identity, max(terms.patience, _DISK))
         self._report = terms.report or BatchReport()
+        self._time: Callable[[], float]  # of the event loop
         self._began = 0.0
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
@@ -235,7 +235,8 @@ class Workers:
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
         """Open the journal, start the workers, and yield each outcome; in the end raise the failure of the batch."""
-        terms, self._began = self._terms, perf_counter() - self._report.elapsed
+        terms, self._time = self._terms, asyncio.get_running_loop().time
+        self._began = self._time() - self._report.elapsed
         lane = Lane(terms.concurrency)
         self._carrier = Carrier(self._client, self._journal, lane, verify=terms.verify, deadline=terms.deadline)
         async with AsyncExitStack() as stack:
@@ -386,19 +387,19 @@ class Workers:
         self, key: str, prepared: Prepared, started: float | None = None, made: int = 0
     ) -> Outcome | Parked:
         """Carry out a mutation, after tries that `made` so many attempts. Troubles that all share are waited out."""
-        time, own, started = asyncio.get_running_loop().time, 0.0, perf_counter() if started is None else started
+        own, started = 0.0, self._time() if started is None else started
         while True:
-            began = time()
+            began = self._time()
             try:
                 end = await self._carrier.carry_out(key, prepared, started=started, made=made)
-                outcome, took = end.outcome if isinstance(end, Parked) else end, time() - began
+                outcome, took = end.outcome if isinstance(end, Parked) else end, self._time() - began
                 if not self._hold.note(outcome, began):
                     return end
                 made = outcome.attempts
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
                 cut = self._carrier.cut_short(key, prepared.mutation)
-                return self._cut_short(evolve(cut, attempts=made, elapsed=perf_counter() - started), error)
+                return self._cut_short(evolve(cut, attempts=made, elapsed=self._time() - started), error)
             own += self._hold.own_fault(outcome, began, took)
             if own >= _TRIES or self._carrier.stopping.is_set() or self._hold.reason:
                 return outcome
@@ -427,7 +428,7 @@ class Workers:
             self._stop(f"{self._failures_in_a_row} failures in a row")
 
     def _note(self, outcome: Outcome) -> None:
-        self._report.elapsed = perf_counter() - self._began
+        self._report.elapsed = self._time() - self._began
         self._report.note(outcome)
 
     def _stop(self, why: str) -> None:
@@ -459,7 +460,7 @@ class Workers:
                 self._report.held = ""
                 if isinstance(self._source, AsyncGenerator):
                     await self._source.aclose()
-                self._report.elapsed = perf_counter() - self._began
+                self._report.elapsed = self._time() - self._began
 
 
 async def _each(mutations: Iterable[Mutation]) -> AsyncGenerator[Mutation, None]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from random import Random
-from time import perf_counter
 
 from attrs import Factory, define, evolve, field, frozen
 
@@ -51,7 +50,7 @@ class Parked:
     """How it ends if no look tells."""
     until: Deadline
     started: float
-    """When this run began with it, by `perf_counter`."""
+    """When this run began with it, by the event loop's clock."""
 
 
 @define(eq=False)
@@ -91,7 +90,7 @@ class Carrier:
         is cancelled, the journal knows whether it was sent. Tries before have `started` then, and `made` so many
         attempts: they count as its own.
         """
-        started, mutation = perf_counter() if started is None else started, prepared.mutation
+        started, mutation = self._time() if started is None else started, prepared.mutation
         until = until or self._client.deadline(self._deadline)
         # In this order: if our clock is set just now, it is not known how far the server's is ahead.
         began = self._client.now()
@@ -104,14 +103,14 @@ class Carrier:
         entry = Entry(key, operation, prepared.value, began, place, mark, ahead, run)
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
-            return Outcome(mutation, State.SKIPPED, attempts=made, elapsed=perf_counter() - started)
+            return Outcome(mutation, State.SKIPPED, attempts=made, elapsed=self._time() - started)
         if standing is Standing.OPEN:
             return self.park(begun, prepared, until)
         outcome = Outcome(mutation, State.NOT_SENT)
         if not self.stopping.is_set():
             outcome = await self._send(entry, prepared, until)
         mark = "" if outcome.state is State.NOT_SENT else prepared.mark
-        outcome = evolve(outcome, attempts=made + outcome.attempts, elapsed=perf_counter() - started, mark=mark)
+        outcome = evolve(outcome, attempts=made + outcome.attempts, elapsed=self._time() - started, mark=mark)
         if outcome.state is not State.UNKNOWN:
             return self._record(key, outcome)
         if isinstance(outcome.error, OutcomeUnknownError):
@@ -123,7 +122,7 @@ class Carrier:
         """Park a mutation that an earlier run left open; `prepared` is given if the caller handed it over again."""
         mutation = _sent_then(entry) if prepared is None else prepared.mutation
         unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
-        return Parked(prepared, entry, unknown, until or self._client.deadline(self._deadline), perf_counter())
+        return Parked(prepared, entry, unknown, until or self._client.deadline(self._deadline), self._time())
 
     async def look(self, parked: Parked) -> Outcome:
         """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.
@@ -157,7 +156,7 @@ class Carrier:
             outcome = evolve(outcome, state=State.NOT_SENT, error=error, mark="")
         elif lost is not None and await self._has_twin(sent, parked.until):
             lost.began = 0.0  # its `verify` does not know the journal
-        outcome = evolve(outcome, elapsed=perf_counter() - parked.started)
+        outcome = evolve(outcome, elapsed=self._time() - parked.started)
         # If nobody hands it over again, the journal says that already, however often it is looked for.
         is_told = outcome.state is State.UNKNOWN and parked.prepared is None
         return outcome if is_told else self._record(sent.key, outcome)

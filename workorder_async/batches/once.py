@@ -13,7 +13,6 @@ import os
 from collections.abc import Awaitable, Collection
 from itertools import accumulate, takewhile
 from math import inf
-from time import perf_counter
 
 from attrs import define, evolve, frozen
 
@@ -125,8 +124,7 @@ class Once:
         self._keep = keep
         self._mark = mark
         self._patience = patience
-        self._work: tuple[Journal, Carrier] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work: tuple[Journal, Carrier, asyncio.AbstractEventLoop] | None = None
         self._closing = False
         self._events: dict[str, _Event] = {}  # those that ended in the order in which they did
 
@@ -148,7 +146,7 @@ class Once:
         except BaseException as error:
             await to_its_end(journal.__aexit__(type(error)))
             raise
-        self._work, self._closing, self._loop = (journal, carrier), False, asyncio.get_running_loop()
+        self._work, self._closing = (journal, carrier, asyncio.get_running_loop()), False
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -277,7 +275,7 @@ class Once:
     async def _carried_out(self, event: _Event, prepared: Prepared, until: Deadline) -> Outcome:
         """Carry a mutation out; send it again if it certainly did not happen."""
         _, carrier = self._at_work()
-        parked, tries, started = event.parked, _TRIES, perf_counter()
+        parked, tries, started = event.parked, _TRIES, asyncio.get_running_loop().time()
         end: Outcome | Parked = (
             await carrier.carry_out(event.name, prepared, until)
             if parked is None
@@ -325,15 +323,19 @@ class Once:
         return old
 
     def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
+        """Return the journal and the carrier. Raises `ConfigError` where this is not open, or in another event loop.
+
+        Where its own loop has ended, nothing can begin any more; it can still be left, from any loop.
+        """
         if self._work is None or (begins and self._closing):
             raise ConfigError("is not open", argument="Once", mend="use it inside of `async with Once(...) as once:`")
-        is_gone = self._loop is not None and self._loop.is_closed() and not begins  # then it is left from any loop
-        if asyncio.get_running_loop() is not self._loop and not is_gone:
+        journal, carrier, loop = self._work
+        if asyncio.get_running_loop() is not loop and (begins or not loop.is_closed()):
             mend = "use it where it was opened, from other threads by asyncio.run_coroutine_threadsafe"
-            if self._loop is None or self._loop.is_closed():
+            if loop.is_closed():
                 mend = "leave this one, and make another inside each asyncio.run()"
             raise ConfigError("is of another event loop", argument="Once", mend=mend)
-        return self._work
+        return journal, carrier
 
     def _named(self, key: str) -> str:
         """Return the name of a key in the journal."""
