@@ -93,11 +93,32 @@ def test_a_dry_run_tells_what_may_have_happened(
     (tmp_path / "j").write_bytes(b"".join(begun))
     shown = workorder(*words, *ids, "--dry-run")
     _, unknown, new = shown.out.splitlines()
-    assert unknown.split("\t")[3] == "looked for first, as it may have happened: comment: 已处理"
+    assert unknown.split("\t")[3] == "may have happened: comment: 已处理"
     assert new.split("\t")[3] == "comment: 已处理"
     assert "3 tickets in all; by the journal 1 done, 1 that may have happened" in shown.err
-    assert "looked for as well" not in shown.err
-    assert "may have happened, and are looked for as well: 1\n" in workorder(*words, ids[2], "--dry-run").err
+    assert "looks for as well" not in shown.err
+    others = "changes with unknown outcomes in the journal, which the run looks for as well: 1\n"
+    assert others in workorder(*words, ids[2], "--dry-run").err
+
+
+def test_a_question_tells_what_may_have_happened(
+    workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tickets of a file are read to be shown before the question; the journal's words for them stay."""
+    ids = [new_ticket(), new_ticket()]
+    (tmp_path / "ids").write_text("".join(f"{id}\n" for id in ids))
+    journal, numbers = tmp_path / "j", tmp_path / "ids"
+    words = ["comment", "--detail", "已处理", "--journal", journal, "--from", numbers, "--concurrency", 1]
+    assert workorder(*words, "--yes").code == 0
+    *begun, _ = (tmp_path / "j").read_bytes().splitlines(keepends=True)
+    (tmp_path / "j").write_bytes(b"".join(begun))
+    monkeypatch.setattr(batch, "can_ask", lambda: True)
+    monkeypatch.setattr(batch, "confirms", lambda _question: False)
+    asked = workorder(*words)
+    assert asked.code == 2
+    assert "nothing: it is done, says the journal" in asked.err
+    assert "may have happened: comment: 已处理" in asked.err
+    assert "by the journal 1 done, 1 that may have happened" in asked.err
 
 
 def test_what_was_done_before_counts(workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path) -> None:
@@ -199,7 +220,7 @@ def test_what_a_run_left_unknown_is_looked_for_though_nothing_is_left_to_be_sent
         before = sandbox.requests
         ran = workorder(*words, "--dry-run")
         assert (ran.code, ran.out, (tmp_path / "j").read_bytes()) == (0, "", b"".join(begun))
-        assert "that may have happened, and are looked for as well: 1\n" in ran.err
+        assert "changes with unknown outcomes in the journal, which the run looks for as well: 1\n" in ran.err
         ran = workorder(*words)
         lost = [(orjson.loads(ended)["ticket_id"], "done")]
         assert (ran.code, [(row["id"], row["outcome"]) for row in ran.rows]) == (0, lost)

@@ -283,10 +283,10 @@ def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderC
 
 
 def _tell_unknown(records: Records, chosen: Sequence[Chosen]) -> None:
-    """Say in a dry run how many changes the run looks for that are not among the chosen ones."""
+    """Say in a dry run how many changes the run looks for, beside those of the chosen tickets."""
     others = records.unknown - sum(one.told is State.UNKNOWN for one in chosen)
     if others:
-        note(f"changes of the journal that may have happened, and are looked for as well: {others:,}")
+        note(f"changes with unknown outcomes in the journal, which the run looks for as well: {others:,}")
 
 
 async def _read_creators(
@@ -401,7 +401,7 @@ def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[C
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     """Return the cells of a ticket: its number, status, age, change and title."""
     what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
-    what = f"looked for first, as it may have happened: {what}" if one.told is State.UNKNOWN else what
+    what = f"may have happened: {what}" if one.told is State.UNKNOWN else what
     what = "nothing: it is done, says the journal" if one.is_done else what
     seconds = max(0, int(time()) - one.created)
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
