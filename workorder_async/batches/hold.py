@@ -19,24 +19,26 @@ from workorder_async.errors import (
     WorkorderError,
 )
 
-# Seconds between two reads that ask whether the platform is there again: twice as long each time, up to the second.
+# Seconds between two reads that ask whether the platform is back: `_FIRST`, twice as long each time, up to `_LONGEST`.
 _FIRST, _LONGEST = 0.5, 30.0
+# Seconds between two updates of the report.
 _TOLD_EVERY = 1.0
 _ANSWERED = frozenset({State.DONE, State.ALREADY, State.REJECTED})
-# A deadline of fewer seconds may end before its turn comes, however often it is tried.
+# A mutation whose deadline has fewer seconds may never get its turn in time, however often it is tried.
 _NO_TURN = 0.5
 
 
 class Hold:
     """Holds a batch back while nothing gets through. All times are of the event loop's clock.
 
-    A mutation that was not sent, was turned away or whose answer was lost means trouble. A READ tells whether it holds
-    for all: until one is served that began after the trouble, nothing more is pulled or sent. If `read` is refused, as
-    the mutation was or for its signature, the batch should stop. This is also asked after a refused signature, and
-    after an errno without a meaning while nothing was accepted: a platform may answer a wrong secret with it.
+    Trouble is a mutation that was not sent, was turned away, or lost its answer; also a refused signature, and an errno
+    without a known meaning as long as no mutation was accepted: a platform may answer a wrong secret with it. Then
+    `read` is called, again and again. If that read fails too, the trouble holds for all mutations. Until the platform
+    answers a request that began after the trouble, no mutation is pulled or sent.
 
-    `paused` tells for how many seconds the server wants to be left alone. `reason` says why the batch should stop; also
-    after `most` seconds in which nothing was sent, such pauses left out.
+    `reason` says why the batch should stop: the read was refused for its signature, or with the errno of the mutation,
+    or can never be sent; or nothing got through for `most` seconds, without the pauses that the server asked for.
+    `paused` returns how many seconds of such a pause are left.
     """
 
     def __init__(self, read: Callable[[], Awaitable[object]], paused: Callable[[], float], most: float) -> None:
@@ -46,18 +48,21 @@ class Hold:
         self._asking = asyncio.Lock()
         self._waiting: asyncio.Timeout | None = None
         self._is_over = False
-        self._refusal: ApiError | None = None  # the last one that may be of this client
-        self._meant: set[int] = set()  # errnos without a meaning that are about mutations
-        self._is_accepted = False  # whether a mutation was
-        self._trouble = -inf  # when the last trouble came
-        self._why: WorkorderError | None = None  # and its error
-        self._held_for_all = -inf  # when it was last seen to hold for all
-        self._answered = -inf  # when the latest request began that the platform answered
+        self._refusal: ApiError | None = None  # the last that may mean this client, not its mutation
+        self._meant: set[int] = set()  # unknown errnos that do not mean this client: a read was answered
+        self._is_accepted = False  # whether a mutation got past the checks of this client
+        self._trouble = -inf  # when the latest trouble came
+        self._why: WorkorderError | None = None  # its error, or that of the latest read after it
+        self._held_for_all = -inf  # when the latest read failed, or pause began: trouble of all
+        self._answered = -inf  # when the latest request that the platform answered began
         self._changed = -inf  # when the platform last answered a mutation
-        self._lasted, self._counted = 0.0, -inf  # seconds in a row, and until when they are counted
+        self._lasted, self._counted = 0.0, -inf  # seconds without an answer in a row; counted until when
 
     def note(self, outcome: Outcome, began: float) -> bool:
-        """Learn from the outcome of a try that began then; whether nothing was sent, and it may be tried again."""
+        """Learn from the outcome of a try that began at `began`; return whether the batch may try the mutation again.
+
+        It may if nothing was sent, unless the batch stops or `reason` says that it should.
+        """
         now, error = asyncio.get_running_loop().time(), outcome.error
         held = outcome.state is State.NOT_SENT and isinstance(error, NotSentError | RateLimitedError | ConfigError)
         if held or (outcome.state is State.UNKNOWN and outcome.attempts):
@@ -67,12 +72,12 @@ class Hold:
             self._consider(error, now)
         if self._trouble == now:
             self._why = error
-        if held and self._changed < began:  # else others got through meanwhile
+        if held and self._changed < began:  # no mutation was answered since the try began
             self._count(began, error)
         return held and not self._is_over and not self.reason
 
     def _consider(self, error: WorkorderError | None, now: float) -> None:
-        """Note whether a refusal may be of this client, not of the mutation."""
+        """Note a refusal that may mean this client, as one for a wrong secret does, and not the mutation."""
         if isinstance(error, AuthenticationError):
             self._refusal, self._trouble = error, now
         elif type(error) is not ApiError:
@@ -81,10 +86,13 @@ class Hold:
             self._refusal, self._trouble = error, now
 
     def own_fault(self, outcome: Outcome, began: float, took: float) -> float:
-        """Tell, from 0 to 1, how much a try that began then failed by itself, since others get through.
+        """Return, from 0 to 1, how far a failed try counts against its mutation; the batch adds up those of its tries.
 
-        Who had no turn is not at fault, unless its deadline leaves none. Who was turned away may have had bad luck, but
-        not each time.
+        `began` is when the try began, `took` how many seconds it took.
+        * Its deadline ended before its turn came: 0, it only waited. But 1 if the deadline was so short that no try
+          may ever get a turn, and no mutation was answered since the try began.
+        * It was turned away: 0.3 if a mutation was answered since the try began, else 0. Once may be bad luck.
+        * It was not sent for another reason: 1, or 0 if a read failed as well: then the trouble holds for all.
         """
         error = outcome.error
         if error is None or isinstance(error.__cause__, DeadlineExceededError):
@@ -94,7 +102,7 @@ class Hold:
         return float(self._held_for_all < began)
 
     async def over(self) -> None:
-        """Return when requests get through again, the batch stops, or it should."""
+        """Wait until requests get through again, the batch stops, or `reason` says that it should."""
         if self._is_over or not (self._paused() or self._trouble > self._answered):
             return
         async with self._asking:
@@ -115,10 +123,10 @@ class Hold:
             await asyncio.sleep(_TOLD_EVERY)
 
     def end(self) -> None:
-        """Wait no more: the batch stops."""
+        """End the wait of `over`, and let it wait no more: the batch stops."""
         waiting, self._waiting, self._is_over = self._waiting, None, True
         if waiting is not None:
-            waiting.reschedule(0)  # once: it cannot be done to one that ends
+            waiting.reschedule(0)  # only once: a timeout that has begun to end refuses it
 
     async def _wait(self) -> None:
         pause, time = _FIRST, asyncio.get_running_loop().time
@@ -131,7 +139,7 @@ class Hold:
             elif self._trouble <= self._answered:
                 return
             elif (error := await self._ask()) is None or self._changed >= self._trouble:
-                self._answered = began  # a platform that has answered a mutation is there
+                self._answered = began  # the platform is back: a mutation that it answers shows that too
             else:
                 self._held_for_all, self._why = began, error
                 await asyncio.sleep(pause * self._random.uniform(0.5, 1))
@@ -139,7 +147,10 @@ class Hold:
                 pause = min(2 * pause, _LONGEST)
 
     async def _ask(self) -> WorkorderError | None:
-        """Ask for something that changes nothing. Returns the error if that gets no answer; a refusal is one."""
+        """Read, and return the error if the platform does not answer, or turns the read away.
+
+        None if it answers, even with a refusal; `reason` is set if that refusal means this client.
+        """
         try:
             await self._read()
         except AuthenticationError as error:
@@ -157,7 +168,7 @@ class Hold:
                 )
         except WorkorderError as error:
             is_lasting = isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)
-            # A proxy may lock the account after a few more.
+            # Not asked again: some proxies lock an account after a few wrong logins.
             wants_login = isinstance(error, ResponseError) and error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
             if not (is_lasting or wants_login):
                 return error
@@ -167,6 +178,7 @@ class Hold:
         return None
 
     def _count(self, began: float, error: WorkorderError | None) -> None:
+        """Add the time since `began` to the time in which nothing got through, and set `reason` if that is too long."""
         now = asyncio.get_running_loop().time()
         self._lasted += now - max(began, self._counted)
         self._counted = now
