@@ -1,4 +1,13 @@
-"""One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down."""
+"""One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down.
+
+`carry_out` goes by the standing of the mutation in the journal:
+
+    NEW     its intent is put on disk, and it is sent: an `Outcome`, or `Parked` if the answer was lost
+    OPEN    an earlier run may have sent it: `Parked`
+    DONE    it is not sent: an `Outcome` that is SKIPPED
+
+`look` finds the outcome of a `Parked` mutation by reading.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -31,10 +40,10 @@ from workorder_async.signing.clock import Ahead
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
 
-# Seconds before the first look at a lost close or rejection, which the client has looked at once, and before the second
-# look at any other. Each further pause is twice as long.
+# Seconds before the first look for a close or rejection of this run, since the client has looked for it once, and
+# before the second look for any other mutation. Each further pause is twice as long.
 _FIRST_PAUSE = 0.5
-# A clock that moves so far at once was set.
+# If our clock moves by more seconds than this between two readings, it was set.
 _SET = 1.0
 
 
@@ -43,19 +52,20 @@ class Parked:
     """A mutation that was sent, by this run or an earlier one, and whose outcome is not known yet."""
 
     prepared: Prepared | None
-    """The mutation that the caller handed over; None if an earlier run left it open and nobody handed it over."""
+    """The mutation that the caller handed over; None if an earlier run left it open and only the journal has it."""
     sent: Entry
-    """The intent that was sent."""
+    """The intent of the mutation, as the journal has it."""
     outcome: Outcome
-    """How it ends if no look tells."""
+    """The outcome if no look finds out more: UNKNOWN."""
     until: Deadline
+    """The deadline of its looks."""
     started: float
-    """When this run began with it, by the event loop's clock."""
+    """When this run began with the mutation, by the event loop's clock."""
 
 
 @define(eq=False)
 class Carrier:
-    """Carries out the mutations of one batch, each in the worker that asks for it."""
+    """Carries out the mutations of one batch, or of one `Once`, each in the task that asks for it."""
 
     _client: WorkorderClient = field(alias="client")
     _journal: Journal = field(alias="journal")
@@ -63,16 +73,17 @@ class Carrier:
     _verify: bool = field(alias="verify", kw_only=True)
     _deadline: float | None = field(default=None, alias="deadline", kw_only=True)
     stopping: asyncio.Event = field(init=False, factory=asyncio.Event)
-    """Set where the batch stops: then nothing more is sent, nor looked for."""
-    # For mutations that were sent and have no outcome in the journal yet: the outcome if they are cut short now.
+    """Set when the batch stops: from then on nothing is sent or looked for."""
+    # By key, for each mutation that may have been sent and has no outcome in the journal yet: the outcome that it gets
+    # if an error cuts it short now.
     _if_cut_short: dict[str, Outcome] = field(init=False, factory=dict)
-    # Outcomes are dated by our clock as it was at the begin: setting it meanwhile moves nothing.
+    # Outcomes are dated by our clock as it was when the batch began: if it is set meanwhile, they keep their distances.
     _time: Callable[[], float] = field(init=False, factory=lambda: asyncio.get_running_loop().time)
     _offset: float = field(init=False, default=Factory(lambda it: it._client.now() - it._time(), takes_self=True))
     _random: Random = field(init=False, factory=Random)
 
     def cut_short(self, key: str, mutation: Mutation) -> Outcome:
-        """Return the outcome of a mutation whose `carry_out` raised an error; unknown only if it may have been sent."""
+        """Return the outcome of a mutation whose `carry_out` raised an error: UNKNOWN only if it may have been sent."""
         return self._if_cut_short.pop(key, Outcome(mutation, State.NOT_SENT))
 
     async def carry_out(
@@ -84,19 +95,20 @@ class Carrier:
         started: float | None = None,
         made: int = 0,
     ) -> Outcome | Parked:
-        """Send a mutation, by default within a deadline of its own. Raises `JournalError` if nothing was begun.
+        """Begin a mutation in the journal and, if it is NEW there, send it; by default within a deadline of its own.
 
-        It is parked if its answer was lost, or an earlier run may have sent it: `look` finds its outcome. If this
-        is cancelled, the journal knows whether it was sent. Tries before have `started` then, and `made` so many
-        attempts: they count as its own.
+        The mutation is parked if its answer was lost, or an earlier run may have sent it: `look` finds its outcome. If
+        this is cancelled, the journal shows whether the mutation may have been sent. If it was tried before, `started`
+        is when its first try began, and `made` how many attempts were made. Raises `JournalError` if the journal cannot
+        begin the mutation: then nothing was sent.
         """
         started, mutation = self._time() if started is None else started, prepared.mutation
         until = until or self._client.deadline(self._deadline)
-        # In this order: if our clock is set just now, it is not known how far the server's is ahead.
+        # `began` is read first: if our clock is set before `ahead` is read, `ahead` would not fit `began`.
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
         now = self._time()
-        # A close is known by its solution, every other mutation by its text.
+        # See `JournalFile.has_twin`: only a close with the same solution leaves the same sign. Texts are not compared.
         place = " ".join(map(str, (prepared.place, *(prepared.kind.solution(mutation) or ()))))
         run = EarlierRun(now, until.until - now, self._client.attempt_timeout)
         operation, mark = prepared.kind.model.__name__, prepared.mark
@@ -125,10 +137,10 @@ class Carrier:
         return Parked(prepared, entry, unknown, until or self._client.deadline(self._deadline), self._time())
 
     async def look(self, parked: Parked) -> Outcome:
-        """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.
+        """Look for a parked mutation until its outcome is known, no look can tell more, or its time or the batch ends.
 
-        A mutation that nobody handed over is looked for once, if a late look would prove nothing. NOT_SENT means that
-        it certainly did not happen: it may be sent again.
+        A comment or creation without a mark is looked for only once if it stands in the journal alone: no later look
+        can prove that it did not happen. The outcome NOT_SENT says that this is proven: it may be sent again.
         """
         sent, mutation = parked.sent, _sent_then(parked.sent)
         converges, earlier = kind_of(mutation).converges, not parked.outcome.attempts
@@ -155,16 +167,16 @@ class Carrier:
             error = cause if isinstance(cause, WorkorderError) else None
             outcome = evolve(outcome, state=State.NOT_SENT, error=error, mark="")
         elif lost is not None and await self._has_twin(sent, parked.until):
-            lost.began = 0.0  # its `verify` does not know the journal
+            lost.began = 0.0  # keeps its `verify` from looking: that would take the twin's sign for this mutation's
         outcome = evolve(outcome, elapsed=self._time() - parked.started)
-        # If nobody hands it over again, the journal says that already, however often it is looked for.
+        # An intent without an outcome says UNKNOWN already: a journal must not grow with each look.
         is_told = outcome.state is State.UNKNOWN and parked.prepared is None
         return outcome if is_told else self._record(sent.key, outcome)
 
     def _record(self, key: str, outcome: Outcome) -> Outcome:
         """Write an outcome into the journal, and return it."""
         at, there = self._offset + self._time(), dict[str, JSON]()
-        with suppress(Exception):  # the user's clock hides no outcome
+        with suppress(Exception):  # a clock of the user's that fails must not lose the outcome
             if (ahead := self._client.ahead()) is not None:
                 there["server_at"] = round(self._client.now() + ahead.least, 3)
         self._journal.end(key, outcome.state.name, at=round(at, 3), **there, **facts_of(outcome))
@@ -172,14 +184,15 @@ class Carrier:
         return outcome
 
     async def _settle(self, sent: Entry, mutation: Mutation, until: Deadline, *, earlier: bool) -> Settlement:
-        """Find out whether a mutation happened. The sign of another mutation in this journal is no sign of it.
+        """Find out by reading whether a mutation happened; `earlier` says that an earlier run may have sent it.
 
-        The client knows the mutations that it sent itself. The journal knows those of `earlier` runs, too.
+        A twin is another mutation in the journal that may look the same: if there is one, no sign proves that this one
+        happened. The client knows the twins that it sent itself, the journal knows those of earlier runs.
         """
         has_twin = await self._has_twin(sent, until)
         if has_twin and not kind_of(mutation).converges:
             return Settlement(None)
-        ended = self._journal.opened if earlier else inf  # earlier runs had its lock
+        ended = self._journal.opened if earlier else inf  # an earlier run held its lock, and so was gone by then
         run = evolve(sent.run, ended=ended)
         found = Settlement(None)
         with suppress(ConfigError):  # the client was closed meanwhile
@@ -192,13 +205,14 @@ class Carrier:
         try:
             return not sent.mark and await self._journal.has_twin(sent, until.until)
         except JournalError:
-            return True
+            return True  # without the journal's answer there may be one
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
         key, mutation = entry.key, prepared.mutation
 
         async def before_it_is_sent() -> None:
-            # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
+            # The wait for its turn may have been long: somebody may have replaced the journal's file, and begun another
+            # batch with the new one.
             await self._journal.check_place(until.until)
             self._if_cut_short[key] = _unknown(mutation, entry, "cut short before its outcome was written down")
 
@@ -224,13 +238,13 @@ class Carrier:
         except WorkorderError as error:
             return await self._refused(entry, mutation, error, until)
         except BaseException:
-            if key not in self._if_cut_short:
+            if key not in self._if_cut_short:  # nothing was written
                 self._journal.end(key, State.NOT_SENT.name)
             raise
         return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
 
     async def _refused(self, entry: Entry, mutation: Mutation, error: WorkorderError, until: Deadline) -> Outcome:
-        """Return the outcome of a refused mutation. If this is cancelled, it is written down as refused."""
+        """Return ALREADY if its ticket is closed or rejected, else REJECTED; that is recorded if this is cancelled."""
         refused = ended(mutation, State.REJECTED, error)
         may_hold = self._verify and kind_of(mutation).converges and isinstance(error, ApiError)
         if not may_hold or isinstance(error, AuthenticationError):
@@ -252,7 +266,7 @@ def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
 
 
 def _sent_then(entry: Entry) -> Mutation:
-    """Return the mutation of an earlier run's intent. Raises `JournalError` for one that cannot have been sent."""
+    """Return the mutation of a journal's intent. Raises `JournalError` for one that no run can have sent."""
     try:
         return decode_mutation(entry.operation, entry.mutation)
     except Exception:  # noqa: BLE001 - somebody may have written anything there
