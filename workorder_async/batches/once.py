@@ -3,8 +3,13 @@
     async with Once(client, "bot.journal") as once:
         outcome = await once(message_id, ticket, deadline=2.5)
 
-The journal is that of a batch, and so is the way of each mutation. This module adds the memory of events: which key had
-which mutation, and how it ended.
+Journal and carrier are those of a batch. This module adds the memory of events, one `_Event` for each key that is not
+free:
+
+    free      no `_Event`: the next delivery sends its mutation
+    running   a task sends the mutation, or looks for it; each call for the key waits for that task
+    parked    the mutation was sent and its outcome is unknown: each call looks for it once more
+    ended     each call gets the outcome, until the event is old and forgotten
 """
 
 import asyncio
@@ -32,11 +37,11 @@ from workorder_async.wire.call import Deadline
 
 # Feishu delivers an event for the last time after seven hours.
 _SHORTEST = 8 * 3600.0
-# Two deliveries of one event may differ in these: a program writes the time of writing there, and uploads files again.
+# Fields in which two deliveries of one event may differ: a program writes the time there, and uploads files again.
 _VARY = ("reported_time", "solved_time", "attachment", "handle_attachment")
-# So often a mutation is sent that certainly did not happen.
+# How often a mutation is sent again within one call, each time after a look proved that it did not happen.
 _TRIES = 3
-# So many are settled at a time.
+# How many mutations `settle` looks for at a time.
 _SIDE_BY_SIDE = 8
 
 
@@ -46,8 +51,9 @@ class _Running:
 
     task: "asyncio.Task[Outcome]"
     until: Deadline
+    """The deadline of the work, which is that of the call that began it."""
     settles: bool
-    """Whether it only looks for a mutation that was sent before."""
+    """Whether the work only looks for a mutation that was sent before, and sends nothing."""
 
 
 @define(eq=False)
@@ -60,16 +66,16 @@ class _Event:
     told: dict[str, JSON]
     """The mutation's class, and its fields that are the same in each delivery."""
     outcome: Outcome | None = None
-    """How that ended; None while it is under way or unknown."""
+    """The outcome of the mutation; None while that is running or unknown."""
     at: float = 0.0
-    """When it ended, by the clock that is never set."""
+    """When the mutation ended, by the event loop's clock."""
     parked: Parked | None = None
-    """A mutation that this run or an earlier one sent, and whose outcome is not known yet."""
+    """The mutation as this run or an earlier one sent it, as long as its outcome is unknown."""
     running: _Running | None = None
 
     @property
     def place(self) -> str:
-        """Where it leaves its sign. While another one there is unknown, this is kept: it may be mistaken for that."""
+        """Where the mutation leaves its sign, which could be taken for that of an unknown mutation at this place."""
         return kind_of(self.mutation).place(self.mutation)
 
 
@@ -90,13 +96,13 @@ class Once:
     * DingTalk: `messageId`. WeCom: `MsgId`.
 
     * `journal`: a file of this object's own, locked while it is open.
-    * `scope`: which bot or purpose the keys are of; a key of one scope is none of another.
-    * `keep`: seconds for which ended outcomes are kept, at least 8 hours, by default a day; longer while another one is
-      unknown that was about the same ticket. Older ones leave the file when it is opened and more than half of it is
-      older.
+    * `scope`: the bot or the purpose that the keys belong to; the same key in another scope is another key.
+    * `keep`: seconds for which an outcome is kept after its mutation ended, at least 8 hours, by default a day; longer
+      while another mutation of the same ticket is unknown. Old outcomes are removed from the file when it is opened and
+      more than half of its keys are old or free.
     * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
-      it, an unknown outcome is known in the end, unless the platform hides the ticket or its history, or cuts it off.
-    * `patience`: seconds that mutations under way have to end when this is left. They are settled by the next run.
+      it, an unknown outcome becomes known in time, unless the platform hides the ticket or its history, or cuts it off.
+    * `patience`: seconds that mutations under way have to end when the block is left. The next run settles the others.
 
     Raises `ConfigError`; entering it raises `JournalError` for a file that is in use, unreadable, or another's.
     """
@@ -126,7 +132,7 @@ class Once:
         self._patience = patience
         self._work: tuple[Journal, Carrier, asyncio.AbstractEventLoop] | None = None
         self._closing = False
-        self._events: dict[str, _Event] = {}  # those that ended in the order in which they did
+        self._events: dict[str, _Event] = {}  # the ended ones stand in the order of their ends
 
     async def __aenter__(self) -> "Once":
         if self._work is not None:
@@ -169,10 +175,10 @@ class Once:
             await to_its_end(cut_short())
 
     async def __call__(self, key: str, mutation: Mutation, *, deadline: float | None = None) -> Outcome:
-        """Return the outcome of the mutation of this key, and send it if the key is new or free.
+        """Return the outcome of this key's mutation, and send the mutation if the key is new or free.
 
-        `deadline` is in seconds, by default the client's. A call whose time is over gets UNKNOWN, while what was begun
-        goes on; the next call has the outcome. A call that is cancelled leaves it going on, too.
+        `deadline` is in seconds, by default the client's. When it is over, this returns UNKNOWN and the work that was
+        begun goes on: a later call returns its outcome. The work goes on as well if this call is cancelled.
 
         Raises `ConfigError` for a key that is no text, or was used for another mutation (times and attachments may
         differ), and `JournalError` if the journal cannot be written: then nothing was sent.
@@ -195,15 +201,16 @@ class Once:
                 self._events[name] = event
                 running = self._run(event, self._carried_out(event, prepared, until), until)
             outcome = await self._joined(event, running, until)
-            # The work that this call joined may have had less time, or no order to send.
+            # The work that this call joined may have had the shorter deadline of another call, or only looked.
             ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
             if _is_kept(outcome) or not ends_early or until.left() <= 0 or self._closing:
                 return outcome
 
     async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
-        """Return the outcome of the mutation of a key; None if the key is free. An unknown one is looked for again.
+        """Return the outcome of a key's mutation; None if the key is free.
 
-        NOT_SENT is the last that is said of one that did not happen: its key is free from then on.
+        A mutation whose outcome is unknown is looked for once more. If it did not happen, this returns NOT_SENT, and
+        the key is free from then on.
         """
         self._at_work(begins=True)
         name, until = self._named(key), self._client.deadline(deadline)
@@ -223,16 +230,16 @@ class Once:
         unknown = [(event, *json.loads(event.name)) for event in self._events.values() if event.parked]
         events = {key: event for event, scope, key in unknown if scope == self._scope}
         outcomes = await for_each(events.values(), lambda event: self._settled(event, until), at_once=_SIDE_BY_SIDE)
-        # A key that a look freed may have been delivered and done before the last look ended.
+        # A key that one look freed may have been delivered again, and done, before the last look ended.
         newest = (self._events.get(event.name, event).outcome for event in events.values())
         return dict(zip(events, (new or found for new, found in zip(newest, outcomes, strict=True)), strict=True))
 
     async def _settled(self, event: _Event, until: Deadline) -> Outcome:
         """Look once for a mutation whose outcome is unknown."""
-        event = self._events.get(event.name, event)  # deliveries may have freed the key meanwhile, and begun anew
+        event = self._events.get(event.name, event)  # a delivery may have freed the key, and begun it anew
         running = event.running
         if running is None:
-            if event.parked is None:  # a delivery was faster
+            if event.parked is None:  # a delivery has settled it meanwhile
                 return event.outcome or Outcome(event.mutation, State.NOT_SENT)
             if self._closing:
                 return event.parked.outcome
@@ -241,21 +248,21 @@ class Once:
         return await self._joined(event, running, until)
 
     def _run(self, event: _Event, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False) -> _Running:
-        """Begin the work for a key; it goes on when nobody waits for it any more."""
+        """Begin the work for a key, in a task that goes on when no call waits for it any more."""
 
         async def noted() -> Outcome:
             try:
                 outcome = await work
             except BaseException:
                 if event.parked is None:
-                    del self._events[event.name]  # nothing was begun, or its outcome is in the journal alone
+                    del self._events[event.name]  # no mutation was begun, or the journal has its outcome
                 raise
             self._note(event, outcome)
             return outcome
 
         def ended(task: "asyncio.Task[Outcome]") -> None:
             event.running = None
-            # Where every caller was cancelled nobody asks for its error, which the journal raises again.
+            # If every call was cancelled, asyncio would log the error that none takes. The journal raises it again.
             _ = task.cancelled() or task.exception()
 
         event.running = running = _Running(asyncio.create_task(noted()), until, settles)
@@ -263,7 +270,7 @@ class Once:
         return running
 
     async def _joined(self, event: _Event, running: _Running, until: Deadline) -> Outcome:
-        """Wait for the work under way for a key, as long as there is time."""
+        """Wait for the work of a key until the deadline of this call."""
         ends_by_itself = running.until.until <= until.until
         await asyncio.wait({running.task}, timeout=None if ends_by_itself else max(0.0, until.left()))
         if not running.task.done():
@@ -273,7 +280,7 @@ class Once:
         return running.task.result()
 
     async def _carried_out(self, event: _Event, prepared: Prepared, until: Deadline) -> Outcome:
-        """Carry a mutation out; send it again if it certainly did not happen."""
+        """Carry a mutation out; send it again if a look proves that it did not happen."""
         _, carrier = self._at_work()
         parked, tries, started = event.parked, _TRIES, asyncio.get_running_loop().time()
         end: Outcome | Parked = (
@@ -293,7 +300,7 @@ class Once:
         return end
 
     async def _looked(self, event: _Event, parked: Parked) -> Outcome:
-        """Look for a mutation that was sent; while its outcome is unknown, it stays parked."""
+        """Look for a mutation that was sent. As long as its outcome is unknown, it stays parked."""
         _, carrier = self._at_work()
         event.parked = parked
         outcome = await carrier.look(parked)
@@ -302,7 +309,7 @@ class Once:
         return outcome
 
     def _note(self, event: _Event, outcome: Outcome) -> None:
-        """Keep an outcome, or free its key; forget those that are old."""
+        """Keep an outcome that answers later deliveries, and forget old ones. Any other outcome frees the key."""
         if outcome.state is State.UNKNOWN:
             return
         del self._events[event.name]
@@ -313,7 +320,7 @@ class Once:
                 self._at_work()[0].forget(old)
 
     def _forget_old(self, now: float) -> list[str]:
-        """Forget old events, and return their names; not those at whose place another mutation is unknown."""
+        """Forget old events, and return their names. An event stays while another mutation at its place is unknown."""
         ended = takewhile(lambda one: not one[1].outcome or one[1].at < now - self._keep, self._events.items())
         aged = [name for name, event in ended if event.outcome]
         unknown = {event.place for event in self._events.values() if event.outcome is None} if aged else set()
@@ -346,12 +353,13 @@ class Once:
 
 
 def _events_of(path: str, now: float, opened: float, scope: str) -> tuple[dict[str, _Event], Collection[str]]:
-    """Read the events of a journal whose keys are not free, in the order in which they ended; and the names of all.
+    """Read a journal: return the events whose keys are not free, in the order of their ends, and the names of all keys.
 
-    How long those of another scope are kept, nobody knows here: they ended just now.
-    The age of the others is that before the latest of them: our clock may have been set far ahead. It may also have
-    been wrong in one run, and so may the server's: the lesser age by the two counts. Where the server's is not known,
-    nothing ended before the others had begun that stand before it in the file.
+    An event that is forgotten too soon may be carried out twice, so no wrong clock may make it look old. Its age is
+    * counted back from the latest end in the file, if that is before `now`: our clock may be far ahead in this run;
+    * the lesser of two, by our clock and by the server's: either may have been wrong in the run that wrote the event.
+      If the server's time was not known then, the event ended no earlier than those before it in the file began;
+    * 0 if it is of another scope, whose `keep` is not known here.
     """
     records = read_records(path).by_key
     begun = accumulate((record.began for record in records.values()), max)
@@ -375,9 +383,9 @@ def _events_of(path: str, now: float, opened: float, scope: str) -> tuple[dict[s
 
 
 def _is_kept(outcome: Outcome) -> bool:
-    """Tell whether an outcome is the answer to each later delivery; else the key is free.
+    """Tell whether an outcome answers all later deliveries; if not, the key is free.
 
-    A refused signature says nothing of the mutation: it is sent again when the secret was put right.
+    A refused signature frees the key, so that the mutation is sent again once the secret is right.
     """
     refused = outcome.state is State.REJECTED and not isinstance(outcome.error, AuthenticationError)
     return outcome.state in SETTLED or refused
