@@ -1,12 +1,14 @@
 """One attempt on the wire: sign, write, read, within its time; a failure says whether anything was sent.
 
-Every attempt is signed afresh. Its connection is looked at before the first byte. If bytes or an end lie on it, it is
-closed, and another one is used: bytes that came before a request are never its answer, and an idle connection that the
-server has closed costs nothing. Bytes count as sent when the transport has taken them, and it takes the body of an
-attempt once.
+The road of an attempt: `Wire.exchange`, which takes up to three connections; `_signed`; `_transfer`, with a session
+from `Pool.opened`; `_Payload.write`, called by aiohttp in a task of its own; `_read`. `_error_to_raise` judges a
+failure.
 
-No error leaves here with a frame, a cause or a field that knows the proxy's password. The aiohttp session underneath is
-opened when first needed, used in one event loop, and closed, or found left open.
+A connection is used only if it is quiet: the server has neither sent bytes on it nor closed it since its last answer.
+So bytes that came before a request are never its answer, and no mutation is lost on a connection that was closed while
+idle. Bytes count as sent when the transport has taken them, and it takes the body of an attempt once.
+
+No error leaves here with a frame, a cause or a field that knows the proxy's password.
 """
 
 import asyncio
@@ -41,34 +43,37 @@ from workorder_async.wire.bodies import FileBody, JsonBody
 from workorder_async.wire.call import OF_AN_ANSWER, Call, Deadline, ending_call
 from workorder_async.wire.options import ClientOptions
 
-# Within one such pause every socket that has something is read, and the tasks that waited for it run.
-_LOOK = 0.01
-_LOOKS_IN_VAIN = 3
-_LOOKS = 100
+# The event loop's extra turns when time is up. Within one, of so many seconds, every socket that has something is read,
+# and the tasks that wait for it run. The attempt ends after so many turns in a row without a byte, or so many in all.
+_TURN = 0.01
+_TURNS_IN_VAIN = 3
+_MOST_TURNS = 100
 
 
 class AttemptLimit:
-    """Ends the `with` block of its task by `TimeoutError`: at the limit that was set last, or some looks later.
+    """The time of one attempt: ends the `with` block of its task by `TimeoutError` when that is up.
 
-    That is the deadline of its call, until `begin` says that the attempt has its own seconds from now on.
+    The limit is the deadline of the call. From `begin` on it is the attempt's own seconds, counted from then, if those
+    end sooner.
 
-    It cancels the task as `asyncio.timeout` does, and takes that back, so that a cancellation by others passes.
+    The task is cancelled as by `asyncio.timeout`. That is taken back at the end of the block, so that a cancellation by
+    others passes.
 
-    A timer alone is not fair. Where the event loop was blocked, or the whole process stopped, an answer may have lain
-    in the socket all the time, and the timer fires before anybody could read it. So, when time is up, the loop gets a
-    few turns more, and goes on getting them while bytes come in, up to a second.
+    A timer alone is not fair. If the event loop was blocked, or the whole process stopped, an answer may have lain in
+    the socket all the time, and the timer fires before anybody could read it. So when time is up the loop gets a few
+    turns more, and goes on getting them while bytes come in, up to a second.
     """
 
     def __init__(self, seconds: float, deadline: Deadline) -> None:
         #: How many bytes of the answer were read.
         self.received: int = 0
-        # Until the attempt begins, only the deadline of its call counts.
         self._at = deadline.until
-        #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
+        #: Whether the limit is the deadline of the whole call, and not the attempt's own.
         self.ends_call: bool = True
-        #: Whether the time was up.
+        #: Whether the limit has ended the block.
         self.expired: bool = False
         self._seconds = seconds
+        # As early as `begin` may need it; `_fire` puts it off.
         self._arm(min(self._at, asyncio.get_running_loop().time() + seconds))
 
     def __enter__(self) -> Self:
@@ -85,38 +90,43 @@ class AttemptLimit:
             raise TimeoutError from error
 
     def begin(self, deadline: Deadline) -> None:
-        """Let it be up when the attempt has taken its seconds from now on, or at the deadline if that is sooner."""
+        """Set the limit to the attempt's own seconds from now on, or to this deadline if that is sooner."""
         own = asyncio.get_running_loop().time() + self._seconds
         self._at, self.ends_call = min(own, deadline.until), deadline.until <= own
-        # One timer is enough: where the time was put off, it is set again when it fires.
+        # One timer is enough: if the limit is later than the timer, `_fire` sets it again.
         if self._at < self._timer.when():
             self._timer.cancel()
             self._arm(self._at)
 
     def _arm(self, at: float) -> None:
-        self._timer = asyncio.get_running_loop().call_at(at, self._look, at, 0, _LOOKS_IN_VAIN, self.received)
+        self._timer = asyncio.get_running_loop().call_at(at, self._fire, at, 0, _TURNS_IN_VAIN, self.received)
 
-    def _look(self, at: float, looks: int, left: int, received: int) -> None:
+    def _fire(self, at: float, turns: int, left: int, received: int) -> None:
+        """End the block, unless the limit was put off or the loop still has a turn."""
         if at < self._at:
             self._arm(self._at)
             return
-        left = _LOOKS_IN_VAIN if self.received != received else left - 1
-        if left < 0 or looks >= _LOOKS:
+        left = _TURNS_IN_VAIN if self.received != received else left - 1
+        if left < 0 or turns >= _MOST_TURNS:
             self.expired = True
             self._task.cancel()
         else:
             later = asyncio.get_running_loop().call_later
-            self._timer = later(_LOOK, self._look, at, looks + 1, left, self.received)
+            self._timer = later(_TURN, self._fire, at, turns + 1, left, self.received)
 
 
-# A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
-# that the one warning is ours.
-_KEPT: set[aiohttp.ClientSession] = set()
+# The sessions of all clients that are not closed yet. A client that was left open, and its session, may be garbage at
+# the same time: a session that is kept here outlives its client, so that only our warning comes, and none of aiohttp.
+_OPEN: set[aiohttp.ClientSession] = set()
 
 
 def _leave_to_parent() -> None:
-    """Forget the connections in a child of a fork: closed there, they would not be heard any more in the parent."""
-    for http in _KEPT:
+    """Forget the connections in a child of a fork.
+
+    To close them would take their sockets out of the event loop's selector, which the child shares with the parent: the
+    parent would not hear of them any more.
+    """
+    for http in _OPEN:
         getattr(http.connector, "_conns", {}).clear()
         http.detach()
 
@@ -136,9 +146,10 @@ class Pool:
         self._size = options["max_in_flight"]
         self._loop: asyncio.AbstractEventLoop | None = getattr(self.http, "_loop", None)
         self._closed = False
-        #: Answers whose bodies are being read: aiohttp closes a connection without a word to who reads from it.
+        #: Answers whose bodies are being read. `aclose` closes them: aiohttp closes connections without telling
+        #: readers.
         self.reading: set[aiohttp.ClientResponse] = set()
-        self._fresh_until = 0.0
+        self._fresh_until = 0.0  # until then mutations get new connections
         frame = caller()
         self._made_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -154,13 +165,13 @@ class Pool:
             raise ConfigError(problem, mend="make them inside each asyncio.run()")
 
     def distrust(self) -> None:
-        """Let mutations have new connections for a minute: one was lost on its way."""
+        """Let mutations have new connections for a minute, since the answer to one was lost."""
         self._fresh_until = asyncio.get_running_loop().time() + _DISTRUST
 
     def opened(self, *, mutates: bool = False) -> aiohttp.ClientSession:
-        """Return the session to send with, whose next idle connection is quiet, or which has none.
+        """Return the session to send with. Its next idle connection is quiet, or it has none: the others are closed.
 
-        Raises `ConfigError` where it was closed while the call waited.
+        Raises `ConfigError` if the client or its session was closed while the call waited.
         """
         self.check_usable()
         if self.http is None:
@@ -168,20 +179,21 @@ class Pool:
                 connector=aiohttp.TCPConnector(limit=self._size),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-            # See `_once`, which costs each request some calls, and hides why the connection broke.
+            # aiohttp would repeat a GET by itself. `_once` prevents that in a user's session: it costs each request
+            # some calls, and hides why the connection broke.
             self.http._retry_connection = False
-            _KEPT.add(self.http)
+            _OPEN.add(self.http)
         elif self.http.closed:
             mend = "make another client with an open one"
             raise ConfigError("the session that was brought along is closed", mend=mend)
-        all_of_them = mutates and asyncio.get_running_loop().time() < self._fresh_until
-        # Up to the first quiet one, which is the next. aiohttp looks only for an end that the event loop has read, and
-        # has no public way to its idle connections. Those to other hosts, in a user's session, are no business of ours.
+        closes_all = mutates and asyncio.get_running_loop().time() < self._fresh_until
+        # aiohttp takes the first one next, and leaves it out only if the event loop has read its end. It has no public
+        # way to its idle connections. Those to other hosts, in a user's session, stay.
         idle = getattr(getattr(self.http, "connector", None), "_conns", {})
         for key, connections in idle.items():
             while connections and (key.host, key.port) == self._place:
                 next_one = connections[0][0]
-                if not (all_of_them or _is_spoilt(next_one) or _is_readable(next_one.transport)):
+                if not (closes_all or _is_spoilt(next_one) or _is_readable(next_one.transport)):
                     break
                 connections.popleft()[0].close()
         return self.http
@@ -190,7 +202,7 @@ class Pool:
         """Close the connections; a session that was brought along stays open."""
         self._closed = True
         if self.http is not None and self.is_own:
-            _KEPT.discard(self.http)
+            _OPEN.discard(self.http)
             for response in self.reading:
                 response.close()
             await self.http.close()
@@ -205,7 +217,7 @@ class Pool:
             source=self,
             stacklevel=1,
         )
-        _KEPT.discard(http)
+        _OPEN.discard(http)
         connector = http.connector
         http.detach()
         if connector is not None:
@@ -217,33 +229,34 @@ class Pool:
 
 # How many connections are tried where bytes lie on each new one.
 _CONNECTIONS = 3
-# A server that closes connections without a word a moment after its answer would lose every second mutation.
+# A server that closes each connection a moment after its answer, without announcing it, would lose every second
+# mutation. After a lost answer mutations get new connections for so many seconds.
 _DISTRUST = 60.0
 _POLL = getattr(select, "poll", None)
 
 
 def _is_readable(transport: asyncio.BaseTransport | None) -> bool:
-    """Tell whether bytes, or an end, lie in the socket and were not read by the event loop yet."""
+    """Tell whether the socket holds bytes, or the end of the connection, that the event loop has not read yet."""
     sock = None if transport is None else transport.get_extra_info("socket")
     # Windows has no `poll`.
     if _POLL is None or sock is None or (number := sock.fileno()) < 0:
         return False
     poller = _POLL()
     poller.register(number, select.POLLIN)
-    # Others than these it tells unasked.
+    # `poll` also reports events that it was not asked for.
     return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
 
 
 def _is_spoilt(protocol: ResponseHandler) -> bool:
-    """Tell whether a connection ends, or the event loop has read something on it that nobody has asked for."""
+    """Tell whether a connection is closing, or the event loop has read bytes on it that answer no request."""
     transport, parser = protocol.transport, protocol._parser
     if transport is None or transport.is_closing() or protocol.should_close:
         return True
-    # The parser returns the message of which it holds a first part. The next request gets a new parser.
+    # `feed_eof` returns a message if the parser holds the first part of one. The next request gets a new parser.
     return parser is not None and parser.feed_eof() is not None
 
 
-# A cache on the way would show a lost mutation's ticket as it was, and it would be sent again.
+# No cache: one on the way could show a ticket as it was before a lost mutation, which would then be sent again.
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json", "Cache-Control": "no-cache"}
 _NOT_CONNECTED = (
     aiohttp.ClientConnectorError,
@@ -255,8 +268,8 @@ _NOT_CONNECTED = (
 
 # Some proxies lock an account after a few wrong logins.
 _LOGIN_REFUSED = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
-# aiohttp tells of its connections how they are secured, with an address in memory.
-_OF_TLS = re.compile(r" ssl:(default|<[^>]*>)")
+# The part of aiohttp's errors that says how a connection is secured, with an address in memory.
+_TLS_DETAIL = re.compile(r" ssl:(default|<[^>]*>)")
 
 
 @define
@@ -265,16 +278,16 @@ class Reply:
 
     status: int
     content: bytes | None
-    """The body, unpacked; None where it is larger than is read."""
+    """The body, unpacked; None if it is larger than `max_body`."""
     received: float
-    """When, by our own clock."""
+    """When its last byte was read, by our own clock."""
     date: str | None
     retry_after: str | None
     location: str
 
 
 class _Payload(aiohttp.Payload):
-    """The body of one attempt: it looks at the connection before its first byte, and notes what the transport takes."""
+    """The body of one attempt: checks the connection before the first byte, and notes that the transport took bytes."""
 
     def __init__(
         self,
@@ -285,9 +298,9 @@ class _Payload(aiohttp.Payload):
         content_type: str = "application/json",
     ) -> None:
         super().__init__(pieces, content_type=content_type)
-        #: Whether it was asked for.
-        self.asked: bool = False
-        #: Why it was not written, or not to its end: aiohttp hides that error in one of its own.
+        #: Whether aiohttp has begun to write it.
+        self.write_began: bool = False
+        #: Why it was not written to its end: aiohttp hides that error in one of its own.
         self.failure: Exception | None = None
         self._size = size
         self._transport: asyncio.Transport | None = None
@@ -296,7 +309,7 @@ class _Payload(aiohttp.Payload):
         self._began = 0.0
 
     def __deepcopy__(self, _: object) -> Self:
-        # Sessions that stand in for the network copy what they are given.
+        # Sessions that stand in for the network, in tests, copy their arguments.
         return self
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -309,13 +322,13 @@ class _Payload(aiohttp.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write JSON in one piece, or a file in many."""
-        self.asked = True
+        self.write_began = True
         stream, body = cast("StreamWriter", writer), self._call.body
         try:
             if isinstance(body, JsonBody) and body.before_write is not None:
                 with ending_call("nothing was sent"):
                     await body.before_write()
-            # Last, since bytes that come while the caller's code runs are no answer either.
+            # After the caller's code: bytes that come while that runs are no answer either.
             await self._begin(stream)
             if isinstance(self._value, bytes):
                 await self._put(stream, self._value)
@@ -328,22 +341,22 @@ class _Payload(aiohttp.Payload):
             raise
 
     async def _begin(self, stream: StreamWriter) -> None:
-        """Look at the connection, and let the time of the attempt begin."""
+        """Raise unless the connection is quiet, and let the attempt's own seconds begin."""
         call = self._call
         if call.sent:
             raise ConnectionAbortedError("the session sends a request once more by itself; let it send each once")
         transport, protocol = stream.transport, cast("ResponseHandler", stream.protocol)
-        lies = _is_readable(transport)
-        if lies and transport is not None and transport.get_extra_info("ssl_object") is not None:
-            # TLS speaks of itself, too. So the event loop reads it first.
+        has_input = _is_readable(transport)
+        if has_input and transport is not None and transport.get_extra_info("ssl_object") is not None:
+            # It may be a record of TLS itself. The event loop reads it; then `_is_spoilt` tells whether there was more.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            lies = False
-        if lies or _is_spoilt(protocol):
+            has_input = False
+        if has_input or _is_spoilt(protocol):
             call.unquiet = True
             raise ConnectionResetError("something lay on the connection before the request was written")
         if call.deadline.left() <= 0:
-            # The loop was blocked. The limit ends the call in a moment, and this task with it.
+            # The loop was blocked: write nothing. The limit ends the call in a moment, and this task with it.
             await asyncio.get_running_loop().create_future()
         self._transport = transport
         self._limit.begin(call.deadline)
@@ -353,20 +366,21 @@ class _Payload(aiohttp.Payload):
         """Hand a piece to the transport, and note that it was sent, and when. Raises where it takes none of it."""
         await stream.write(piece, drain=False)
         transport, call = stream.transport, self._call
-        # Open before the write and closed right after it, with no turn of the loop between: the first `send` failed.
+        # It was open before the write, and the loop had no turn since. So the write itself failed, and sent nothing.
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the connection was closed when the request was written")
         call.sent, call.began = True, call.began or self._began
         if isinstance(call.body, FileBody):
-            # A large file may take its time, as long as the server takes it: both limits count from its last byte.
-            # The call's own deadline stays: else attempts that are turned away would never end.
+            # A large file may take its time, as long as the server takes it: both limits count from its latest piece.
+            # `call.deadline` stays as it is: else a call that is turned away again and again would never end.
             self._limit.begin(Deadline.after(call.deadline.seconds))
 
     def give_up(self) -> None:
-        """Send no more of a request whose answer nobody waits for.
+        """Send no more of a request that has failed.
 
-        A connection that is only closed first sends the bytes that it holds, however long that takes: the request could
-        arrive long after it was said not to have happened. A connection that goes on is used by another call.
+        A connection that is closed, and not aborted, first sends the bytes in its buffer, however long that takes: the
+        request could arrive long after it was said not to have happened. A connection that is not closing may be in use
+        by another call.
         """
         if self._transport is not None and self._transport.is_closing():
             self._transport.abort()
@@ -375,7 +389,8 @@ class _Payload(aiohttp.Payload):
 def _once() -> aiohttp.ClientMiddlewareType:
     """Return a middleware that lets a request through once: aiohttp would repeat a GET whose connection broke.
 
-    The second one would be signed as before, and counted nowhere. `_Payload` does the same for requests with a body.
+    The repeated request would have the signature of the first, and be counted nowhere. `_Payload` refuses to be written
+    twice, for requests with a body.
     """
     is_first = iter((True,))
 
@@ -400,17 +415,17 @@ class Wire:
         self._options = options
         self._attempt_timeout = options["attempt_timeout"]
         self._may_know_proxy = self._proxy is not None or not pool.is_own
-        # The time of an attempt is kept here, so that errors can say where it went. In a pool of our own there is a
-        # place for every slot. In a user's session a call may wait for a place, and that time is not spent connecting.
+        # No `total`: `AttemptLimit` keeps the time, so that errors can say where it went. `connect` includes the wait
+        # for a free connection. Our own pool has one for every slot; in a user's session that wait is not connecting.
         connect = min(options["connect_timeout"], 1e9)  # aiohttp would round infinity up
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect if pool.is_own else None, sock_connect=connect
         )
-        # Without a body nobody tells when a request gets its place.
+        # Without a body there is no write callback: in a user's session nothing shows when the request is written.
         self._timeout_without_body = evolve(self._timeout, sock_read=None if pool.is_own else self._attempt_timeout)
 
     async def exchange(self, call: Call) -> Reply:
-        """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
+        """Make an attempt, over another connection if one is not quiet. Raises if no complete answer comes in time."""
         left = _CONNECTIONS
         while True:
             call.unquiet = False
@@ -437,7 +452,7 @@ class Wire:
                     signed = self._signed(call)
                 sent_at = self._clock.local()
                 if body is None:
-                    # Nobody is told when it is written, so assume that it is sent.
+                    # Without a body there is no write callback, so assume that the request is sent.
                     call.sent, call.began = True, call.began or sent_at
                     if self._pool.is_own:
                         limit.begin(call.deadline)
@@ -447,7 +462,7 @@ class Wire:
                 except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
                     if payload is not None:
                         payload.give_up()
-                    failure = self._told(call, None if payload is None else payload.failure, error)
+                    failure = self._error_to_raise(call, None if payload is None else payload.failure, error)
                 else:
                     call.status = reply.status
                     steady = asyncio.get_running_loop().time
@@ -457,7 +472,7 @@ class Wire:
                 try:
                     raise failure
                 finally:
-                    del failure  # which knows this frame
+                    del failure  # it refers to this frame
         except TimeoutError as error:
             if not limit.expired:
                 raise
@@ -491,7 +506,7 @@ class Wire:
         """
         mutates = call.endpoint.safety is not Safety.READ
         of_body = {} if payload is None else {"Content-Type": payload.content_type}
-        # Where the client was closed meanwhile, this raises, and nothing is sent.
+        # If the client was closed meanwhile, `opened` raises, and nothing is sent.
         response = await self._pool.opened(mutates=mutates).request(
             call.endpoint.method,
             self._base_url + call.endpoint.path,
@@ -506,9 +521,10 @@ class Wire:
             auto_decompress=True,
             middlewares=() if self._pool.is_own or payload is not None else (_once(),),
         )
-        is_real = isinstance(getattr(response, "_writer", None), asyncio.Task)
-        if payload is not None and not call.sent and (payload.asked or is_real):
-            # It came before the request was written. Who writes it may be waiting, gone, or not there yet.
+        # A stand-in for the network, in tests, writes no request.
+        has_writer = isinstance(getattr(response, "_writer", None), asyncio.Task)
+        if payload is not None and not call.sent and (payload.write_began or has_writer):
+            # The answer came before the request was written: its writer waits, has failed, or has not begun yet.
             response.close()
             call.unquiet = True
             raise ConnectionResetError("an answer lay on the connection before the request was written")
@@ -517,12 +533,12 @@ class Wire:
         content = await self._read(response, limit)
         headers = response.headers
         location = without_credentials(headers["Location"]) if "Location" in headers else ""
-        # A clock that fails by now fails like the network: the request was sent.
+        # If the user's clock fails here, the answer counts as lost: the request was sent.
         received = self._clock.local()
         return Reply(response.status, content, received, headers.get("Date"), headers.get("Retry-After"), location)
 
     async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
-        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None if it is larger."""
+        """Read a body, unpacked, and hold hardly more of it than `max_body`; None if it is larger than that."""
         content, pieces, size = None, list[bytes](), response.content_length or 0
         self._pool.reading.add(response)
         try:
@@ -536,28 +552,29 @@ class Wire:
                 limit.received += len(pieces[-1])
                 size = limit.received
         except aiohttp.ClientError:
-            # The status 429 says all: such a server may be too busy for the rest of its answer.
+            # The status 429 says enough: such a server may be too busy for the rest of its answer.
             if response.status != 429:
                 raise
             content = b""
         finally:
             self._pool.reading.discard(response)
-            # It is closed once it was read to its end, and its connection is free.
+            # A response that was read to its end is closed already, and its connection is free again.
             if not response.closed:
                 response.close()
         return content
 
-    def _told(self, call: Call, unwritten: Exception | None, error: BaseException) -> BaseException:
+    def _error_to_raise(self, call: Call, unwritten: Exception | None, error: BaseException) -> BaseException:
         """Return the error to raise for a failure on the wire: without the frames, which hold the proxy's password.
 
-        `unwritten` is why the body was not written, if it was not. Where a proxy may be known, the error is without its
-        cause as well: aiohttp's errors have the proxy's URL in their fields.
+        `unwritten` is why the body was not written to its end, if it was not. Where a proxy may be known, the error is
+        without its cause as well: aiohttp's errors have the proxy's URL in their fields.
         """
         causes = not self._may_know_proxy
         if isinstance(error, Exception) and unwritten is not None:
             error = unwritten
         is_ours = isinstance(error, WorkorderError) and not isinstance(error, OF_AN_ANSWER)
-        # A callback may fail where a session sends a mutation once more by itself: that unsays nothing.
+        # Such an error means that nothing was sent. If a session has sent a mutation, and once more by itself, an error
+        # that a callback raised the second time does not mean that the first request was not sent.
         is_ours &= not call.sent or call.endpoint.safety is Safety.READ
         if is_ours or not isinstance(error, Exception):
             return without_frames(error, causes=causes)
@@ -570,7 +587,7 @@ class Wire:
 
     def _lost(self, call: Call, why: str, error: BaseException | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
-        why = without_credentials(" ".join(_OF_TLS.sub("", why).split())).rstrip(":")
+        why = without_credentials(" ".join(_TLS_DETAIL.sub("", why).split())).rstrip(":")
         if call.body is None and isinstance(error, _NOT_CONNECTED):
             call.sent = False
         if call.sent:
@@ -578,7 +595,7 @@ class Wire:
                 self._pool.distrust()
             return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
         if isinstance(error, aiohttp.InvalidURL) and error.description is None:
-            # The base URL was checked. The error shows the password of a proxy without http:// before it.
+            # It is not the base URL, which was checked. The error would show the password in the URL of the proxy.
             mend = "write it, as in HTTPS_PROXY, as http://user:password@host:3128"
             return ConfigError("the proxy's URL cannot be read", mend=mend)
         secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
@@ -595,7 +612,7 @@ class Wire:
 
 
 def _headers(signed: object) -> Mapping[str, str]:
-    """Return what a signer returned. Raises `ConfigError` where these are no headers, without their values."""
+    """Return the headers that a signer made. Raises `ConfigError`, without their values, if they are no headers."""
     if not isinstance(signed, Mapping):
         if isinstance(signed, Coroutine):
             signed.close()
@@ -607,21 +624,22 @@ def _headers(signed: object) -> Mapping[str, str]:
                 what = "control character" if isinstance(part, str) else type(part).__name__
                 problem = f"the signer's sign returned a {what} in the header {name!r}"
                 raise ConfigError(problem, mend="names and values must be plain text, such as str(timestamp)")
-        if not _may_be_signed(name):
+        if not _signer_may_set(name):
             mend = "a name has letters, digits and hyphens, and a signer does not say how a body is read"
             raise ConfigError(f"the signer's sign returned the header {name!r}", mend=mend)
     # The body knows its own content type: a signer may name that of JSON for an upload, too.
     return {name: value for name, value in signed.items() if name.lower() != "content-type"}
 
 
-# A server may refuse them once it has read the request, and then nobody knows whether a mutation happened.
-_OF_BODY = ("content-length", "transfer-encoding", "content-encoding", "expect")
+# Headers that say how a body is read. A server may refuse a wrong one after it has read the request, and then nobody
+# knows whether a mutation happened.
+_BODY_HEADERS = ("content-length", "transfer-encoding", "content-encoding", "expect")
 
 
 @lru_cache(maxsize=64)
-def _may_be_signed(name: str) -> bool:
-    """Tell whether HTTP has such a header, and a signer may set it."""
-    return re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) is not None and name.lower() not in _OF_BODY
+def _signer_may_set(name: str) -> bool:
+    """Tell whether this is the name of a header that a signer may set."""
+    return re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) is not None and name.lower() not in _BODY_HEADERS
 
 
 # Names of one encoding: the newest one reads the older ones.
@@ -629,8 +647,8 @@ _GBK = ("gbk", "cp936", "gb2312", "gb18030")
 
 
 def _in_utf8(content: bytes) -> bytes:
-    """Return the body of a server that says that it writes in GBK as UTF-8."""
-    # Where the header lies, it is UTF-8, as all JSON is.
+    """Return a body in UTF-8 that is GBK by its header."""
+    # UTF-8 first: the header may be wrong, and JSON is UTF-8 as a rule.
     for encoding in ("utf-8", "gb18030"):
         with suppress(UnicodeDecodeError):
             return content.decode(encoding).encode()
