@@ -20,7 +20,7 @@ from workorder_async.errors import (
     TicketStateError,
     WorkorderError,
 )
-from workorder_async.wire.call import RetryPolicy, is_answered, may_repeat, says_nothing_happened
+from workorder_async.wire.call import RetryPolicy, is_refusal, is_turned_away, may_repeat
 
 READ_ONLY = [
     *(NoAnswerError("x"), ApiError("x", status=500), TicketStateError("x", status=502)),
@@ -60,11 +60,11 @@ def test_what_says_that_nothing_happened() -> None:
     busy = ResponseError("x", status=503)
     busy.retry_after = 3.0
     page = AuthenticationError("x", status=403)
-    assert says_nothing_happened(RateLimitedError("x", status=429))
-    assert says_nothing_happened(AuthenticationError("x", errno=90001))
+    assert is_turned_away(RateLimitedError("x", status=429))
+    assert is_turned_away(AuthenticationError("x", errno=90001))
     for error in (busy, page):
-        assert not says_nothing_happened(error)
-        assert not is_answered(error)
+        assert not is_turned_away(error)
+        assert not is_refusal(error)
         assert not may_repeat(error, Safety.CREATE)
         assert not may_repeat(error, Safety.CONVERGENT)
 
@@ -72,9 +72,9 @@ def test_what_says_that_nothing_happened() -> None:
 @each("kind", [ApiError, AuthenticationError, NotFoundError, TicketStateError])
 def test_what_is_an_answer(kind: type[ApiError]) -> None:
     """An errno of the platform's says no; a page has none."""
-    assert is_answered(kind("x", errno=5))
-    assert not is_answered(kind("x", errno=0, status=403))
-    assert is_answered(RateLimitedError("x", errno=0, status=429))
+    assert is_refusal(kind("x", errno=5))
+    assert not is_refusal(kind("x", errno=0, status=403))
+    assert is_refusal(RateLimitedError("x", errno=0, status=429))
 
 
 def test_waits() -> None:

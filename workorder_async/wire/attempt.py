@@ -40,7 +40,7 @@ from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.wire.bodies import FileBody, JsonBody
-from workorder_async.wire.call import OF_AN_ANSWER, Call, Deadline, ending_call
+from workorder_async.wire.call import ANSWER_ERRORS, Call, Deadline, ending_call
 from workorder_async.wire.options import ClientOptions
 
 # The event loop's extra turns when time is up. Within one, of so many seconds, every socket that has something is read,
@@ -466,7 +466,7 @@ class Wire:
                 else:
                     call.status = reply.status
                     steady = asyncio.get_running_loop().time
-                    call.seen = self._clock.observe(reply.date, sent_at, reply.received, steady)
+                    call.server_clock = self._clock.observe(reply.date, sent_at, reply.received, steady)
                     return reply
                 # Outside the `except`: else the caught error would be its context.
                 try:
@@ -482,13 +482,13 @@ class Wire:
 
     def _signed(self, call: Call) -> Mapping[str, str]:
         """Return the headers that sign an attempt, by our clock and the seconds that the call adds to it."""
-        call.used = self._clock.signing_offset if call.tried is None else call.tried
+        call.used_clock = self._clock.signing_offset if call.trial_clock is None else call.trial_clock
         endpoint, body = call.endpoint, call.body
         pieces: Iterable[bytes] = () if body is None else (body.content,) if isinstance(body, JsonBody) else body
-        path, now = self._base_path + endpoint.path, int((self._clock.local() + call.used) * 1000)
+        path, now = self._base_path + endpoint.path, int((self._clock.local() + call.used_clock) * 1000)
         try:
             signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
-        except OF_AN_ANSWER as error:
+        except ANSWER_ERRORS as error:
             raise call.interrupted(error) from error
         return _headers(signed)
 
@@ -572,7 +572,7 @@ class Wire:
         causes = not self._may_know_proxy
         if isinstance(error, Exception) and unwritten is not None:
             error = unwritten
-        is_ours = isinstance(error, WorkorderError) and not isinstance(error, OF_AN_ANSWER)
+        is_ours = isinstance(error, WorkorderError) and not isinstance(error, ANSWER_ERRORS)
         # Such an error means that nothing was sent. If a session has sent a mutation, and once more by itself, an error
         # that a callback raised the second time does not mean that the first request was not sent.
         is_ours &= not call.sent or call.endpoint.safety is Safety.READ

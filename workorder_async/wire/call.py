@@ -2,13 +2,14 @@
 
 **Failures.** `RetryPolicy` says which are worth another attempt, and how long to wait before it. Nothing here sleeps.
 
-**Clocks.** Time stamps are of our own clock. Where a signature is refused and the answer's `Date` tells another time,
-the call is signed once more by that time. If that is accepted, the client keeps that clock. Where a clock that was kept
-is refused, our own is tried before another one. A page of a gateway refuses only reads: of a mutation it says nothing.
+**Clocks.** A clock is the seconds that are added to our own clock to sign; a client begins with 0. If a signature is
+refused and the answer's `Date` shows another time, the next attempt tries the clock of that `Date`. If its signature is
+accepted, the client keeps that clock. If a clock that was kept is refused, our own is tried before that of `Date`. The
+page of a gateway counts as a refused signature for reads only: whether a mutation happened it does not say.
 
-A mutation is signed again only where the refusal is known to be of the signature. No read can tell the meaning of an
-unknown errno: an outage that comes and goes looks like a refused signature. So such an errno ends the call, and a read
-finds out which clock is accepted, for the calls that follow.
+A mutation is signed again only after an errno that is known to mean a refused signature. Of an unknown errno not even a
+read can tell the meaning: where an outage comes and goes, one clock seems refused and the next accepted. So an unknown
+errno ends the call of a mutation, and a read finds out which clock is accepted, for the calls that follow.
 """
 
 import asyncio
@@ -39,10 +40,12 @@ from workorder_async.signing.clock import ServerClock
 from workorder_async.wire.bodies import Body
 from workorder_async.wire.limits import Lane
 
-# A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
-OF_AN_ANSWER: Final = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
-# A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good. A balancer
-# says 408 where it gave up an idle connection just as a request was written on it.
+# Errors that say how a call was answered. If a signer or a callback raises one, that is of a call which its own code
+# made meanwhile, and says nothing of the present call.
+ANSWER_ERRORS: Final = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
+# Pages that the next attempt may not meet. A captive portal sends such redirects for a while; 301 and 308 say that the
+# base URL is wrong for good. A balancer says 408 where it gave up an idle connection just as a request was written on
+# it.
 _PASSING = (302, 303, 307, 408)
 
 _count = as_validator(partial(whole_within, low=1, high=2**31 - 1), names_class=True)
@@ -54,9 +57,9 @@ class RetryPolicy:
     """How often and how patiently a failed request is repeated; with `RetryPolicy(attempts=1)` never.
 
     The wait before attempt n + 1 is drawn from the upper half of min(`longest`, `first` * 2 ** (n - 1)) seconds: by
-    default up to 0.5 s, 1 s, 2 s. It is the pause that the server asks for in `Retry-After`, if that is longer. A
-    throttled answer (429) does not count: after the pause that it asks for, the request is made again until the
-    deadline. A refused signature, which is made once more by the server's clock, does not count, either.
+    default up to 0.5 s, 1 s, 2 s. If the server asks for a longer pause in `Retry-After`, that is the wait. Two
+    kinds of attempts do not count: one that was throttled (429), which is made again after its pause until the
+    deadline, and one whose signature was refused, which is made once more by the server's clock.
     """
 
     attempts: int = field(default=4, validator=_count)
@@ -75,10 +78,10 @@ class RetryPolicy:
 
 
 def may_repeat(error: WorkorderError, safety: Safety) -> bool:
-    """Tell whether another attempt can do no harm and may do better.
+    """Tell whether another attempt does no harm, and may succeed.
 
-    Any operation if nothing was sent, unless that is lasting. A READ also after a lost answer, an error of the server
-    (5xx), and a page that is not the platform's, as a proxy's login is.
+    For any operation this is so if nothing was sent, unless the reason is lasting. For a READ it is also so after a
+    lost answer, an error of the server (5xx), and a page that is not the platform's, such as the login of a proxy.
     """
     if isinstance(error, NotSentError):
         return not error.lasting
@@ -90,30 +93,31 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     return isinstance(error, NoAnswerError) or (isinstance(error, ApiError) and error.status >= 500)
 
 
-def is_answered(error: WorkorderError) -> bool:
-    """Tell whether the platform answered that the request changed nothing: by its envelope, or by a 429.
+def is_refusal(error: WorkorderError) -> bool:
+    """Tell whether the platform refused the request, so that nothing changed: in its envelope, or by a 429.
 
-    A page says nothing of the kind: a gateway sends it for a server behind it, which may have done the work. It has
-    the errno 0. A 429 is taken to turn the request away, whoever wrote it.
+    A page without an envelope, whose errno is 0, is no refusal: a gateway may send it although the server behind it has
+    done the work. A 429 counts as a refusal, whoever sent it.
     """
     return isinstance(error, RateLimitedError) or (isinstance(error, ApiError) and error.errno != 0)
 
 
-def says_nothing_happened(error: WorkorderError) -> bool:
-    """Tell whether it was answered that the request was not even looked at: throttled, or wrongly signed."""
-    return isinstance(error, RateLimitedError | AuthenticationError) and is_answered(error)
+def is_turned_away(error: WorkorderError) -> bool:
+    """Tell whether the request was refused before anything of it was judged but its rate and its signature."""
+    return isinstance(error, RateLimitedError | AuthenticationError) and is_refusal(error)
 
 
 @contextmanager
 def ending_call(said: str) -> Iterator[None]:
-    """Let an exception of the caller's own code end the call for good: an error of this tree as it is.
+    """Run code of the caller's, such as a callback. An exception of it ends the call for good.
 
-    An error of another call is different: it, and any other exception, is the cause of a `NotSentError`.
+    Errors of our tree pass as they are, but for those of another call, which that code made. These, and any other
+    exception, become the cause of a lasting `NotSentError`, whose text begins with `said`.
     """
     try:
         yield
     except Exception as error:
-        if isinstance(error, WorkorderError) and not isinstance(error, (*OF_AN_ANSWER, NotSentError)):
+        if isinstance(error, WorkorderError) and not isinstance(error, (*ANSWER_ERRORS, NotSentError)):
             raise
         stopped = NotSentError(f"{said}: {without_credentials(f'{type(error).__name__}: {error}')}")
         stopped.lasting = True
@@ -139,9 +143,9 @@ class Deadline:
         return self.until - asyncio.get_running_loop().time()
 
 
-# An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
+# A clock that is off by more seconds than these explains a refused signature. Servers allow fewer.
 _TOLERANCE = 5.0
-# A timer may be early by the resolution of its clock.
+# With fewer seconds left a deadline is past: a timer may fire early, by the resolution of its clock.
 _LATE = 0.01
 _NO_TIME = {"queue": 0.0, "request": 0.0, "sleep": 0.0}
 
@@ -150,10 +154,7 @@ Query: TypeAlias = tuple[tuple[str, str], ...]
 
 @define
 class Call:
-    """One call: its attempts and the waits between them.
-
-    A clock is a number of seconds that is added to our own clock.
-    """
+    """One call: its attempts and the waits between them. A clock is the seconds that are added to our own clock."""
 
     endpoint: Endpoint
     query: Query
@@ -163,93 +164,97 @@ class Call:
     retry: RetryPolicy
     clock: ServerClock
     errnos: Mapping[int, type[ApiError]]  # those with a known meaning
-    # The clock that deadlines and pauses are of: of the loop itself, since a call may end after its loop.
+    # The event loop's clock, of deadlines and pauses. It is kept here, since a call may end when no loop runs any more.
     _time: Callable[[], float] = field(alias="time")
     _since: float = field(alias="since")  # when the present phase began
     attempts: int = 0  # requests that were started
-    tried: float | None = None  # the clock that the attempt under way tries, instead of the client's
-    uncounted: int = 0  # attempts that were throttled or wrongly signed, which do not count for the retry policy
+    trial_clock: float | None = None  # the clock that the attempt under way tries; None: the client's
+    uncounted: int = 0  # attempts that the retry policy does not count: throttled, or wrongly signed
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether anything of the attempt under way may have been written
-    unquiet: bool = False  # whether something lay on the connection of the last attempt before it was written
+    unquiet: bool = False  # whether the connection of the attempt was not quiet: see `attempt`
     turned_away: RateLimitedError | None = None  # the last throttled answer
     status: int | None = None  # the HTTP status of the last attempt, where it was answered
-    used: float = 0.0  # the clock that signed the last attempt
-    seen: float | None = None  # the clock that the last answer told
+    used_clock: float = 0.0  # the clock that signed the last attempt
+    server_clock: float | None = None  # the clock of the last answer's `Date`
     spent: dict[str, float] = Factory(_NO_TIME.copy)  # seconds of ended phases
     _phase: str = "queue"
-    _refusal: WorkorderError | None = None  # the refusal that another clock is tried for
-    _left: tuple[float, ...] = ()  # further clocks to try for it
+    _refusal: WorkorderError | None = None  # the refusal for which other clocks are tried
+    _clocks_left: tuple[float, ...] = ()  # further clocks to try
 
     def turn_to(self, phase: str) -> None:
-        """Charge the time since the last turn to the phase that ends."""
+        """Begin a phase, and add the seconds of the one that ends to `spent`."""
         now = self._time()
         self.spent[self._phase] += now - self._since
         self._phase, self._since = phase, now
 
     def begin_attempt(self) -> None:
-        """Note that its turn has come, and its next attempt begins."""
+        """Begin the next attempt: the call has its turn."""
         self.attempts += 1
         self.status = None
         self.turn_to("request")
 
     def spent_by_now(self) -> dict[str, float]:
-        """Return the seconds of each phase, with those of the phase that goes on."""
+        """Return the seconds of each phase, with those of the present one so far."""
         self.turn_to(self._phase)
         return self.spent
 
     def keep_clock(self) -> None:
-        """Keep the clock that was tried for a refusal: its signature was accepted."""
-        if self.tried is not None:
-            self.clock.signing_offset, self.tried = self.tried, None
+        """Let the client sign by the clock that was tried: the signature was accepted."""
+        if self.trial_clock is not None:
+            self.clock.signing_offset, self.trial_clock = self.trial_clock, None
 
-    def another_clock(self, error: WorkorderError) -> WorkorderError | None:
-        """Return None where the signature was refused for our clock's sake; the clock to try next is set then.
+    def try_another_clock(self, error: WorkorderError) -> WorkorderError | None:
+        """Set the clock that the next attempt tries, and return None; if there is none, return the error to raise.
 
-        Else return the error. If a further clock is refused as well, that is the first refusal, which says why. An
-        answer with another meaning is returned itself; if the meaning is known, the clock is kept.
+        After an attempt that has tried a clock, that error is
+        * the first refusal, which says why, if the signature was refused again;
+        * `error` if it has another known meaning. Then the signature was accepted, and the client keeps the clock;
+        * `error` if the first refusal was known to be of the signature, and this errno is another, unknown one;
+        * `error` if no answer of the platform came.
         """
-        if self.tried is not None:
-            if self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
+        if self.trial_clock is not None:
+            if self._refusal is None or not isinstance(error, ApiError) or self._may_have_happened(error):
                 return error
             if not isinstance(error, AuthenticationError):
                 if type(error) is not ApiError or error.errno in self.errnos:
                     self.keep_clock()
                     return error
                 if isinstance(self._refusal, AuthenticationError) and error.errno != self._refusal.errno:
-                    self.tried = None  # it may not be of the clock, so that clock is not kept
+                    self.trial_clock = None  # nobody knows whether it means the clock, which is not kept
                     return error
                 if self.endpoint.safety is not Safety.READ:
-                    self._left = ()
+                    self._clocks_left = ()
             if isinstance(self._refusal, ApiError) and error.errno not in (0, self._refusal.errno):
-                # No errno with a meaning tells which of them is about the clock.
+                # Nobody knows which of the two errnos means the clock: show both.
                 both = f"{self._refusal.message}; signed by another clock, it was refused with {error.message}"
                 self._refusal.args = (both,)
-            self.tried, error = None, self._refusal
-        elif self._refusal is None and self._may_be_of_clock(error) and not self.leaves_clock_open(error):
-            used, seen = self.used, self.seen or 0.0
-            # Our own if it was set aside, then the server's.
-            self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
+            self.trial_clock, error = None, self._refusal
+        elif self._refusal is None and self._may_be_of_clock(error) and not self.is_clock_in_doubt(error):
+            used, seen = self.used_clock, self.server_clock or 0.0
+            # Our own, unless it was used, or agrees with the server's; then the server's.
+            self._clocks_left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
             self._refusal = error
-        if not self._left or error is not self._refusal:
+        if not self._clocks_left or error is not self._refusal:
             return error
-        self.tried, *left = self._left
-        self._left = tuple(left)
+        self.trial_clock, *left = self._clocks_left
+        self._clocks_left = tuple(left)
         return None
 
     def _may_be_of_clock(self, error: WorkorderError) -> bool:
-        """Tell whether a refusal may be of the clock: the answer tells another time, and no other reason is known."""
+        """Tell whether a refusal may be for the clock: the answer's `Date` is apart, and no other reason is known."""
         is_unknown = type(error) is ApiError and error.errno not in self.errnos
-        is_apart = self.seen is not None and abs(self.seen - self.used) > _TOLERANCE
-        return is_apart and (is_unknown or isinstance(error, AuthenticationError)) and not self._is_open(error)
+        is_apart = self.server_clock is not None and abs(self.server_clock - self.used_clock) > _TOLERANCE
+        is_of_signature = is_unknown or isinstance(error, AuthenticationError)
+        return is_apart and is_of_signature and not self._may_have_happened(error)
 
-    def leaves_clock_open(self, error: WorkorderError) -> bool:
-        """Tell whether nobody knows if a mutation was refused for the clock that signed it."""
+    def is_clock_in_doubt(self, error: WorkorderError) -> bool:
+        """Tell whether a mutation got an unknown errno, which may or may not mean the clock that signed it."""
         is_unclear = self.endpoint.safety is not Safety.READ and not isinstance(error, AuthenticationError)
         return is_unclear and self._may_be_of_clock(error)
 
     def interrupted(self, error: Exception) -> WorkorderError:
-        """Return the error for an attempt that foreign code ended, with its error as the cause."""
+        """Return the error for an attempt that an error of foreign code ended; that is its cause."""
         why = without_credentials(f"{type(error).__name__}: {error}")
         kind, said = (NoAnswerError, "it ended amid the request") if self.sent else (NotSentError, "nothing was sent")
         wrapped: WorkorderError = kind(f"{said}: {why}")
@@ -259,7 +264,7 @@ class Call:
     def final(self, error: WorkorderError) -> WorkorderError:
         """Return the error to raise: for a mutation, it says whether the mutation may have happened."""
         error.operation, error.attempts = self.endpoint.operation, self.attempts
-        if not self._is_open(error):
+        if not self._may_have_happened(error):
             return error
         what = "no answer of the platform came back, so it may or may not have happened"
         unknown = OutcomeUnknownError(f"sent, but {what}: {error.message}", began=self.began)
@@ -267,16 +272,16 @@ class Call:
         unknown.__cause__, unknown.retry_after = error, error.retry_after
         return unknown
 
-    def _is_open(self, error: WorkorderError) -> bool:
-        """Tell whether this is a mutation that may have happened, although its last attempt failed so."""
+    def _may_have_happened(self, error: WorkorderError) -> bool:
+        """Tell whether this is a mutation that may have happened, although its last attempt failed with this error."""
         if self.endpoint.safety is Safety.READ:
             return False
         if isinstance(error, ApiError | ResponseError):
-            return not is_answered(error)
+            return not is_refusal(error)
         return self.sent and isinstance(error, NoAnswerError | DeadlineExceededError)
 
     def too_late(self, limits: str = "") -> WorkorderError:
-        """Return the error for a deadline that is past, or before which shared limits know that there is no turn.
+        """Return the error for a deadline that is past, or before which the shared limits give no turn.
 
         `limits` is the error with which the limits failed, if they did.
         """
@@ -293,9 +298,9 @@ class Call:
         return error
 
     def throttled(self, pause: float, answer: RateLimitedError | None) -> RateLimitedError:
-        """Return the error for a call that throttling leaves no time for.
+        """Return the error for a call whose deadline throttling does not keep.
 
-        No request may start for `pause` seconds; `answer` is the server's answer to this call.
+        For `pause` seconds no request may start; `answer` is the last throttled answer to this call, if there was one.
         """
         said = "nothing happened: " if self.endpoint.safety is not Safety.READ else ""
         if pause:

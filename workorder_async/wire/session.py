@@ -29,8 +29,8 @@ from workorder_async.wire.call import (
     Query,
     RetryPolicy,
     ending_call,
-    is_answered,
-    says_nothing_happened,
+    is_refusal,
+    is_turned_away,
 )
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 from workorder_async.wire.observing import Watch, Watches
@@ -166,11 +166,11 @@ class SignedSession:
             call.turned_away = raised
             call.uncounted += 1
             return None
-        error = call.another_clock(raised)
+        error = call.try_another_clock(raised)
         if error is None:
             call.uncounted += 1
             return 0.0
-        if call.leaves_clock_open(error):
+        if call.is_clock_in_doubt(error):
             await self._find_clock(call, error)
         made, left = call.attempts - call.uncounted, call.deadline.left()
         wait = call.retry.wait(error, call.endpoint.safety, made, self._random)
@@ -186,10 +186,10 @@ class SignedSession:
 
         A read does that: it may be signed again.
         """
-        if self.clock.signing_offset == call.used:
+        if self.clock.signing_offset == call.used_clock:
             with suppress(WorkorderError):
                 await self.call(LIST_TICKETS, body=JsonBody(_SMALLEST_READ), lane=call.lane, until=call.deadline)
-        if self.clock.signing_offset != call.used:
+        if self.clock.signing_offset != call.used_clock:
             said = "another clock signs from now on, for a read by the one before was refused"
             mend = "if this errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
             error.args = (f"{error.message}; {said}; {mend}",)
@@ -244,10 +244,10 @@ class SignedSession:
                 self.limiter.throttled(started, error.retry_after)
             else:
                 self.limiter.throttle.accepted(started, now)
-                if is_answered(error):
+                if is_refusal(error):
                     self._earn()
             told = call.body.on_turned_away if isinstance(call.body, JsonBody) else None
-            if told is not None and says_nothing_happened(error):
+            if told is not None and is_turned_away(error):
                 with ending_call(f"turned away ({error.message}), so nothing happened, and on_turned_away failed"):
                     told()
             raise
