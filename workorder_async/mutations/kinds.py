@@ -134,7 +134,7 @@ async def look_for_close(close: CloseTicket, sending: Sending, reads: "Reads", s
         and not any(one.solution == solution for one in known.rivals)
     ):
         return Settlement(True, holds=holds)
-    like = holds and (solution == sending.solution or not known.span.follows(detail.closed_time))
+    like = holds and (solution == sending.solution or not known.span.is_after(detail.closed_time))
     return _by_what_changed(detail, known, sendings, holds=holds, like=like)
 
 
@@ -258,13 +258,13 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
     if not known.is_late or known.rivals is None or like:
         return Settlement(None, holds=holds)
     # The ticket is closed or rejected, and no time shows since when.
-    undated = holds and not any(map(span.follows, times))
-    said = [(trace_of_text(detail.id, step.detail), span.follows(step.created_time)) for step in _steps(detail)]
+    undated = holds and not any(map(span.is_after, times))
+    said = [(trace_of_text(detail.id, step.detail), span.is_after(step.created_time)) for step in _steps(detail)]
     steps = Counter(trace for trace, is_before in said if not is_before)
     ends = [(one.trace, sendings.span(one).until) for one in known.rivals if one.happened]
     # The step of a rival that ended shortly before may have been left out of `steps`.
-    done = Counter(it for it, end in ends if not span.follows(end) and (end >= span.since or (it, True) not in said))
-    closed = detail.closed_time and not span.follows(detail.closed_time)
+    done = Counter(it for it, end in ends if not span.is_after(end) and (end >= span.since or (it, True) not in said))
+    closed = detail.closed_time and not span.is_after(detail.closed_time)
     changed = closed or steps - done or _hides_steps(detail, detail.assigns, known)
     return Settlement(None if undated or changed else False, holds=holds)
 
@@ -277,7 +277,7 @@ def _hides_steps(detail: TicketDetail, shares: Collection[TicketAssign], known: 
     times = (detail.updated_time, detail.updated_progress_time)
     shown = [step.created_time for one in shares for step in one.history] if all(one.history for one in shares) else []
     return any(
-        time and not known.span.follows(time) and not any(abs(time - step) <= TOLERANCE for step in shown)
+        time and not known.span.is_after(time) and not any(abs(time - step) <= TOLERANCE for step in shown)
         for time in times
     )
 
@@ -298,7 +298,7 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
 
     def may_be_ours(said: str, time: int) -> bool:
         if not (parts := _skeletons(said) - {""}):
-            return known.span.may_have_by_any(time)
+            return known.span.may_have_by_any_clock(time)
         begins = any(one.startswith(part) for one in whole for part in parts)
         return begins or any(map(anywhere.search, _readings(said)))
 

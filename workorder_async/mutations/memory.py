@@ -3,6 +3,10 @@
 A mutation leaves its sign at a place: a text in a ticket's history, or a new ticket among those of its creator. The
 platform may store a text otherwise than it was sent, so any two mutations at one place may look the same afterwards.
 Only their number, their times, and the ids that answers gave, tell which is which: `Sendings` keeps those.
+
+Times are of three clocks. *Ours* (`began`, `intent`) may be set. The *steady* one (`start`, `end`, `gone_by`) is that
+of the event loop: it is never set, but another run or machine counts it from another moment. The *server's* dates the
+tickets: a `Span` is by it, and `ahead` says how far it is ahead of ours.
 """
 
 import asyncio
@@ -20,13 +24,17 @@ _T = TypeVar("_T")
 _BLUR = 600.0
 #: The same limit for forgotten mutations. It is short, or a fast batch could never be settled.
 _BLUR_OF_FORGOTTEN = 6.0
-#: Moments nearer to each other than this count as one; the smallest step that a float can take tells them apart.
+#: A mutation that began fewer seconds than this after another at its place gets the float that follows that one's
+#: `began`.
 _MOMENT = 0.001
-#: The server writes times in whole seconds, and the machine that writes them may not be the one that tells the time.
+#: Seconds by which a time on a ticket may differ from the server's clock: times are whole seconds, and another machine
+#: of
+#: the platform may write them.
 TOLERANCE = 3.0
-#: The clock of the tickets may be so many seconds off the clock of `Date`.
+#: Seconds by which the clock that dates tickets may differ from that of `Date` at the worst. Where an error would prove
+#: that a mutation did not happen, this much is allowed for.
 APART = 60.0
-#: Clocks that differ by more in the length of the same time were set meanwhile, or stood still.
+#: If two clocks measure the same time, and differ by more seconds than these, one was set meanwhile, or stood still.
 _STEP = 2.0
 
 
@@ -37,25 +45,25 @@ class Span:
     since: float = -inf
     until: float = inf
     first: float = -inf
-    """The beginning by the earlier of two clocks, of which nobody says which one dates the tickets: that of `Date`, and
-    our own, by which signatures are accepted."""
+    """`since` by the earlier of two clocks, either of which may date the tickets: that of `Date`, and our own, by which
+    signatures are accepted."""
     last: float = inf
-    """The end by the later one."""
+    """`until` by the later one of these."""
 
     def has(self, time: int) -> bool:
-        """Tell whether a time on a ticket lies in it for certain; a time that is absent does not."""
+        """Tell whether a time on a ticket certainly lies in the span. An absent one (0) does not."""
         return self.since > -inf and self.since <= time <= self.until
 
     def may_have(self, time: int) -> bool:
-        """Tell whether a time may lie in it; one that is absent may."""
+        """Tell whether a time on a ticket may lie in the span. An absent one (0) may."""
         return not time or self.since <= time <= self.until
 
-    def may_have_by_any(self, time: int) -> bool:
-        """Tell the same where the clock that dates the tickets is not known, and may be somewhat off."""
-        return not self.follows(time) and time <= self.last + APART
+    def may_have_by_any_clock(self, time: int) -> bool:
+        """Tell whether a time may lie in the span by either clock that may date the tickets, or one `APART` from it."""
+        return not self.is_after(time) and time <= self.last + APART
 
-    def follows(self, time: float) -> bool:
-        """Tell whether a time on a ticket is certainly before it, also by a clock that is somewhat behind."""
+    def is_after(self, time: float) -> bool:
+        """Tell whether the span is certainly after a time on a ticket, even if the tickets' clock is `APART` behind."""
         return 0 < time < self.first - APART
 
 
@@ -66,7 +74,7 @@ class Sending:
     place: str
     """Where it leaves its sign. See `MutationKind.place`."""
     trace: str = ""
-    """The sign that it leaves there, as far as the platform keeps texts as they are."""
+    """A digest of its sign. A platform that stores texts otherwise than they were sent shows another."""
     line: int | None = None
     """The product line that speaks; None for any."""
     mark: str = ""
@@ -74,19 +82,19 @@ class Sending:
     solution: tuple[int, bool] | None = None
     """How a close says that the ticket was solved; None for any other mutation."""
     intent: float | None = None
-    """When its caller wrote down that it would be sent, by our own clock."""
+    """When its caller wrote down that it would be sent, by our own clock; None if it did not."""
     began: float = 0.0
-    """When it was sent, by our own clock; no two mutations at one place have the same."""
+    """When it was first sent, by our own clock; no two mutations at one place have the same."""
     ahead: Ahead | None = None
-    """How far the server's clock was ahead of ours then; None if that was not known."""
+    """How far the server's clock was ahead of ours when it began; None if that was not known."""
     is_timed: bool = True
-    """Whether `start` is known; else only `began` and `ahead` are known of its time."""
+    """Whether `start` is certain; else only `began` and `ahead` tell when it was sent."""
     start: float = 0.0
-    """When it was sent, by the clock that is never set."""
+    """When it was first sent, by the steady clock."""
     end: float = inf
-    """When it has happened or never will, by that clock."""
-    over: float = inf
-    """For a mutation of another client: when no request of it can be under way any more, by that clock."""
+    """From when on it cannot happen any more, by the steady clock."""
+    gone_by: float = inf
+    """If another run sent it: from when on no request of that run can be under way, by the steady clock."""
     lost: bool = False
     """Whether the answer to a request of it was lost."""
     happened: bool = False
@@ -97,36 +105,36 @@ class Sending:
 
 @frozen
 class EarlierRun:
-    """Another run that sent a mutation, as far as it is known, by the event loop's clock of this one."""
+    """The run that sent a mutation, if it is not this one; times are by the steady clock of this run."""
 
     start: float | None = None
-    """When it began with it; None if this machine was started again since, or that was another one."""
+    """When it began with the mutation; None if that was on another machine, or this one was started again since."""
     within: float = inf
-    """For how many seconds it could send it."""
+    """For how many seconds from then on it could send the mutation."""
     attempt: float = 0.0
-    """For how many seconds its requests may be carried out, where that is longer than those of this client."""
+    """For how many seconds the platform may carry out one of its requests, if longer than for one of this client."""
     ended: float = inf
-    """When it was certainly gone."""
+    """When that run had certainly ended."""
 
 
 @frozen
 class Known:
-    """The circumstances of a mutation, as they are known after a look."""
+    """The facts that a look for a mutation is judged by."""
 
     span: Span
-    """When it can have happened."""
+    """When the mutation can have happened."""
     rivals: list[Sending] | None
     """See `Sendings.rivals`."""
     is_late: bool
-    """Whether the look began when the mutation had happened or never would."""
+    """Whether the look began after the last moment in which the mutation could happen."""
 
 
 @define(eq=False)
 class Sendings:
     """The latest mutations that one client sent, `most` of them, and when each can have happened.
 
-    Another client of which nothing else is known sends a mutation `within` so many seconds, and a request of its may be
-    carried out for `attempt` seconds.
+    A mutation of another run, of which nothing else is known, was sent `within` so many seconds from its beginning, and
+    the platform may carry out each request for `attempt` seconds.
     """
 
     _clock: ServerClock = field(alias="clock")
@@ -134,14 +142,14 @@ class Sendings:
     _attempt: float = field(default=0.0, alias="attempt")
     _most: int = field(default=20_000, alias="most", kw_only=True)
     steady: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time(), kw_only=True)
-    _kept: dict[Sending, None] = field(init=False, factory=dict)  # the oldest first
+    _kept: dict[Sending, None] = field(init=False, factory=dict)  # the one that was sent first stands first
     _at: dict[str, dict[Sending, None]] = field(init=False, factory=dict)
     _forgotten: float = field(init=False, default=-inf)  # a forgotten mutation cannot have happened later
 
     def enter(self, sending: Sending) -> None:
-        """Keep a mutation that is being sent. Each further call says that it is sent again, and may happen later."""
+        """Keep a mutation before each of its requests is written: after a further request it may happen later."""
         sending.end = inf
-        # A mutation that was forgotten, since it seemed not to have happened, still began when it was sent first.
+        # A mutation that was dropped, since it seemed not to have happened, still began when it was first sent.
         if not sending.began:
             sending.began, sending.start, sending.ahead = self._clock.local(), self.steady(), self._clock.ahead()
             latest = next(reversed(self._at.get(sending.place, {})), None)
@@ -150,20 +158,20 @@ class Sendings:
         self._keep(sending)
 
     def find(self, wanted: Sending, run: EarlierRun | None = None) -> Sending:
-        """Return the mutation of this place and trace that was sent when `wanted` says that it began.
+        """Return the mutation that is kept with the place, trace, line, solution and beginning of `wanted`.
 
-        A mutation that this client does not know was sent by somebody else, of whom `run` tells, and is kept from now
-        on, unless it was not sent at all: then it began at no time, which is `inf`.
+        If none is kept, another `run` sent it: its other times are worked out, and `wanted` itself is kept from now on.
+        A `wanted` that began at `inf` was not sent at all: it is returned, and not kept.
         """
         run = run or EarlierRun(within=self._within)
         attempt = max(run.attempt, self._attempt)
-        wanted.over = run.ended + attempt
-        # A clock may be coarse: two closes of one moment differ by how they say that the ticket was solved.
-        what = (wanted.trace, wanted.line, wanted.solution)
-        alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line, one.solution) == what]
+        wanted.gone_by = run.ended + attempt
+        # Two closes may begin in the same moment of a coarse clock: they differ by their solutions.
+        identity = (wanted.trace, wanted.line, wanted.solution)
+        alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line, one.solution) == identity]
         found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
-            found[0].over = min(found[0].over, wanted.over)
+            found[0].gone_by = min(found[0].gone_by, wanted.gone_by)
             return found[0]
         wanted.start = self.steady()
         if wanted.began < inf:
@@ -174,12 +182,12 @@ class Sendings:
             wanted.start += gap if wanted.is_timed else 0.0
             wanted.end = wanted.start + run.within + attempt
             if wanted.is_timed:
-                wanted.end = min(wanted.end, wanted.over)
+                wanted.end = min(wanted.end, wanted.gone_by)
             self._keep(wanted)
         return wanted
 
     def note(self, sending: Sending, ticket_id: int = 0) -> None:
-        """Note that it happened, and which ticket it created."""
+        """Note that a mutation happened, and which ticket it created."""
         if sending not in self._kept:
             self.enter(sending)
         self.ended(sending)
@@ -188,11 +196,11 @@ class Sendings:
             sending.ticket_id = ticket_id
 
     def ended(self, sending: Sending, after: float = 0.0) -> None:
-        """Note that it cannot happen any more, so many seconds from now."""
+        """Note that a mutation cannot happen later than `after` seconds from now."""
         sending.end = min(sending.end, self.steady() + after)
 
     def drop(self, sending: Sending) -> None:
-        """Forget a mutation that certainly left nothing. A refusal by an errno without a meaning does not say that."""
+        """Forget a mutation that certainly left no sign. After a refusal with an unknown errno that is not certain."""
         if sending in self._kept:
             del self._kept[sending]
             there = self._at[sending.place]
@@ -201,20 +209,20 @@ class Sendings:
                 del self._at[sending.place]
 
     def turned_away(self, sending: Sending) -> None:
-        """Forget a request that certainly left nothing. If none before it was lost, the next one begins it anew."""
+        """Forget a request that was turned away. If no earlier one was lost, the mutation begins with the next."""
         self.drop(sending)
         if not sending.lost:
             sending.began = 0.0
 
     def rivals(self, sending: Sending) -> list[Sending] | None:
-        """Return the others at its place that may look as if they had happened since it was sent.
+        """Return the other mutations at its place that may look as if they had happened since it was sent.
 
-        None if some of them may be forgotten.
+        None if some of these may be forgotten.
         """
         if sending.start - _BLUR_OF_FORGOTTEN <= self._forgotten:
             return None
         others = [one for one in self._at.get(sending.place, ()) if one is not sending]
-        # Times by clocks that may have been wrong are not compared.
+        # A start that is not certain is not compared: such a mutation counts as a rival.
         return [one for one in others if one.end + _BLUR >= sending.start or not (one.is_timed and sending.is_timed)]
 
     def created(self, creator_id: int, since: float) -> set[int]:
@@ -231,14 +239,14 @@ class Sendings:
         return any(one.ticket_id == ticket_id and one.trace != sending.trace for one in self._kept)
 
     def span(self, sending: Sending) -> Span:
-        """Return when it can have happened, by the server's clock.
+        """Return when a mutation can have happened, by the server's clock.
 
-        The span that was known when it was sent and the one of now must agree. If not, a clock was set, and nothing is
-        known. A program that is gone, and did not know the server's clock, leaves no span, unless it ran on this
-        machine: the clock that is never set dates its mutations, too.
+        Its beginning is dated twice: by our clock and the `ahead` of then, and by the steady clock and the `ahead` of
+        now. If the two do not agree, a clock was set, and nothing is known. If another run sent it without knowing the
+        server's clock, the second date is left; it needs a `start` that is certain, or nothing is known.
         """
         now = self._clock.ahead()
-        then = sending.ahead or (now if sending.is_timed or sending.over == inf else None)
+        then = sending.ahead or (now if sending.is_timed or sending.gone_by == inf else None)
         if then is None:
             return Span()
         since, latest = sending.began + then.least, sending.began + then.most
@@ -249,34 +257,35 @@ class Sendings:
         until = latest + (sending.end - sending.start)
         if not sending.is_timed and now is not None:
             # By the server's clock alone: ours may have been set since it began.
-            until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
+            until = min(until, self._clock.local() - (self.steady() - sending.gone_by) + now.most)
             if until < since:
                 return Span()
-        # A clock of a `Date` that signs may be some minutes off. Our own may be right all the same: a read that was
-        # refused for another reason, and then served, is enough to sign by the other.
-        signs = self._clock.signing_offset and self._clock.signing_offset - BELIEVED_BEHIND
-        first = -inf if now is None else since + min(0.0, -now.most, signs - now.most)
+        # If the clock of a `Date` signs, it may be some minutes off, and our own may be right all the same: one read
+        # that was refused for another reason, and then served, is enough for the client to sign by the other clock.
+        slowest = self._clock.signing_offset and self._clock.signing_offset - BELIEVED_BEHIND
+        first = -inf if now is None else since + min(0.0, -now.most, slowest - now.most)
         last = inf if now is None else until + max(0.0, -now.least)
         return Span(since - TOLERANCE, until + TOLERANCE, first - TOLERANCE, last + TOLERANCE)
 
     def left(self, sending: Sending) -> float:
-        """Return the seconds until it has happened or never will; not above 0 once that is so.
+        """Return the seconds until a mutation cannot happen any more; 0 or less once that is so.
 
-        If its `start` is not known, the server's clock tells, if that is known for then and for now, and our own was
-        not set: not between the two, nor since the first look. Otherwise it is over when its sender has been gone for
-        so long; if nobody knows since when, our clock is believed.
+        They are counted by the steady clock if `start` is certain. If not, they are counted by the server's clock: that
+        must be known for its beginning and for now, and our own not have been set between these, or since the first
+        look. Else they end when no request of the run that sent it can be under way. If it is not known either when
+        that run ended, our own clock is believed.
         """
         if sending.is_timed:
             return sending.end - self.steady()
         then, now = sending.ahead, self._clock.ahead()
         moved = self._clock.local() - (self.steady() - sending.start) - sending.began
         agrees = then and now and max(then.least - now.most, now.least - then.most) <= _STEP and abs(moved) <= _STEP
-        if now and (agrees or (then is None and sending.over == inf)):
+        if now and (agrees or (then is None and sending.gone_by == inf)):
             return self.span(sending).until - (self._clock.local() + now.least)
-        return sending.over - self.steady()
+        return sending.gone_by - self.steady()
 
     async def read(self, sending: Sending, reading: Awaitable[_T]) -> "tuple[_T, Known]":
-        """Return the result of a read, and the knowledge about a mutation by then."""
+        """Await a read; return its result, and the facts about a mutation by which to judge it."""
         asked = self.steady()
         found = await reading
         is_late = self.left(sending) + (self.steady() - asked) <= 0
