@@ -31,6 +31,7 @@ from workorder_async.wire.session import SignedSession
 
 # Seconds before the second look for a lost mutation; each further pause is twice as long.
 _FIRST_PAUSE = 0.5
+# The least seconds in `Settlement.again`, where another look is due at once: 0 would mean that none is.
 _SOON = 0.001
 
 
@@ -81,14 +82,14 @@ class MutationSender:
                 self._sendings.ended(sending, self._longest)
                 raise
             except WorkorderError as error:
-                made, rests = error.attempts or made, time() + (error.retry_after or 0.0)
+                made, pause_ends = error.attempts or made, time() + (error.retry_after or 0.0)
                 if isinstance(error, OutcomeUnknownError):
                     lost = self._note_lost(prepared, sending, error)
                 if lost is None:
                     (self._sendings.ended if type(error) is ApiError else self._sendings.drop)(sending)
                     raise
-                # After a lost answer a refusal may be caused by the lost request, and a mutation that was not sent this
-                # time may have been sent before. Only a look tells; if it contradicts a refusal, it may be of the past.
+                # After a lost answer, a refusal may be caused by the lost request, and "not sent" is said of the last
+                # request only. So only a look tells. If it contradicts a refusal, it may show the past.
                 self._sendings.ended(sending, self._longest)
                 look = settles and await self.look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)
@@ -96,11 +97,11 @@ class MutationSender:
                     return Changed(id, error.request_id, made)
                 if found.happened is False and error is not lost and _agrees(error, found):
                     raise
-                repeats = found.happened is False and error is lost and kind.converges and rests < until.until
+                repeats = found.happened is False and error is lost and kind.converges and pause_ends < until.until
                 if not repeats or not self._session.may_repeat(made):
                     lost.attempts = made
                     raise lost from lost.__cause__ if error is lost else error
-                await self._session.pause(rests - time())  # longer than the looks took
+                await self._session.pause(pause_ends - time())  # the looks took a part of the pause
 
     def find(self, prepared: Prepared, began: float, ahead: Ahead | None, run: EarlierRun | None) -> Sending:
         """Return the record of a mutation that was sent at `began`, by this client or by another `run`."""
@@ -111,7 +112,7 @@ class MutationSender:
     async def look(
         self, mutation: Mutation, sending: Sending, reads: Reads, until: Deadline, *, patient: bool
     ) -> Settlement:
-        """Look for a mutation; if `patient`, again and again until a look is late enough to prove the contrary.
+        """Look for a mutation; if `patient`, again and again until its outcome is known, or a later look tells no more.
 
         A read that fails leaves it unknown.
         """
@@ -131,9 +132,9 @@ class MutationSender:
         asked = self._sendings.steady()
         try:
             found = await kind_of(mutation).look(mutation, sending, reads, self._sendings)
-        except ApiError:
+        except ApiError:  # the read is refused, and would be again
             return Settlement(sending.happened or None)
-        except Exception:  # noqa: BLE001 - also of the user's clock: none hides that it was sent
+        except Exception:  # noqa: BLE001 - nor may an error of the user's clock hide that it was sent
             found = Settlement(None)
         if sending.happened:
             found = evolve(found, happened=True)  # the answer said so, but not which ticket it made
@@ -153,7 +154,7 @@ class MutationSender:
         on_turned_away: Callable[[], object] | None,
         may_send: BeforeWrite | None,
     ) -> JsonBody:
-        """Return the request's body, which notes when it is written and when it was turned away."""
+        """Return the request's body, which notes that it is written, and that it was turned away."""
 
         async def before_write() -> None:
             if may_send is not None:
@@ -170,7 +171,7 @@ class MutationSender:
         return JsonBody(content, before_write, note_turned_away)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
-        """Note that it happened. Raises `OutcomeUnknownError` if the answer does not tell that, or of which ticket."""
+        """Note that it happened. Raises `OutcomeUnknownError` if the answer names no ticket, or one known already."""
         id = prepared.kind.ticket_id(prepared.mutation)
         if prepared.kind.creates:
             try:
@@ -187,17 +188,17 @@ class MutationSender:
         return Changed(id, answer.request_id, answer.attempts)
 
     def _note_happened(self, mutation: Mutation, sending: Sending, ticket_id: int) -> None:
-        """Note that it happened, and that a new ticket's history may begin with its text, which is no comment."""
+        """Note that it happened. A new ticket's history may begin with its text, which must not pass for a comment."""
         if not kind_of(mutation).creates:
             self._sendings.note(sending)
         elif ticket_id:
             self._sendings.note(sending, ticket_id)
-            # With the creation's own time: the user's clock is not asked once it has happened.
+            # With the time of the creation: the user's clock may fail, and is not asked any more.
             place, trace = place_of_ticket(ticket_id), trace_of_text(ticket_id, mutation.detail)
             self._sendings.note(evolve(sending, place=place, trace=trace, mark="", intent=None, ticket_id=0))
 
     def _note_lost(self, prepared: Prepared, sending: Sending, error: OutcomeUnknownError) -> OutcomeUnknownError:
-        """Keep the mutation, and the time of its first request that may have happened, in the error."""
+        """Put the facts for settling into the error: the mutation, and when the first of its lost requests was sent."""
         if not sending.began:
             self._sendings.enter(sending)
         sending.lost, error.mutation, error.mark = True, prepared.mutation, prepared.mark
@@ -209,8 +210,7 @@ class MutationSender:
 def _agrees(error: WorkorderError, found: Settlement) -> bool:
     """Tell whether a refusal after a lost answer agrees with a look by which nothing happened.
 
-    That a ticket's state does not allow it, and that the ticket is open, contradict each other; an errno without a
-    meaning may say the same.
+    A refusal by the ticket's state contradicts a ticket that is still open; an unknown errno may mean such a refusal.
     """
     doubtful = isinstance(error, TicketStateError) or type(error) is ApiError
     return isinstance(error, ApiError | NotSentError) and (found.holds or not doubtful)
