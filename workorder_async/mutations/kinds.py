@@ -2,11 +2,12 @@
 
 All that is done to a mutation by its kind is read from its row. Nothing else asks for the class of a mutation.
 
-Whether a mutation happened whose answer was lost is found out by reading, never guessed. A state is no evidence, nor is
-its absence: a ticket may have been closed by somebody else, or be open because a replica is behind, the server is still
-at it, or somebody reopened it. A mutation is proven by a sign that only it can have left, in the time in which it was
-under way by the server's clock. That it did not happen is proven by a look after the longest time that a request may
-take, if other mutations account for each change since.
+If the answer to a mutation is lost, reading shows whether the mutation happened; nothing is guessed. The state of its
+ticket proves nothing. A closed ticket may be closed by somebody else; an open one may be read from a replica that lags,
+the server may still be at it, or somebody may have reopened it. Two things are proof. It happened: a sign that only
+this mutation can have left, in the time in which it was under way by the server's clock. It did not happen: a look
+after the longest time that a request may take, if other mutations account for each change of the ticket since it was
+sent.
 
 Each `look_for...` takes the mutation, its `Sending`, and the reads, and raises the errors of the reads. It notes
 nothing.
@@ -48,14 +49,14 @@ if TYPE_CHECKING:
     from workorder_async.wire.reads import Reads
 
 M = TypeVar("M", bound=Mutation)
-# No platform stores these otherwise than they were sent.
+# A mark has only characters that every platform stores as they were sent.
 _MARK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:#-]{0,62}[A-Za-z0-9])?")
-# A list is asked for a marked ticket from so much earlier on: a wrong clock must not hide it.
+# Seconds that are added before the time in which a marked ticket is looked for: a wrong clock must not hide it.
 _DAY = 86400
 # Platforms show texts as HTML. A number of so many digits is no character, and Python refuses to read very long ones.
 _TAG = re.compile(r"<[^<>]*>")
 _NO_CHARACTER = re.compile(r"&#(?=\d{8})")
-# The rest of a tag or an escape where a platform cuts a text off.
+# The beginning of a tag or an escape, at the end of a text that a platform has cut off.
 _CUT = re.compile("[<&][^<>&;]*$")
 
 
@@ -68,19 +69,19 @@ class MutationKind(Generic[M]):
     endpoint: Endpoint
     """The endpoint, with the safety of a second request: CONVERGENT or CREATE."""
     identity: tuple[str, ...] | None
-    """The fields that tell it from others of its kind; None for all of them. Keys of journals are made of these."""
+    """The fields by which a mutation differs from others of its kind; None for all. Journals' keys are made of them."""
     look: "Callable[[M, Sending, Reads, Sendings], Awaitable[Settlement]]"
-    """Find out by reading whether it happened, after its answer was lost. Raises the errors of the reads."""
+    """Find out by reading whether a mutation happened, after its answer was lost. Raises the errors of the reads."""
     words: Callable[[M], str]
-    """Describe it, for people."""
+    """Describe a mutation, for people."""
     place: Callable[[M], str] = lambda mutation: place_of_ticket(mutation.id)  # type: ignore[union-attr]
-    """Return the place where it leaves its sign. See `memory`."""
+    """Return the place where a mutation leaves its sign. See `memory`."""
     trace: Callable[[M], str] = lambda mutation: trace_of_text(mutation.id, mutation.detail)  # type: ignore[union-attr]
-    """Return the sign that it leaves there."""
+    """Return a digest of the sign that it leaves there."""
     solution: Callable[[M], tuple[int, bool] | None] = lambda _: None
-    """Return how it says that its ticket was solved; None if it does not say."""
+    """Return when the mutation says its ticket was solved, and whether it was; None for a kind that says neither."""
     creates: bool = False
-    """Whether it makes a ticket, so that it has no id of its own."""
+    """Whether it makes a ticket, so that the mutation has no ticket's id."""
     verb: str = Factory(lambda kind: kind.endpoint.operation.removesuffix("_ticket"), takes_self=True)
     """Its verb, which begins its keys: "close"."""
     doing: str = Factory(lambda kind: f"{kind.verb.removesuffix('e')}ing", takes_self=True)
@@ -88,7 +89,7 @@ class MutationKind(Generic[M]):
     done: str = Factory(lambda kind: f"{kind.verb.removesuffix('e')}ed", takes_self=True)
     """A ticket after it, for people: "closed"."""
     converges: bool = Factory(lambda kind: kind.endpoint.safety is Safety.CONVERGENT, takes_self=True)
-    """Whether a second request changes nothing, so that it is settled and may be repeated without being asked for."""
+    """Whether a second request changes nothing: then it is settled and may be repeated without an order to."""
 
     def ticket_id(self, mutation: M) -> int:
         """Return the ticket that a mutation is about; 0 for a creation."""
@@ -134,8 +135,8 @@ async def look_for_close(close: CloseTicket, sending: Sending, reads: "Reads", s
         and not any(one.solution == solution for one in known.rivals)
     ):
         return Settlement(True, holds=holds)
-    like = holds and (solution == sending.solution or not known.span.is_after(detail.closed_time))
-    return _by_what_changed(detail, known, sendings, holds=holds, like=like)
+    may_be_ours = holds and (solution == sending.solution or not known.span.is_after(detail.closed_time))
+    return _by_changes(detail, known, sendings, holds=holds, may_be_ours=may_be_ours)
 
 
 async def look_for_rejection(
@@ -146,33 +147,35 @@ async def look_for_rejection(
     shares = [assign for assign in detail.assigns if rejection.productGroupId in (None, assign.product_group_id)]
     rejected = [assign for assign in shares if assign.status == AssignStatus.REJECTED]
     holds = bool(shares) and rejected == shares
-    # A step without words is no sign by itself.
+    # A step without a text is a sign only together with a rejected share.
     if _is_said(detail, sending, known, sendings) and (folded(rejection.detail) or rejected):
         return Settlement(True, holds=holds)
     traces = {trace_of_text(detail.id, step.detail) for step in _steps(detail)}
-    # Where a rejected share shows no history, nobody knows who rejected it, and when; nor where no share is shown.
-    like = not shares or (
+    # If a rejected share shows no history, or no share is shown, nobody knows who rejected it, and when.
+    may_be_ours = not shares or (
         bool(rejected) and (sending.trace in traces or not all(assign.history for assign in rejected))
     )
-    return _by_what_changed(detail, known, sendings, holds=holds, like=like)
+    return _by_changes(detail, known, sendings, holds=holds, may_be_ours=may_be_ours)
 
 
 async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
-    """Tell by its text in the ticket's history, or by its mark alone."""
+    """Tell by its text in the ticket's history; if it has a mark, by that alone."""
     detail, known = await sendings.read(sending, reads.detail(comment.id))
     if sending.mark:
         shown = [(step.detail, step.created_time) for step in _steps(detail)]
         happened = _by_mark(comment.detail, shown, sending, known)
         own = [one for one in detail.assigns if sending.line in (None, one.product_group_id)]
-        # A history that is not shown, or shown without comments, proves nothing. A mark may be cut off.
+        # That a history has no such mark proves nothing if it hides comments: if its line shows no steps, or lacks a
+        # comment that is known to have been made. That one is shown by its mark or, if this was cut off, by its time.
         made = [one for one in known.rivals or () if one.happened and one.mark and one.line == sending.line]
         times = [step.created_time for one in own for step in one.history if not step.creator_id]
         is_shown = all(
             any(_has_mark(said, one.mark) for said, _ in shown) or any(map(sendings.span(one).has, times))
             for one in made
         )
-        told = [one for one in detail.assigns if one.history]
-        hides = not (own and all(one.history for one in own)) or not is_shown or _hides_steps(detail, told, known)
+        with_steps = [one for one in detail.assigns if one.history]
+        has_steps = bool(own) and all(one.history for one in own)
+        hides = not has_steps or not is_shown or _hides_steps(detail, with_steps, known)
         happened = None if happened is False and hides else happened
     else:
         happened = True if _is_said(detail, sending, known, sendings) else None
@@ -180,14 +183,14 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
 
 
 async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
-    """Look for the one ticket of its creator with its texts that nothing else accounts for, or with its mark."""
+    """Look for a ticket of its creator: with its mark; or the only one with its texts that no rival accounts for."""
     await reads.learn_time()
     since = min(sendings.span(one).since for one in (sending, *(sendings.rivals(sending) or ())))
     if since < 0 and not sending.mark:
         return Settlement(None)
     begin = max(0, int(max(since, 0)) - (_DAY if sending.mark else 0))
     (listed, is_whole), known = await sendings.read(sending, reads.created(ticket.creator_id, begin))
-    # A mark decides alone: the platform may know its creator under another name.
+    # A mark decides alone. A name does not: the platform may know the creator under another.
     rows = [row for row in listed if sending.mark or row.creator_name in ("", ticket.creator_name)]
     taken = sendings.of_others(sending)
     free = [row for row in rows if row.id not in taken]
@@ -215,16 +218,16 @@ def _steps(detail: TicketDetail) -> list[TicketFlowHistory]:
 
 
 def _is_said(detail: TicketDetail, sending: Sending, known: Known, sendings: Sendings) -> bool:
-    """Tell whether the text is in the history of its line, and is no rival's.
+    """Tell whether the history of its line shows its text, as one step more than rivals account for.
 
-    A step that names a person is a colleague's: who comments or rejects over the API names none. A step that is shown
-    in several shares is one.
+    A step that names a person is a colleague's: those over the API name nobody. A step that several shares show counts
+    once.
     """
     if known.rivals is None:
         return False
     lines = {assign.product_group_id for assign in detail.assigns if assign.history}
     ids = [step.id for step in _steps(detail) if step.id]
-    # The words of another line stand in its own share, if that shows any; not where shares show each other's steps.
+    # Texts of another line stand in its own share, if that shows any: they are no rivals, unless shares repeat steps.
     apart = lines - {sending.line} if sending.line in lines and len(ids) == len({*ids}) else set[int]()
     rivals = [one for one in known.rivals if one.line not in apart]
     since = min([known.span.since, *(sendings.span(one).since for one in rivals)])
@@ -239,7 +242,7 @@ def _is_said(detail: TicketDetail, sending: Sending, known: Known, sendings: Sen
             ours = max(ours, len(said))
             in_time = in_time or any(known.span.has(step.created_time) for step in said)
     alike = sum(one.trace == sending.trace for one in rivals)
-    # One step more than the rivals account for is ours. With two more, somebody else says the same.
+    # One step more than the rivals account for is ours. With two more, somebody else has written the same.
     return in_time and ours == alike + 1 and not _missing((one for one in rivals if one.trace != sending.trace), others)
 
 
@@ -248,21 +251,23 @@ def _missing(rivals: Iterable[Sending], shown: Counter[str]) -> bool:
     return bool(Counter(one.trace for one in rivals) - shown)
 
 
-def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, holds: bool, like: bool) -> Settlement:
+def _by_changes(
+    detail: TicketDetail, known: Known, sendings: Sendings, *, holds: bool, may_be_ours: bool
+) -> Settlement:
     """Tell that it did not happen, if mutations that are known to have happened account for each change since.
 
-    A sign `like` ours that seems to be older leaves it unknown: the server's `Date` may be of another clock than its
-    tickets.
+    A sign that `may_be_ours` leaves it unknown, even if it seems to be older: the tickets may be dated by another clock
+    than the server's `Date`.
     """
     span, times = known.span, (detail.closed_time, detail.updated_time, detail.updated_progress_time)
-    if not known.is_late or known.rivals is None or like:
+    if not known.is_late or known.rivals is None or may_be_ours:
         return Settlement(None, holds=holds)
-    # The ticket is closed or rejected, and no time shows since when.
+    # The ticket is closed or rejected, and no time shows that it was so before.
     undated = holds and not any(map(span.is_after, times))
     said = [(trace_of_text(detail.id, step.detail), span.is_after(step.created_time)) for step in _steps(detail)]
     steps = Counter(trace for trace, is_before in said if not is_before)
     ends = [(one.trace, sendings.span(one).until) for one in known.rivals if one.happened]
-    # The step of a rival that ended shortly before may have been left out of `steps`.
+    # `steps` may lack the step of a rival that ended shortly before the span.
     done = Counter(it for it, end in ends if not span.is_after(end) and (end >= span.since or (it, True) not in said))
     closed = detail.closed_time and not span.is_after(detail.closed_time)
     changed = closed or steps - done or _hides_steps(detail, detail.assigns, known)
@@ -270,9 +275,9 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
 
 
 def _hides_steps(detail: TicketDetail, shares: Collection[TicketAssign], known: Known) -> bool:
-    """Tell whether a ticket may have changed since by something that these shares show no step of.
+    """Tell whether a ticket was updated since it was sent, and these shares show no step of that time.
 
-    A share that shows no history may hide it, and a platform may note no step for it.
+    A share without a history may hide such a step, and a platform may note none for some changes.
     """
     times = (detail.updated_time, detail.updated_progress_time)
     shown = [step.created_time for one in shares for step in one.history] if all(one.history for one in shares) else []
@@ -285,8 +290,8 @@ def _hides_steps(detail: TicketDetail, shares: Collection[TicketAssign], known: 
 def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: Known) -> bool | None:
     """Look for a mark among the texts that are shown, with their times.
 
-    Where none has it, one that may be ours leaves it unknown: its end, where the mark was, may be cut off, more may be
-    written behind the mark, or the platform may show no texts.
+    If none has it, a text that may be ours leaves the outcome unknown: its end, with the mark, may be cut off, more may
+    be written behind the mark, or the platform may show empty texts.
     """
     marked = [time for said, time in shown if _has_mark(said, sending.mark)]
     if marked:
@@ -312,12 +317,12 @@ def _has_mark(text: str, mark: str) -> bool:
 
 
 def _may_be(text: str, shown: str) -> bool:
-    """Tell whether a platform that cuts, escapes or normalises texts, or adds to them, may show this text so."""
+    """Tell whether a platform that cuts, escapes or normalises texts, or adds to them, may show `text` as `shown`."""
     return any(sent.startswith(one) or sent in one for sent in _skeletons(text) for one in _skeletons(shown))
 
 
 def _readings(text: str) -> tuple[str, str]:
-    """Return a text as it is without escapes, and as HTML shows it. People write < and > themselves, too."""
+    """Return a text without escapes, and as HTML shows it. Either may be right: people write < and > themselves."""
     for _ in range(2):  # a text may be escaped twice
         text = html.unescape(_NO_CHARACTER.sub("", text))
     return text, _TAG.sub("\n", text)
@@ -416,18 +421,18 @@ class Prepared:
     mark: str = ""
     """The caller's reference, which stands below its text in `content`; "" for none."""
     place: str = ""
-    """Where it leaves its sign: all that is done to one ticket has one place, as have the creations of one creator."""
+    """Where it leaves its sign: each ticket is a place, and creations of one creator with equal numbers share one."""
     trace: str = ""
     """A digest of the sign that it leaves there."""
 
-    def sending(self, began: float | None = None) -> Sending:
-        """Return the record of its being sent; `began` is when its caller wrote that down."""
+    def sending(self, intent: float | None = None) -> Sending:
+        """Return a record of it for `Sendings`; `intent` is when its caller wrote down that it would be sent."""
         line: int | None = getattr(self.mutation, "productGroupId", None)
-        return Sending(self.place, self.trace, line, self.mark, self.kind.solution(self.mutation), began)
+        return Sending(self.place, self.trace, line, self.mark, self.kind.solution(self.mutation), intent)
 
 
 def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
-    """Encode a mutation; a prepared one stays as it is, if it has the mark.
+    """Encode a mutation, with the mark below its text. A prepared one that has the mark stays as it is.
 
     Raises `ConfigError` for a value that is no mutation, and for a mark that cannot be one.
     """
