@@ -6,6 +6,10 @@
 
 A worker pulls a mutation when it is free, and nothing is read ahead. So the mutations may come from an endless
 iterable, or from a walk over the very tickets that are being closed.
+
+The road of a mutation: a worker takes it from the source (`_pull`), waits while `Hold` holds the batch back, and lets
+`Carrier` carry it out (`_carried_out`). If its answer was lost, a task of its own looks for it (`_look`), and the
+worker goes on. Its outcome waits in `_ended` until the consumer takes it.
 """
 
 import asyncio
@@ -48,13 +52,14 @@ from workorder_async.wire.limits import Lane
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
 Key: TypeAlias = Callable[[Mutation], str]
 
-# Seconds that the journal's disk is given at the end, at the least.
+# The least seconds that the journal's disk gets when the batch ends.
 _DISK = 10.0
-# So often a mutation is tried that is not sent where others are, or that certainly did not happen.
+# A mutation ends as not sent once its failed tries add up to this: see `Hold.own_fault`. So often is it also sent again
+# after a look proved that it did not happen.
 _TRIES = 3
-# So many mutations for each worker are parked at the most.
+# The most tasks, workers and parked mutations together, for each worker.
 _PARKED = 16
-# All workers start at once: without a bound a slip of the pen would fill the memory, and Ctrl-C not be heard.
+# All workers start at once: without this bound a mistyped number would fill the memory, and Ctrl-C not be heard.
 _MOST_AT_ONCE = 10_000
 _MUTATIONS = must_be("an iterable of mutations", lambda given: isinstance(given, Iterable | AsyncIterable))
 _TEXT = must_be("a text", lambda given: isinstance(given, str))
@@ -84,16 +89,16 @@ def run_batch(
       count. Any other iterable or async iterable, endless too, is pulled as far as mutations can be sent.
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost
       mutations, skips those that are done, and goes on. Platform, `name` and (of a list) mutations must be the same.
-    * `key`: returns a text for a mutation; of one kind and text one is done. By default these are closes of one ticket,
-      its rejections by one product line, and equal comments and creations. Creations with a journal need it.
-    * `mark`: put a short reference below the text of each comment and creation. People see it, and where nothing else
-      can, it tells whether a lost one happened.
+    * `key`: returns a text for a mutation; of those with one kind and text, one is done. By default that is one close a
+      ticket, one rejection a product line, and one of equal comments or creations. Creations with a journal need it.
+    * `mark`: put a short reference below the text of each comment and creation. People see it. It shows whether a lost
+      one happened where nothing else does.
     * `verify`: whether to settle lost comments and creations, and refused closes and rejections.
-    * `stop_after`: failures in a row after which to stop. A refused signature, or an errno without a meaning, stops if
-      reading is refused as well. Then the rest of a list is `NOT_SENT`.
+    * `stop_after`: failures in a row that stop the batch. A refused signature, or an errno without a meaning, stops it
+      if reading is refused as well. Then the rest of a list is `NOT_SENT`.
     * `deadline`: seconds for each mutation, the looks for it and the journal's disk; by default the client's.
-    * `outage`: a pause that the server asks for, a server that is away or turns all away holds the batch back. Stop if
-      nothing gets through for so many seconds, such pauses left out.
+    * `outage`: seconds in which nothing gets through after which the batch stops. A server that is away, or turns all
+      requests away, holds it back until then. So does a pause that the server asks for, which does not count.
     * `patience`: seconds that mutations under way have to end when the batch is left.
 
     Raises `JournalError`, `ConfigError`, and the errors of the iterable, after the mutations under way have ended.
@@ -101,10 +106,10 @@ def run_batch(
     with _told_in(report):
         with_coroutines("client", client)
         _MUTATIONS("mutations", mutations)
-        told = keys_by(key, kept=journal is not None)
-        terms = Terms(concurrency, patience, journal, report, name, told, mark, verify, stop_after, deadline, outage)
+        key_for = keys_by(key, kept=journal is not None)
+        terms = Terms(concurrency, patience, journal, report, name, key_for, mark, verify, stop_after, deadline, outage)
         held = tuple(mutations) if isinstance(mutations, Collection) else mutations
-        identity = identity_of(held if isinstance(mutations, Sequence) else iter(()), client.base_url, name, told)
+        identity = identity_of(held if isinstance(mutations, Sequence) else iter(()), client.base_url, name, key_for)
         return Workers(client, held, identity, terms).outcomes()
 
 
@@ -148,7 +153,7 @@ async def settle_journal(
 
 
 def keys_by(key: Key | None, *, kept: bool) -> Key:
-    """Return a function that tells mutations apart, by their kind and `key`, or the fields that the kind's row names.
+    """Return a function from a mutation to its key: of its kind, and `key`'s text or the fields that its row names.
 
     Raises `ConfigError` for a `key` that returns no text, and for a creation without one in a journal: from run to run
     its time and texts may differ, and it would be made again.
@@ -156,7 +161,7 @@ def keys_by(key: Key | None, *, kept: bool) -> Key:
     if key is not None:
         arguments.function("key", key)
 
-    def told(mutation: Mutation) -> str:
+    def key_for(mutation: Mutation) -> str:
         kind = kind_of(mutation)
         if key is None:
             if kept and kind.creates:
@@ -173,7 +178,7 @@ def keys_by(key: Key | None, *, kept: bool) -> Key:
             raise ConfigError(f"returned {arguments.shown(said)}", argument="key", mend=mend)
         return hashlib.sha256(to_json([kind.verb, {"key": said}])).hexdigest()[:32]
 
-    return told
+    return key_for
 
 
 def identity_of(mutations: Mutations, platform: str, name: str, key: Key = key_of) -> dict[str, JSON]:
@@ -229,9 +234,9 @@ class Workers:
         self._ended: deque[Outcome] = deque()
         self._changed = asyncio.Event()  # see `_until`
         self._pulled = 0
-        self._exhausted = False
+        self._exhausted = False  # the source has ended, or failed, or a worker waits for it
         self._failure: BaseException | None = None
-        self._left: deque[Entry] | None = None
+        self._left: deque[Entry] | None = None  # intents that earlier runs left open; None until the source has ended
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
         """Open the journal, start the workers, and yield each outcome; in the end raise the failure of the batch."""
@@ -243,7 +248,7 @@ class Workers:
             try:
                 await stack.enter_async_context(self._journal)
             except JournalError as error:
-                self._report.stopped = str(error)  # else a report of nothing would be one of a batch that is settled
+                self._report.stopped = str(error)  # an empty report would count as settled
                 raise
             telling = asyncio.create_task(self._hold.tell(self._report))
             for _ in range(terms.concurrency):
@@ -257,7 +262,7 @@ class Workers:
                     self._changed.set()
                     yield outcome
                 for mutation in islice(self._list, self._pulled, None):  # the rest of a list, where the batch stopped
-                    if type(mutation) in KINDS:  # else this, or something like it, has stopped it
+                    if type(mutation) in KINDS:  # a value that is no mutation may have stopped the batch
                         outcome = Outcome(mutation, State.NOT_SENT)
                         self._note(outcome)
                         yield outcome
@@ -267,7 +272,7 @@ class Workers:
             raise self._failure
 
     def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Let a task of its own do this. If it fails, so does the batch."""
+        """Do some work in a task of its own. If it fails, so does the batch."""
 
         async def working() -> None:
             try:
@@ -299,7 +304,7 @@ class Workers:
             await self._look(end)
 
     async def _look(self, first: Parked) -> None:
-        """Look for a parked mutation, and send it again if it certainly did not happen."""
+        """Look for a parked mutation, and send it again if a look proves that it did not happen."""
         left, stopping = _TRIES, self._carrier.stopping
         end: Outcome | Parked = first
         while isinstance(end, Parked):
@@ -314,9 +319,9 @@ class Workers:
         await self._hand_over(end)
 
     async def _pull(self) -> tuple[str, Prepared] | Entry | None:
-        """Return the key and the next mutation; after the last an intent that an earlier run left open; else None."""
+        """Return the next mutation with its key; after the last, an intent that an earlier run left open; else None."""
         async with self._pulling:
-            # Until the consumer has taken enough outcomes.
+            # Not more than the consumer takes: an outcome that it has not taken is held in memory.
             await self._until(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopping.is_set())
             if not (self._exhausted or self._carrier.stopping.is_set()) and (pulled := await self._next()) is not None:
                 return pulled
@@ -327,9 +332,9 @@ class Workers:
             return self._left.popleft() if self._left else None
 
     async def _next(self) -> tuple[str, Prepared] | None:
-        """Return the key and the next mutation; None if there is none, or the batch stops."""
+        """Return the next mutation with its key; None if there is none, or the batch stops."""
         self._waiting = waiting = asyncio.timeout(None)
-        self._exhausted = True  # until it has given one more
+        self._exhausted = True  # until it has given one more mutation
         try:
             async with waiting:
                 try:
@@ -348,16 +353,16 @@ class Workers:
             self._waiting = None
         self._exhausted = False
         self._pulled += 1
-        await self._hold.over()  # nothing is pulled meanwhile
+        await self._hold.over()  # with the lock of `_pull`: nothing is pulled meanwhile
         if self._hold.reason:
             self._stop(self._hold.reason)
         return key, prepared
 
     def _note_failure(self, error: BaseException) -> None:
-        """Keep the failure of the batch, and pass on the cancellation of this task, or the end of the program.
+        """Keep the failure of the batch. A cancellation of this task, and the end of the program, are raised again.
 
-        Code of the user's may cancel a worker, as a time limit of the iterable does that began in one and ends in
-        another. A `CancelledError` that is raised would look like a cancellation of the batch's caller.
+        Any other `CancelledError` comes from the user's code, such as a time limit of the iterable that begins in one
+        worker and ends in another. It becomes a `WorkorderError`: else the batch's caller would seem cancelled.
         """
         task, said = asyncio.current_task(), f"{type(error).__name__}: {error}"
         self._report.stopped = self._report.stopped or said
@@ -372,13 +377,14 @@ class Workers:
             raise error
 
     def _fail(self, error: BaseException) -> None:
+        """Keep a failure of the batch, and stop it."""
         try:
             self._note_failure(error)
         finally:
             self._stop("failed")
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until this is so. Each change of the outcomes or the tasks, and a stop, sets `_changed`."""
+        """Wait until a condition holds. Each change of the outcomes or the tasks, and a stop, sets `_changed`."""
         while not condition():
             self._changed.clear()
             await self._changed.wait()
@@ -386,7 +392,7 @@ class Workers:
     async def _carried_out(
         self, key: str, prepared: Prepared, started: float | None = None, made: int = 0
     ) -> Outcome | Parked:
-        """Carry out a mutation, after tries that `made` so many attempts. Troubles that all share are waited out."""
+        """Carry out a mutation, and wait out troubles that all share. See `Carrier.carry_out` for the arguments."""
         own, started = 0.0, self._time() if started is None else started
         while True:
             began = self._time()
@@ -418,7 +424,7 @@ class Workers:
         """Give an outcome to the consumer, and stop the batch if it is a reason to."""
         self._failures_in_a_row = 0 if outcome.state in SETTLED else self._failures_in_a_row + 1
         self._ended.append(outcome)
-        self._note(outcome)  # which may raise anything
+        self._note(outcome)  # the report is the caller's, and may raise anything
         self._changed.set()
         if isinstance(outcome.error, ApiError):
             await self._hold.over()  # it may be a refusal of this client

@@ -29,7 +29,7 @@ class State(Enum):
     UNKNOWN = "unknown"
     """This run sent it, or an earlier one may have, and nothing shows whether it happened. It is not sent again."""
     SKIPPED = "skipped"
-    """An equal one was done or is being done, by this batch or by an earlier run with the same journal."""
+    """A mutation with the same key was done or is being done, by this batch or an earlier run with the same journal."""
 
 
 @frozen
@@ -74,7 +74,7 @@ class BatchReport:
     seconds: float = 0.0
     """Seconds that all mutations took, added up."""
     elapsed: float = 0.0
-    """Seconds by the clock on the wall, from the batch's begin to its latest outcome, and in the end to its end."""
+    """Seconds from the beginning of the batch to its latest outcome; when it has ended, to its end."""
     stopped: str = ""
     """Why the batch stopped before its end; empty if it did not."""
     held: str = ""
@@ -105,7 +105,7 @@ def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
 
 
 def facts_of(outcome: Outcome) -> dict[str, JSON]:
-    """Return the facts that a journal keeps besides the state; `error` is for people, `raised` its parts."""
+    """Return the facts that a journal keeps besides the state; `error` is for people, `raised` for `outcome_of`."""
     facts: dict[str, JSON] = {name: getattr(outcome, name) for name in _FACTS}
     if (error := outcome.error) is not None:
         facts["error"] = str(error)
