@@ -1,8 +1,8 @@
 """A batch's journal: its mutations and their outcomes, so that a killed batch goes on from there.
 
-`Journal` is the event loop's side, and gives orders; a thread follows them with a `JournalFile`. Nothing is begun if
-others no longer find this file under its name. Without a file the standings alone remain: they tell that a mutation was
-already in this batch.
+`Journal` is the event loop's side. It gives orders, which are functions of a `JournalFile`, and a thread calls them.
+Nothing is begun if others no longer find this file under its name. Without a file only the standings are kept, which
+tell that a mutation was already in this batch.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ class Journal:
     `identity` says which batch this is; a file that says otherwise is refused. Raises `JournalError` if the file cannot
     be read, written or locked. Orders gather while the thread is busy; then it follows all of them with one fsync.
 
-    A disk that hangs is left: an order is waited for until the time that the caller gives, and the end for `patience`
-    seconds. The orders are still written if the disk comes back, and the lock is kept until then.
+    A disk may hang: an order is waited for until a time that the caller gives, and the end for `patience` seconds. If
+    the disk comes back later, the orders are still written; the lock is kept until then.
     """
 
     def __init__(
@@ -42,16 +42,17 @@ class Journal:
         self._patience = patience
         self._thread = _Disk()
         self._process = os.getpid()
-        # The work for the thread, and the future that gets its result when all that it wrote is on disk.
+        # Each order, and the future that gets its result when all that the order wrote is on disk.
         self._orders: list[tuple[Callable[[], object], asyncio.Future[Any] | None]] = []
         self._busy: asyncio.Task[None] | None = None
-        self._handed: asyncio.Future[list[object]] | None = None
+        self._orders_done: asyncio.Future[list[object]] | None = None
         self._failure: JournalError | None = None
-        # The newest look, and whether it still waits for the one before: then it is for all who ask meanwhile.
-        self._looks = _Disk()
-        self._look: asyncio.Task[None] | None = None
-        self._look_waits = False
-        #: When its lock was had, by the loop's clock: no earlier run sends anything from then on.
+        # The newest check of the file's place, and whether it still waits for the check before it. As long as it does,
+        # it serves all calls of `check_place`. It has a thread of its own: it does not wait for lines that are written.
+        self._place_disk = _Disk()
+        self._place_check: asyncio.Task[None] | None = None
+        self._place_check_waits = False
+        #: When the file was locked, by the loop's clock: from then on no earlier run sends anything.
         self.opened: float = inf
 
     async def __aenter__(self) -> "Journal":
@@ -70,10 +71,10 @@ class Journal:
             raise self._failure
 
     async def begin(self, entry: Entry, until: float | None = None) -> tuple[Standing, Entry]:
-        """Return the standing of a mutation, and its first intent if it is OPEN; that of a NEW one is on disk then.
+        """Begin a mutation. Return the standing in which it was found, and its intent: the first one if it was OPEN.
 
-        If this is cancelled, or not on disk `until` that time of the loop's clock, the mutation is left as it was
-        found: a NEW one is written down as not sent.
+        The intent of a NEW one is on disk when this returns. If this is cancelled, or the disk takes longer than
+        `until`, by the loop's clock, the standing stays as it was found: a NEW one is written down as not sent.
         """
         found: Standing | None = None
 
@@ -101,21 +102,21 @@ class Journal:
         if self._path is None:
             return
         self._check_usable()
-        if self._look is None or not self._look_waits:
-            self._look_waits = True  # before the task: it may begin at once
-            self._look = asyncio.create_task(self._look_after(self._look))
-        # The look begins from now on, and does not wait for lines that are being written.
-        await self._in_time(self._look, until)
+        if self._place_check is None or not self._place_check_waits:
+            self._place_check_waits = True  # before the task: it may begin at once
+            self._place_check = asyncio.create_task(self._check_place_after(self._place_check))
+        # A check that has begun already is not enough: the file may have been replaced since.
+        await self._in_time(self._place_check, until)
         self._check_usable()
 
-    async def _look_after(self, before: "asyncio.Task[None] | None") -> None:
+    async def _check_place_after(self, before: "asyncio.Task[None] | None") -> None:
         if before is not None:
             await asyncio.wait({before})
-        self._look_waits = False
+        self._place_check_waits = False
         try:
-            await asyncio.get_running_loop().run_in_executor(self._looks, self._file.check_place)
+            await asyncio.get_running_loop().run_in_executor(self._place_disk, self._file.check_place)
         except Exception as error:  # noqa: BLE001 - told to all who asked
-            self._failure = self._failure or self._told(error)
+            self._failure = self._failure or self._journal_error(error)
 
     async def has_twin(self, entry: Entry, until: float | None = None) -> bool:
         """Tell whether another mutation that an earlier run began may look like this one."""
@@ -133,7 +134,7 @@ class Journal:
         return await self._order(self._file.left_open, until)
 
     async def _order(self, work: Callable[[], T], until: float | None) -> T:
-        """Let the thread do this; return its result when all that it wrote is on disk."""
+        """Give an order; return its result when all that it wrote is on disk."""
         self._check_usable()
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._order_soon(work, done)
@@ -146,7 +147,7 @@ class Journal:
     async def _in_time(self, work: asyncio.Future[Any], until: float | None) -> None:
         """Wait for some work of the disk until then. Raises `JournalError` where that has not ended."""
         left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
-        # And a moment more: while the event loop was blocked, or the whole program stopped, nobody heard of its end.
+        # And a moment longer: while the event loop was blocked, or the whole program stopped, nobody heard of its end.
         for seconds in (left, 0.1):
             await asyncio.wait({work}, timeout=seconds)
         if not work.done() or work.cancelled():
@@ -156,31 +157,31 @@ class Journal:
         if self._failure is not None:
             raise self._failure
         if os.getpid() != self._process:
-            raise self._told(MovedError("it belongs to the process that this one was forked from"))
+            raise self._journal_error(MovedError("it belongs to the process that this one was forked from"))
 
     def _hanging(self, so: str) -> "_HangingError":
         return _HangingError(f"the disk of the journal {str(self._path)!r} does not answer in time, so {so}")
 
     def _order_soon(self, work: Callable[[], object], done: "asyncio.Future[Any] | None" = None) -> None:
-        """Let the thread do this too, and do not wait for it."""
+        """Give an order, and do not wait for it."""
         self._orders.append((work, done))
         if self._busy is None or self._busy.done():
-            self._busy = asyncio.create_task(self._carry_out())
+            self._busy = asyncio.create_task(self._give_orders())
 
-    async def _carry_out(self) -> None:
-        """Give the thread all orders that have gathered, again and again until there are none."""
+    async def _give_orders(self) -> None:
+        """Hand all orders that have gathered to the thread, again and again until there are none."""
         while self._orders:
             orders, self._orders = self._orders, []
             try:
                 # A loop that is shut down cancels this task too; the orders are written all the same.
                 works = [work for work, _ in orders]
-                self._handed = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, works)
-                results = await asyncio.shield(self._handed)
+                self._orders_done = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, works)
+                results = await asyncio.shield(self._orders_done)
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 results = [error] * len(orders)
             for (_, done), result in zip(orders, results, strict=True):
                 if isinstance(result, Exception):
-                    told = result if isinstance(result, JournalError) else self._told(result)
+                    told = result if isinstance(result, JournalError) else self._journal_error(result)
                     self._failure = self._failure or told  # the first one is the cause of the others
                 if done is None or done.done():
                     continue
@@ -189,8 +190,8 @@ class Journal:
                 else:
                     done.set_result(result)
 
-    def _told(self, error: Exception) -> JournalError:
-        """Return the error for users of an error of the file."""
+    def _journal_error(self, error: Exception) -> JournalError:
+        """Return the `JournalError` that users get for an error of the file."""
         if isinstance(error, sqlite3.Error):
             return JournalError(f"{no_table(error)}; nothing more was sent")
         lost = (
@@ -201,24 +202,24 @@ class Journal:
         return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
 
     async def _finish(self) -> None:
-        """Follow all orders, even if the task that did so was cancelled, and close the file."""
+        """Hand over all orders, even if the task that did so was cancelled, and close the file."""
         if os.getpid() != self._process:
             return  # the thread stayed with the parent
-        if self._look is not None and not self._look.done():
-            self._look.cancel()
-            await asyncio.wait({self._look})
+        if self._place_check is not None and not self._place_check.done():
+            self._place_check.cancel()
+            await asyncio.wait({self._place_check})
         try:
             async with asyncio.timeout(self._patience):
                 while self._orders or (self._busy is not None and not self._busy.done()):
                     if self._busy is None or self._busy.done():
-                        self._busy = asyncio.create_task(self._carry_out())
+                        self._busy = asyncio.create_task(self._give_orders())
                     await asyncio.wait({self._busy})
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         except TimeoutError:
             self._failure = self._hanging("the latest outcomes may not be written: a later run settles their mutations")
-            if self._busy is not None and self._handed is not None:
+            if self._busy is not None and self._orders_done is not None:
                 self._busy.cancel()
-                self._handed.cancel()  # the thread goes on, and nobody asks for its result
+                self._orders_done.cancel()  # the thread goes on, and nobody asks for its result
                 await asyncio.wait({self._busy})
             self._thread.submit(self._file.work, [work for work, _ in self._orders])
             self._thread.submit(self._file.close)
@@ -229,7 +230,7 @@ class _HangingError(JournalError):
 
 
 class _Disk(Executor):
-    """Works in threads, one after the other. The end of the program waits for none: a disk may hang for ever."""
+    """Calls functions in threads, one after the other. None holds up the program's end: a disk may hang for ever."""
 
     def __init__(self) -> None:
         self._last: Thread | None = None
