@@ -100,13 +100,13 @@ def test_a_square(event: str, before: str, after: str) -> None:
                 known.open()
                 for earlier in way:
                     earlier(known)
-                assert known._of("a") is Standing[before]
+                assert known._standing_of("a") is Standing[before]
                 if after == "(refused)":
                     with pytest.raises(ValueError, match="an outcome of nothing"):
                         step(known)
                 else:
                     step(known)
-                    assert known._of("a") is Standing[before if after == "." else after]
+                    assert known._standing_of("a") is Standing[before if after == "." else after]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ _SUM = _MARK + b'%08x"}\n'
 _SUM_SIZE = len(_SUM % 0)
 # Mutations that are further apart, in seconds, cannot be under way at the same time.
 _NEAR = 600.0
-# Outcomes after which this run sends it no more.
+# Outcomes after which this run does not send a mutation again.
 _LASTING = frozenset({State.DONE.name, State.ALREADY.name, State.UNKNOWN.name})
 _TABLE = """
 PRAGMA journal_mode = OFF;
@@ -53,7 +53,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE INDEX places ON entries (place) WHERE place != '';
 """
-# A mutation that was done is not looked for: its intent goes.
+# The intent of a mutation that is done is deleted: no look needs it.
 _SET = """
 INSERT INTO entries (key, standing) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET
     standing = excluded.standing, intent = CASE WHEN excluded.standing != 'done' THEN intent END
@@ -122,8 +122,8 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
 def _is_torn(number: int, tail: bytes) -> bool:
     """Tell whether a tail without a line feed is the part of a line that a crash left.
 
-    The tail of a first line begins as ours do. A line with a whole checksum is no tail: its line feed is missing, or
-    was damaged. (In a text of ours the quotes would be escaped.)
+    The tail of a first line begins as our first lines do. A line with a whole checksum is not torn: its line feed alone
+    is missing, or was damaged. (A text within a line cannot hold `_MARK`: its quotes would be escaped.)
     """
     if number == 1 and tail[: len(_HEAD)] != _HEAD[: len(tail)]:
         return False
@@ -249,7 +249,7 @@ class JournalFile:
     def read(self, number: int, line: dict[str, JSON]) -> None:
         """Note a line of an earlier run. Raises `ValueError`, `TypeError` or `KeyError` for a line that makes no sense.
 
-        A mutation that is open already was begun at its first intent.
+        A further intent of a mutation that is OPEN keeps the `began` of the first.
         """
         if number == 1:
             _refuse_other(self._path, line, self._identity)
@@ -257,15 +257,15 @@ class JournalFile:
             key, began = str(line["intent"]), float(str(line["began"]))
             if line["operation"] not in NAMES or not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
-            if self._of(key) is Standing.OPEN:
-                began = self._first(key).began
+            if self._standing_of(key) is Standing.OPEN:
+                began = self._first_intent(key).began
             intent = {**line, "began": began}
             entry = _entry_of(intent)
             row = (key, Standing.OPEN.value, to_json(intent), entry.place, *entry.span)
             self._table.execute("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
         elif (state := State[str(line["state"])]) is not State.UNKNOWN:
             self._set_after(str(line["outcome"]), state.name)
-        elif self._of(str(line["outcome"])) is Standing.NEW:
+        elif self._standing_of(str(line["outcome"])) is Standing.NEW:
             raise ValueError("an outcome of nothing")
 
     def check_place(self) -> None:
@@ -291,13 +291,13 @@ class JournalFile:
 
         One that is DONE is to be skipped. The intent of a NEW one is written.
         """
-        standing = self._of(entry.key)
+        standing = self._standing_of(entry.key)
         if standing is Standing.DONE:
             return standing, entry
         self._begins = True
         if standing is Standing.OPEN:
-            first = self._first(entry.key)
-            # With its intent, should this be taken back.
+            first = self._first_intent(entry.key)
+            # The intent stays: `take_back` may make the mutation OPEN again.
             self._table.execute("UPDATE entries SET standing = ? WHERE key = ?", (Standing.DONE.value, entry.key))
             return standing, first
         self._set(entry.key, Standing.DONE)
@@ -319,8 +319,8 @@ class JournalFile:
     def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation of an earlier run, at the same place and near in time, may look like this one.
 
-        A platform may store texts otherwise, so equal texts are not asked for. The place of a close has its solution
-        behind a blank: by that, too, it is known. The client knows those of this run.
+        Texts are not compared: a platform may store them otherwise than they were sent. The place of a close ends with
+        a blank and its solution: its twins are closes with the same solution. The client knows the twins of this run.
         """
         since, until = entry.span
         found = self._table.execute(
@@ -331,7 +331,7 @@ class JournalFile:
         return found.fetchone() is not None
 
     def forget(self, keys: Collection[str], *, rewrites: bool) -> None:
-        """Forget mutations that are over, in the file only if that `rewrites` it: before anything is begun."""
+        """Forget mutations that are over, before anything is begun. With `rewrites` their lines leave the file, too."""
         self._table.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in keys))
         if rewrites and self._file is not None and self._path is not None:
             with suppress(OSError):  # a file that is mounted by itself cannot be replaced, and need not be
@@ -342,12 +342,12 @@ class JournalFile:
         found = self._table.execute("SELECT intent FROM entries WHERE standing = ?", (Standing.OPEN.value,))
         return [_entry_of(json.loads(intent)) for (intent,) in found]
 
-    def _first(self, key: str) -> Entry:
+    def _first_intent(self, key: str) -> Entry:
         """Return the first intent of a mutation that an earlier run left open."""
         (intent,) = self._table.execute("SELECT intent FROM entries WHERE key = ?", (key,)).fetchone()
         return _entry_of(json.loads(intent))
 
-    def _of(self, key: str) -> Standing:
+    def _standing_of(self, key: str) -> Standing:
         row = self._table.execute("SELECT standing FROM entries WHERE key = ?", (key,)).fetchone()
         return Standing.NEW if row is None else Standing(row[0])
 
@@ -445,7 +445,7 @@ def _entry_of(intent: dict[str, Any]) -> Entry:
 
 
 def no_table(error: sqlite3.Error) -> str:
-    """Say that the temporary file cannot be used."""
+    """Return the words for a temporary file that cannot be used."""
     return (
         f"the temporary file of the batch, which remembers its mutations, cannot be used: {error}; make room in the "
         "folder for temporary files, or name another one in the variable SQLITE_TMPDIR"
