@@ -5,9 +5,10 @@
 3. Whose turn it is: interactive calls first, but after three of them one of a lane; lanes take turns. So a person waits
    for no more than the next free slot, and a walk or a batch is slowed down and never stopped.
 4. One of each 16 slots is kept for interactive calls.
-5. A call that a pause holds up until after its deadline is told so at once.
-6. Where `Limits` are given, several clients, also of several processes, share them. The rules above say who goes first
-   here, the limits say when: a permit is asked for when a call may start, and goes to the call that is first by then.
+5. A call that a pause would hold up until after its deadline fails at once.
+6. Where `Limits` are given, several clients, also of several processes, share them. The rules above say which call of
+   this client goes first, the limits say when: a permit is asked for when a call may start, and goes to the call that
+   is first by then.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ class Waiter:
     until: float
 
     def fail(self, error: BaseException) -> None:
-        """Let it give up for this reason, unless its turn has come."""
+        """End its wait with an error, unless its turn has come."""
         if not self.future.done():
             self.future.set_exception(error)
 
@@ -53,7 +54,7 @@ class Waiter:
 class Lane:
     """Calls that belong together, such as a walk's: at most `width` of them under way, in the order of asking.
 
-    It is of one client: where two took calls from it, one would count a call that starts, the other that it ends.
+    A lane belongs to one client: of two, one would count the start of a call, and the other its end.
     Raises `ConfigError` for a `width` that is no whole number of at least 1.
     """
 
@@ -70,27 +71,29 @@ class Lane:
         return self.waiting[0] if self.waiting else None
 
 
+# The numbers of the rules of `Throttle`; times are seconds.
 _FIRST_PAUSE, _LONGEST_GROWN_PAUSE = 0.1, 15.0
-_FEWER = 0.7
-_BELOW = 0.95
-_ONE_IN = 8
-_ENOUGH = 4
-_TOO_SLOW = 0.25
-_DEAR_PAUSE, _CAUTION = 1.0, 3.0
-_WITHOUT_PACE = 30.0
+_FEWER = 0.7  # requests under way after an event, as a part of those before
+_BELOW = 0.95  # the pace after an event, as a part of the rate that was served
+_ONE_IN, _ENOUGH = 8, 4  # a pace begins where one answer in so many was throttled, and so many at the least
+_TOO_SLOW = 0.25  # a pace below this part of the first one is dropped
+_WITHOUT_PACE = 30.0  # and not taken up again for so long
+_DEAR_PAUSE, _CAUTION = 1.0, 3.0  # after such a pause the pace grows so many times more slowly
 _KEPT = 10_000
 
 
 class Throttle:
-    """The lessons of throttled answers for one client; `most` requests may be under way while nothing is throttled.
+    """Slows one client down after throttled answers; `most` requests may be under way while nothing is throttled.
 
     Rules without I/O; times are seconds of one steady clock.
 
     1. A throttled answer (HTTP 429, or an errno that means it) makes all callers pause: as long as `Retry-After` says,
        else 0.1 s, twice as long each time until a request is served again, drawn from the upper half of that, 15 s at
-       the most. A grown pause ends at the latest when the answers of the last second are a second old, or after 0.1 s.
-       No pause is longer than `longest`, even if the server asks for more.
-    2. Answers to requests that were under way when the pause began belong to the same event: they change nothing more.
+       the most. If requests were served in the last second, a grown pause ends when the first of them is a second old,
+       but not before 0.1 s: then a limit per second has room again. No pause is longer than `longest`, even if the
+       server asks for more.
+    2. Throttled answers to requests that were under way when the pause began belong to the same event. They lengthen
+       the pause only by a `Retry-After`, and do not lower the numbers of the rules 3 and 4 once more.
     3. Requests under way: 0.7 times as many after each event, one more for each round of answers that were served.
     4. Pace. Where one answer in eight within a second was throttled, the server has a limit per second: from then on
        requests are started evenly, at 0.95 times the rate that it served. While all goes well the pace grows: the
@@ -109,14 +112,14 @@ class Throttle:
         self._longest = longest
         self._random = random
         self._limit = float(most)
-        self._strikes = 0
-        self._last_event = float("-inf")
+        self._strikes = 0  # events since a request was last served
+        self._last_event = float("-inf")  # when it began
         self._served: deque[float] = deque(maxlen=_KEPT)
         self._turned_away: deque[float] = deque(maxlen=_KEPT)
         self._ceiling = 0.0  # requests that were served in the best second of the last event; 0: no pace
         self._ceiling_at_first = 0.0
-        self._exploring = False
-        self._caution = 1.0
+        self._exploring = False  # the pace was never throttled, and doubles each second
+        self._caution = 1.0  # how many times more slowly the pace grows
         self._no_pace_before = 0.0
 
     @property
@@ -185,6 +188,7 @@ class Throttle:
 
     @staticmethod
     def _within_a_second(times: deque[float], now: float) -> float:
+        """Drop the times that are a second old, and return how many are left."""
         while times and times[0] <= now - 1:
             times.popleft()
         return float(len(times))
@@ -297,7 +301,7 @@ class Limiter:
             await self._turn(lane, until)
         now = asyncio.get_running_loop().time()
         if now >= until:
-            # Something blocked the loop meanwhile.
+            # The loop was blocked meanwhile.
             self._give_back(lane)
             raise TurnTimeoutError
         return now
@@ -360,14 +364,14 @@ class Limiter:
             self._asking.cancel()
             await asyncio.wait([self._asking])
 
-    def _ask(self, waiter: Waiter) -> None:
+    def _ask_for_permit(self, waiter: Waiter) -> None:
         """Ask for a permit, as long as the call that is first now can wait."""
         if self._limits is not None and self._asking is None:
             self._asking = asyncio.get_running_loop().create_task(_acquired(self._limits, waiter.until))
-            self._asking.add_done_callback(partial(self._answered, waiter))
+            self._asking.add_done_callback(partial(self._note_permit, waiter))
 
-    def _answered(self, waiter: Waiter, asked: "asyncio.Task[None]") -> None:
-        """Give the permit to the call that is first by now, or tell the call it was asked for why there is none."""
+    def _note_permit(self, waiter: Waiter, asked: "asyncio.Task[None]") -> None:
+        """Let the permit go to the call that is first by now; without one, fail the call for which it was asked."""
         self._asking = None
         error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
         if self._limits is not None:
@@ -381,19 +385,21 @@ class Limiter:
         return (self._interactive, *self._lanes)
 
     def _has_room(self, lane: Lane) -> bool:
+        """Tell whether a slot is free for a lane, and the lane has not its `width` of them."""
         slots = self.throttle.in_flight
         if lane is not self._interactive:
             slots -= self._reserved if slots > self._reserved else 0
         return self._under_way < slots and lane.under_way < lane.width
 
     def _seconds_to_next(self) -> float:
-        """Return how long nobody may start; 0 where somebody may start now."""
+        """Return for how many seconds the rate, the pace or a pause lets no request start."""
         if self.closed.is_set() or (not self._interval and not self.throttle.count):
             return 0.0
         now = asyncio.get_running_loop().time()
         return max(0.0, self._next_start - now, self.throttle.paused_until - now)
 
     def _take(self, lane: Lane) -> None:
+        """Count a request that starts in a lane, and set when the next one may start."""
         lane.under_way += 1
         self._under_way += 1
         self._has_permit = self._limits is None
@@ -401,7 +407,8 @@ class Limiter:
         if self._interval or self.throttle.count:
             now = asyncio.get_running_loop().time()
             learned = 1 / self.throttle.pace(now)
-            # A timer is up to a millisecond late. A pace that was learned makes up for that, a rate that was set never.
+            # A timer is a little late. A pace that was learned makes up for that; a rate that the user set is never
+            # exceeded.
             late = 0.0 if self._interval >= learned else min(learned, _LATE)
             self._next_start = max(now - late, self._next_start) + max(self._interval, learned)
 
@@ -433,7 +440,7 @@ class Limiter:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._dispatch)
                 return
             if not self._has_permit:
-                self._ask(lane.waiting[0])
+                self._ask_for_permit(lane.waiting[0])
                 return
             waiter = lane.waiting.popleft()
             self._take(lane)
