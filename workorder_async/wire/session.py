@@ -37,12 +37,12 @@ from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
-# Shorter than any page of tickets.
+# A body that is shorter is no page of tickets, and is parsed at once.
 _SHORT = 1024
-# Further attempts that a client may have in hand: each costs one, and each answer earns half of one. So an outage does
-# not multiply the load: when nothing answers any more, repeating stops.
-_MOST_FURTHER, _EARNED = 50.0, 0.5
-# A large answer that came in time is parsed for so many seconds, though the deadline may be over.
+# Spare attempts of a client, at the most. A repeated attempt costs one, and each answer earns half of one. So an outage
+# does not multiply the load: when nothing answers any more, repeating stops.
+_MOST_SPARE, _EARNED = 50.0, 0.5
+# A large answer that came in time may be parsed for so many seconds, even past the deadline.
 _PARSING = 1.0
 
 
@@ -61,7 +61,7 @@ class SignedSession:
         self.limiter: Limiter = Limiter(
             options["max_in_flight"], options["rate"], longest_pause=options["longest_pause"], limits=options["limits"]
         )
-        self._further = _MOST_FURTHER
+        self._spare_attempts = _MOST_SPARE
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._pool = Pool(base_url, options)
         self.check_usable: Callable[[], None] = self._pool.check_usable
@@ -120,17 +120,17 @@ class SignedSession:
         return answer
 
     def may_repeat(self, attempts: int) -> bool:
-        """Take one more attempt from the budget, for a call that made so many; whether there is one."""
-        if attempts >= self.retry.attempts or self._further < 1:
+        """Take a spare attempt for a call that has made so many attempts; return whether there was one."""
+        if attempts >= self.retry.attempts or self._spare_attempts < 1:
             return False
-        self._further -= 1
+        self._spare_attempts -= 1
         return True
 
     def _earn(self) -> None:
-        self._further = min(_MOST_FURTHER, self._further + _EARNED)
+        self._spare_attempts = min(_MOST_SPARE, self._spare_attempts + _EARNED)
 
     async def pause(self, seconds: float) -> bool:
-        """Wait so many seconds, or until the client is closed; whether it is still open then."""
+        """Wait so many seconds, or until the client is closed; return whether it is still open."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.limiter.closed.wait()
@@ -158,7 +158,7 @@ class SignedSession:
         call.turn_to("queue")
 
     async def _wait_before_next(self, call: Call, raised: WorkorderError) -> float | None:
-        """Return the seconds until the next attempt; None where its turn alone decides.
+        """Return the seconds until the next attempt; None after a throttled answer, whose pause the limiter keeps.
 
         Raises the call's failure where there is no other attempt.
         """
@@ -182,9 +182,9 @@ class SignedSession:
         return wait
 
     async def _find_clock(self, call: Call, error: WorkorderError) -> None:
-        """Find the clock that is accepted, for the calls that follow, and let the error say so.
+        """Let a read find the clock that is accepted, for the calls that follow, and let the error say so.
 
-        A read does that: it may be signed again.
+        A read may be signed again, and a mutation may not.
         """
         if self.clock.signing_offset == call.used_clock:
             with suppress(WorkorderError):
@@ -224,7 +224,7 @@ class SignedSession:
     def _open(self, call: Call, started: float, reply: Reply, *parsed: JSON) -> Answer:
         """Return the answer in a reply, or raise the error that it means; note the clock and the load that it shows.
 
-        `parsed` is the body as JSON: without it, a large one is not the platform's.
+        `parsed` is the body as JSON. A large body without it is not the platform's.
         """
         status, content, now = reply.status, reply.content, asyncio.get_running_loop().time()
         try:
@@ -271,7 +271,7 @@ def _two_turns() -> Generator[None, None, None]:
 def _fail(call: Call, error: WorkorderError | TurnTimeoutError) -> NoReturn:
     """Raise the failure of a call: the error of its last attempt, or the reason that there is no time for another.
 
-    A call that was turned away until its deadline says so, wherever the deadline finds it.
+    A call that was turned away until its deadline says so, whether that ends it in a queue, a pause or an attempt.
     """
     pause = 0.0
     if isinstance(error, TurnTimeoutError):
