@@ -30,7 +30,7 @@ OnProgress: TypeAlias = Callable[[int, int], object]
 FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
 
-# Who reads each file object, by its `id`.
+# The upload that reads a file object, by the `id` of that.
 _READERS: Final[dict[int, "FileBody"]] = {}
 _TURN: Final = threading.Lock()
 
@@ -41,7 +41,7 @@ class JsonBody:
 
     content: bytes
     before_write: BeforeWrite | None = None
-    """Awaited each time, once there is a connection."""
+    """Awaited in each attempt, once there is a connection."""
     on_turned_away: Callable[[], None] | None = None
     """Called when an answer says that the request has changed nothing."""
 
@@ -73,7 +73,7 @@ class FileBody:
         self._on_progress = on_progress
         name = _name_of(self._source) if file_name is None else file_name
         self._name = str(self._source) if isinstance(self._source, Path) else name
-        # The type that is guessed for trace.csv.gz is of the packed file, which nobody can read as such.
+        # For trace.csv.gz the type of the file inside is guessed, and the packed file is no text/csv.
         guessed, packed = mimetypes.guess_type(os.path.basename(name))
         kind = file_type or (None if packed else guessed) or "application/octet-stream"
         if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
@@ -95,9 +95,9 @@ class FileBody:
         yield self._tail
 
     async def opened(self) -> tuple[AsyncIterator[bytes], int]:
-        """Return its pieces, with the file at its size of now, and how many bytes they are."""
+        """Return the pieces of the body, and how many bytes they have together, by the present size of the file."""
         if self._reading is not None and not self._reading.done():
-            # For an attempt that was answered early.
+            # A thread still reads for an attempt that was answered early.
             await asyncio.wait([self._reading])
         size = await asyncio.to_thread(self._size)
         return self._pieces(size), len(self._head) + size + len(self._tail)
@@ -114,7 +114,7 @@ class FileBody:
                     self._tell(self._on_progress, sent, size)
                 reading = self._reading = in_thread(None, next, chunks, b"")
         finally:
-            # If this is cancelled, the thread may still read.
+            # The thread may still read if this is cancelled: it closes the file at its end.
             reading.add_done_callback(lambda done: _close(chunks, done))
         yield self._tail
 
@@ -142,7 +142,7 @@ class FileBody:
                 raise ValueError(changed)
 
     def leave(self) -> None:
-        """Read no more: nobody waits for it. A thread that reads cannot be cancelled."""
+        """Let a thread that still reads end soon: it cannot be cancelled, and no attempt waits for it."""
         self._is_left = True
 
     def _size(self) -> int:
@@ -175,7 +175,7 @@ class FileBody:
                 try:
                     yield file, size
                 finally:
-                    # Another upload of it is of the same bytes.
+                    # Back to its start, so that another upload of it sends the same bytes.
                     with suppress(Exception):
                         file.seek(self._start)
         except Exception as error:  # noqa: BLE001 - somebody else's file, such as a damaged .gz
@@ -187,9 +187,9 @@ class FileBody:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep a file object, which has one place for all who read it. Raises `ValueError` if another upload reads it.
+        """Let no other upload read the file object: it has one position for all. Raises `ValueError` if one reads it.
 
-        An attempt may read while a thread of the one before it still does.
+        Two attempts of one upload may both read: a thread of the first may go on while the second begins.
         """
         key = id(self._source)
         with _TURN:

@@ -186,7 +186,7 @@ class Watch:
         self._id = call_id
         self._operation = call.endpoint.operation
         self._is_in_attempt = False
-        self._told_of = call.spent.copy()
+        self._told_of = call.spent.copy()  # seconds of each phase that belong to ended attempts
         self._sent = False
         self._tell(CallStarted(call_id=call_id, operation=self._operation, base_url=watches.base_url))
 
@@ -211,7 +211,7 @@ class Watch:
         self._tell(CallEnded(attempts=call.attempts, sent=self._sent, **self._facts(outcome, seconds)))
 
     def _facts(self, outcome: Answer | BaseException, seconds: Seconds) -> dict[str, Any]:
-        """Return the facts that both of these tell of an answer or an error."""
+        """Return the facts of an answer or an error that `AttemptEnded` and `CallEnded` have in common."""
         failed = isinstance(outcome, BaseException)
         return {
             "call_id": self._id,

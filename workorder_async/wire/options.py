@@ -41,12 +41,12 @@ def http_proxy(name: str, value: str | Secret) -> Secret:
 
 
 def _is_http_url(text: str) -> bool:
-    """Tell; raises nothing, as an error would show the text in its frames."""
+    """Tell whether a text is the URL of a host over HTTP. Raises nothing: an error's frames would show the text."""
     try:
         url = urlsplit(text)
         astray = "@" in url.path + url.query + url.fragment or text.split() != [text]
         user, password = unquote(url.username or ""), unquote(url.password or "")
-        # So aiohttp sends them, and looks the host up.
+        # aiohttp sends user and password in Latin-1, and looks the host up by its IDNA name.
         (user + password).encode("latin-1")
         (url.hostname or "").encode("idna")
         astray = astray or ":" in user

@@ -30,6 +30,7 @@ from workorder_async.wire.session import SignedSession
 
 # No honest server has more pages than these of one creator's tickets since a mutation began.
 _PAGES_OF_CREATED = 100
+# How often a list that moves is read, before that is given up.
 _READINGS = 5
 T = TypeVar("T", bound=Ticket)
 D = TypeVar("D")
@@ -63,8 +64,9 @@ class Reads:
     async def created(self, creator_id: int, since: int) -> tuple[list[TicketSummary], bool]:
         """Read the tickets of a creator since a moment by the server's clock, in seconds; and whether none is missing.
 
-        A list of several pages may move while it is read: it is read again until nothing comes that was there before.
-        Tickets may be hidden where the list counts more than it shows, or this client is shown nobody's tickets.
+        A list of several pages may move while it is read. It is read again until a reading shows no ticket that the
+        readings before it should have shown. Tickets may be missing where the list counts more than it shows, or shows
+        this client no ticket of anybody.
         """
         query, rows, newest = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary](), inf
         for _ in range(_READINGS):
@@ -84,7 +86,8 @@ class Reads:
             page = await self.page(PageRequest(query, number, 100))
             known = len(rows)
             rows.update((row.id, row) for row in page.tickets)
-            # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
+            # The end is a page without news, or one that is not full once the total is reached. Neither is trusted
+            # alone: a total may be wrong, and a page may be short.
             full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
             if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
                 return rows, number, page.pagination.total
