@@ -394,11 +394,11 @@ def test_all_requests_count(line: str, order: list[SigningInput]) -> None:
 def test_what_one_request_shows_is_there() -> None:
     """A part is empty only if no request shows it, and two kinds of body are alike only if they are so in each."""
     search = Search(_accepted("md5:{secret}", PAIR), Secret(SECRET))
-    search._look()
+    search._note_parts()
     assert search._seen.empty == set()
     assert {"{body}", "{body_sorted}", "{query}{body}"} <= {*search._seen.bodies}
     alone = Search(_accepted("md5:{secret}", PAIR[:1]), Secret(SECRET))
-    alone._look()
+    alone._note_parts()
     assert {"{body}", "{body_sorted}"} <= alone._seen.empty
     assert "{query}{body}" in alone._seen.bodies
 

@@ -22,7 +22,8 @@ from workorder_async.errors import ConfigError
 #: Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
 #: signatures refused.
 BELIEVED_BEHIND = 300.0
-# Answers that differ by more come from clocks that disagree, or one was set: nothing is known until so many agree.
+# If answers differ by more seconds than this, their clocks disagree, or one was set. Then nothing is known until so
+# many answers in a row agree.
 _CONTRADICTION = 2.0
 _AGREEING_ANSWERS = 20
 # A server's clock that is known less exactly than this counts as not known.
@@ -68,7 +69,8 @@ class ServerClock:
     def local(self) -> float:
         """Return our own time, in seconds since the epoch. Raises `ConfigError` if `now` returns no time."""
         now = self._now()
-        # Each request asks four times: of a usual number nothing is called. Only of NaN and infinity a rest stays.
+        # Called four times for each request, so a usual number is checked without a call: `now - now` is 0, but NaN for
+        # NaN and infinity.
         if (now.__class__ is not float or now - now) and not (is_number(now) and isfinite(now)):
             raise ConfigError(f"returned {shown(now)}", argument="now", mend="it must return seconds since the epoch")
         return now
@@ -85,9 +87,9 @@ class ServerClock:
     def ahead(self) -> Ahead | None:
         """Return how far the server's clock is ahead of ours; None where that is not known.
 
-        It is not where answers contradict each other, nor where our clock was set since the latest one, nor where they
-        tell of a clock so far behind that it would have refused our signatures: by it, an old ticket would pass for a
-        new one.
+        That is not known if answers contradict each other, or our clock was set since the latest one. Nor is it known
+        if they tell of a clock so far behind ours that it would have refused our signatures: that is not the clock of
+        the tickets, and by it an old ticket would pass for a new one.
         """
         if self._doubts or not 0 <= self._high - self._low <= _EXACT:
             return None
@@ -123,4 +125,5 @@ class ServerClock:
 
 
 def _agreeing(low: float, high: float) -> float:
+    """Return 0 where the two clocks may agree, else the middle between the bounds."""
     return 0.0 if low <= 0 <= high else (low + high) / 2

@@ -19,8 +19,8 @@ TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} 
              {body_sorted} is a body of JSON with its keys sorted, no blanks, as UTF-8; with _spaced behind it a blank
              after each comma and colon, with _ascii other characters as \uXXXX (json.dumps of Python, with sort_keys,
              writes {body_sorted_spaced_ascii}); {body_pairs} is k=v of its fields, sorted and joined by &;
-             {md5(TEMPLATE)} {MD5(TEMPLATE)} {md5_base64(TEMPLATE)}, and so for each digest, is the digest of what is
-             inside; {sorted(a={app_id}&{query}&{body_pairs})} sorts what stands between & by its keys, and {glued(...)}
+             {md5(TEMPLATE)} {MD5(TEMPLATE)} {md5_base64(TEMPLATE)}, and so for each digest, is the digest of the text
+             inside; {sorted(a={app_id}&{query}&{body_pairs})} sorts the pairs between & by their keys, and {glued(...)}
              does so and leaves out each & and =;
              {{ and }} are literal braces, \n is a line feed, \t a tab and \\ a backslash; inside a call, )} ends it
 

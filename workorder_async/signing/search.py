@@ -1,8 +1,8 @@
 """Which signing scheme a host uses: found by a search, from requests that the host accepted.
 
-First the text of its `Sign` header is read: which digest, written how, behind which prefix; where it is no digest, its
-length says what it is. Then every candidate of `candidates.py` with a digest of that length signs the request. Several
-requests are searched together: a part that is empty in one, as the body of a GET, shows in another.
+First the text of its `Sign` header is read: which digest, written how, behind which prefix; if it is no digest, its
+length tells of which kind it is. Then every candidate of `candidates.py` with a digest of that length signs the
+request. Several requests are searched together: a part that is empty in one, as the body of a GET, shows in another.
 """
 
 import base64
@@ -206,30 +206,31 @@ class Search:
         wanted = wanted or {reading.digest for reading in readings(self._sign)}
         sizes = {len(digest) for digest in wanted}
         digests = [name for name in DIGESTS if not _lacks(name) and hashlib.new(name).digest_size in sizes]
-        self._look()
-        work = {digest: [*self._going_on(candidates(self._seen, digest))] for digest in digests}
+        self._note_parts()
+        work = {digest: [*self._unless_over(candidates(self._seen, digest))] for digest in digests}
         self.total = sum(some.size for each in work.values() for some in each)
         found = list[Hit]()
         for digest, each in work.items():
-            for some in self._going_on(each):
+            for some in self._unless_over(each):
                 found += self._hits(digest, some, wanted)
             if wanted <= {made for _, made in found}:  # which no other digest gives
                 break
         return found
 
-    def _look(self) -> None:
+    def _note_parts(self) -> None:
+        """Note which parts of the requests are empty, and which kinds of body are not alike in all of them."""
         others = [signed for signed, _ in self._others]
         there = [body for body in BODIES if self._whole and not _lacks(body)]
         shown = {
             part: tuple(b"".join(Template.parse(part).render(signed)) for signed in (self._signed, *others))
-            for part in self._going_on((*WHOLE, *there))
+            for part in self._unless_over((*WHOLE, *there))
         }
         kinds = {shown[body]: body for body in reversed(there)}
         empty = frozenset(part for part, values in shown.items() if not any(values))
         self._seen = Seen(tuple(body for body in there if body in kinds.values()), empty, self._whole)
 
-    def _going_on(self, parts: Iterable[T]) -> Iterator[T]:
-        """Yield each part of a work that may be given up between two."""
+    def _unless_over(self, parts: Iterable[T]) -> Iterator[T]:
+        """Yield each part of the work. Raises `WorkorderError` where the search is given up between two."""
         for part in parts:
             if self._is_over():
                 raise WorkorderError("the search was given up")
@@ -290,7 +291,7 @@ class Search:
         return lambda message: write(hashed(message)).encode()
 
     def _deciding(self, schemes: Sequence[Scheme]) -> Iterator[str]:
-        """Yield the requests that show other parts than this one, then those that tell the schemes apart."""
+        """Yield, in words, the requests that show parts which these do not, then those that tell the schemes apart."""
         whole, bodies, empty = self._seen.whole, self._seen.bodies, self._seen.empty
         alike = len(bodies) < sum(not _lacks(body) for body in BODIES)
         if whole and ("{body}" in empty or (alike and any(scheme.signs_body for scheme in schemes))):
@@ -301,7 +302,7 @@ class Search:
         if written_again and not any(map(_is_varied, (self._signed, *(signed for signed, _ in self._others)))):
             yield "a POST with a body of JSON that has an empty text, and a list of an object"
         left = [*schemes]
-        for what, other in self._strangers():
+        for what, other in self._variations():
             kinds: dict[str, list[Scheme]] = {}
             for scheme in left:
                 kinds.setdefault(_sign(scheme, other), []).append(scheme)
@@ -309,7 +310,7 @@ class Search:
                 yield what
                 left = max(kinds.values(), key=len)
 
-    def _strangers(self) -> Iterator[tuple[str, Signed]]:
+    def _variations(self) -> Iterator[tuple[str, Signed]]:
         """Yield requests that differ from this one in one thing, each with the name of that thing."""
         signed, request = self._signed, self._signed.request
         yield "one with another Timestamp", evolve(signed, timestamp=str(int(signed.timestamp) + 61))
@@ -354,18 +355,18 @@ def _sign(scheme: Scheme, signed: Signed) -> str:
 def _distinct(schemes: Sequence[Scheme]) -> list[Scheme]:
     """Return the schemes, the simplest first, without those that sign every request as a simpler one does.
 
-    A base64url is left out as well where there is another encoding, a base64 that writes the same signature.
+    Schemes of base64url are left out where there are others: each has a twin of base64 that writes the same signature.
     """
     put, get = SigningInput("PUT", "/a/b", (("z", "1"), ("id", "7 8")), (_BODY,)), SigningInput("GET", "/c")
     probes = (Signed(put, "an-app", "1234567890", Secret("se")), Signed(get, "other", "1234567899", Secret("cret")))
     kinds: dict[tuple[str, ...], Scheme] = {}
     told = [scheme for scheme in schemes if scheme.encoding != "base64url"] or schemes
-    for scheme in sorted(told, key=_effort):
+    for scheme in sorted(told, key=_complexity):
         kinds.setdefault(tuple(_sign(scheme, probe) for probe in probes), scheme)
     return list(kinds.values())
 
 
-def _effort(scheme: Scheme) -> tuple[int, int, int]:
-    """Return how much there is to a scheme. Pairs of a request that others stand among are sorted, as a rule."""
+def _complexity(scheme: Scheme) -> tuple[int, int, int]:
+    """Return how complicated a scheme is. Calls of `sorted` and `glued` do not count: pairs are sorted, as a rule."""
     merged = scheme.text.count("{sorted(") + scheme.text.count("{glued(")
     return scheme.text.count("(") - merged, scheme.text.count("{") - 2 * merged, len(scheme.text)
