@@ -102,7 +102,7 @@ class LockedFile:
         self.size = size
 
     def append(self, content: bytes | bytearray) -> None:
-        """Add this, and return when it is on disk. If that fails, nothing of it stays.
+        """Add some bytes, and return when they are on disk. If that fails, none of them stays.
 
         Raises `MovedError` if the file is longer or shorter than this process left it.
         """
@@ -227,7 +227,7 @@ def _refuse_foreign(path: "str | os.PathLike[str]", found: os.stat_result) -> No
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an `OSError` that names no file name this one."""
+    """Put this path into an `OSError` of the block that names no file."""
     try:
         yield
     except OSError as error:
@@ -302,7 +302,7 @@ def sync_folder(folder: "str | os.PathLike[str]") -> None:
 
 
 async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
-    """Do this with a file in a thread, and return when it has ended, even if the task is cancelled meanwhile.
+    """Do some work with a file in a thread, and return when it has ended, even if the task is cancelled meanwhile.
 
     Raises `ExportError` with the path if the disk does not do its part.
     """

@@ -34,10 +34,10 @@ class Closing:
 
 
 class LoopThread(Closing):
-    """An event loop that turns in a daemon thread until it is closed, for any thread that has something to await.
+    """An event loop that runs in a daemon thread until it is closed, for any thread that has something to await.
 
-    It turns while its user is busy with something else, so no deadline passes unseen, and it works where the user has
-    an event loop, as in a notebook. If it is left open, it is closed at the end of the process.
+    It runs while its user is busy with something else, so no deadline passes unseen. It can be used inside another
+    event loop, as in a notebook. If it is left open, it is closed at the end of the process.
 
     `kind` is its user's name for it, for errors and the thread's name; `at_end` is awaited in the loop when it ends.
     """
@@ -61,7 +61,7 @@ class LoopThread(Closing):
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the loop, and wait until it has ended. An interrupt of the wait cancels it.
 
-        Raises `OutcomeUnknownError` where it was cut short since this was closed meanwhile.
+        Raises `OutcomeUnknownError` if this was closed meanwhile, and so cut the coroutine short.
         """
         ended, tasks, waiting = _Ended(), list[asyncio.Task[_T]](), iter([work])
 
@@ -72,7 +72,7 @@ class LoopThread(Closing):
                 tasks[0].add_done_callback(end)
 
         def end(task: asyncio.Task[_T]) -> None:
-            _ = task.cancelled() or task.exception()  # a caller that was interrupted twice does not ask for it
+            _ = task.cancelled() or task.exception()  # a caller that was interrupted twice does not take it
             ended.set()
 
         def cancel() -> None:
@@ -94,7 +94,7 @@ class LoopThread(Closing):
             # The error of the task would else be in a cycle with this frame.
             return self._result(tasks.pop())
         finally:
-            # Either the loop takes it or this does, also where this left before the loop had its turn.
+            # The loop may not have come to `begin`. `next` gives the coroutine to one of the two alone.
             if left := next(waiting, None):
                 left.close()
 
@@ -108,7 +108,7 @@ class LoopThread(Closing):
             del task
 
     def close(self, patience: float | None = None) -> None:
-        """End the loop and its thread, and wait for that so many seconds; 0 for not at all, as inside of the loop."""
+        """End the loop and its thread. Wait for that `patience` seconds; with 0 not at all, with None to its end."""
         if os.getpid() != self._pid:
             return
         with suppress(ConfigError):
@@ -172,7 +172,7 @@ class LoopThread(Closing):
 
 
 class _Ended:
-    """An event for one thread that waits. An interrupt may leave that of `threading` locked for ever."""
+    """An event for one thread that waits. An interrupt may leave a `threading.Event` locked for ever."""
 
     def __init__(self) -> None:
         self._is_set = False

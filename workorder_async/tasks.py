@@ -1,4 +1,4 @@
-"""Some work for each of many things, side by side; and work that is not left before its end."""
+"""Work for each of many things, side by side; and work that a cancelled task awaits to its end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -32,7 +32,7 @@ async def for_each(
 
 
 async def to_its_end(work: Awaitable[_T]) -> _T:
-    """Await this to its end, however often the task is cancelled meanwhile; then pass the cancellation on."""
+    """Await some work to its end, however often the task is cancelled meanwhile; then pass the cancellation on."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
