@@ -38,7 +38,7 @@ _EVERYTHING = TicketQuery()
 def _blocking(
     method: Callable[Concatenate[_Client, _P], Awaitable[_T]],
 ) -> Callable[Concatenate["WorkorderClient", _P], _T]:
-    """Make a method of a coroutine."""
+    """Make a method that waits for the coroutine of the same name, and returns its result."""
 
     def call(self: "WorkorderClient", *arguments: _P.args, **named: _P.kwargs) -> _T:
         given = tuple(map(_listed, arguments))
@@ -55,7 +55,7 @@ def _listed(value: object) -> object:
 
 
 def _inside(method: Callable[Concatenate[_Client, _P], _T]) -> Callable[Concatenate["WorkorderClient", _P], _T]:
-    """Make a method of a function that is for the inside of the loop."""
+    """Make a method of a function that must be called inside the event loop."""
 
     async def act(client: _Client, /, *arguments: _P.args, **named: _P.kwargs) -> _T:
         return method(client, *arguments, **named)
@@ -64,7 +64,7 @@ def _inside(method: Callable[Concatenate[_Client, _P], _T]) -> Callable[Concaten
 
 
 def _read(name: str) -> Any:
-    """Make a property of the other client's."""
+    """Make a property of the same name and text as that of the client with coroutines."""
     return property(attrgetter(f"_client.{name}"), doc=getattr(_Client, name).__doc__)
 
 
@@ -120,10 +120,10 @@ class WorkorderClient(MadeOfVariables, Closing):
     attempt_timeout: Final[float] = _read("attempt_timeout")
 
     def run(self, act: Callable[[_Client], Awaitable[_T]]) -> _T:
-        """Run something that takes the other client, in this client's event loop; return its result.
+        """Call a function with the client with coroutines, in this client's event loop; return its result.
 
-        `act` is such as an `async def` of yours with one argument. It must not call this client: that would wait for
-        itself, and is a `ConfigError`.
+        `act` is that function, such as an `async def` of yours with one argument. It must not call this client: such a
+        call would wait for itself, and is a `ConfigError`.
         """
         must_be("a function of one argument", callable)("act", act)
 
@@ -139,7 +139,7 @@ class WorkorderClient(MadeOfVariables, Closing):
     def walk(self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]) -> "Walk":
         """Return a walk over the tickets that match, for `with`; it iterates over lists of tickets, page by page.
 
-        See `walk` of the other client. Requests go on while a page is being used, until enough pages wait.
+        See `walk` of the client with coroutines. Requests go on while a page is being used, until enough pages wait.
         """
         return Walk(self, _inside(_Client.walk)(self, query, **options))
 
