@@ -252,10 +252,10 @@ class WorkorderClient(MadeOfVariables):
 
         Every ticket that matches from beginning to end comes exactly once, at up to `concurrency` requests at a time,
         though tickets are created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen.
-        It is True for every filter, but where more tickets than a page shows share a second and move, where no ticket
-        came again at an edge, and where tickets have no created time or the list counts more than it shows.
-        `walk.report.reason` says which. Three assumptions remain: a ticket that a replica or a cache of the server does
-        not show yet is not seen, a list whose pages and totals look sorted by created time is sorted, and one whose
+        It may be True for every filter. It is False where more tickets than a page shows share a second and move, where
+        no ticket came again at an edge, and where tickets have no created time or the list counts more than it shows;
+        `walk.report.reason` says which. Three assumptions remain. A ticket that a replica or a cache of the server does
+        not show yet is not seen. A list whose pages and totals look sorted by created time is sorted. A list whose
         first page counts as many tickets as it shows, and no round number, is whole.
 
         Tickets come in the list's order, as far as it has one by created time. A list that is sorted by it and holds
@@ -320,7 +320,7 @@ class WorkorderClient(MadeOfVariables):
     ) -> dict[int, Ticket | WorkorderError]:
         """Read several base records, `concurrency` at a time; each id gets its ticket, or the error of its read.
 
-        An id that stands there twice is read once. Raises `AuthenticationError`, and `ConfigError` for a value that is
+        An id that is given twice is read once. Raises `AuthenticationError`, and `ConfigError` for a value that is
         no ticket's number: then the others are not read either. Without a `deadline` each read has its own.
         """
         until = None if deadline is None else self.deadline(deadline)
@@ -354,8 +354,9 @@ class WorkorderClient(MadeOfVariables):
     ) -> int:
         """Create a ticket and return its id (endpoint create 创建工单).
 
-        Never carried out twice. Where it was sent, and no answer came back, raises `OutcomeUnknownError`: at once, or
-        with `on_unknown="verify"` after looking for the new ticket in vain. `mark` is as for `change`.
+        The ticket is never created twice. If the request was sent, and no answer came back, this raises
+        `OutcomeUnknownError`: at once, or with `on_unknown="verify"` after looking for the new ticket in vain. `mark`
+        is as for `change`.
         """
         change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, mark=mark, deadline=deadline)
         return change.ticket_id
@@ -365,25 +366,27 @@ class WorkorderClient(MadeOfVariables):
     ) -> None:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
 
-        Never carried out twice. Where it was sent, and no answer came back, raises `OutcomeUnknownError`: at once, or
-        with `on_unknown="verify"` after looking for the comment in vain. `mark` is as for `change`.
+        The comment is never made twice. If the request was sent, and no answer came back, this raises
+        `OutcomeUnknownError`: at once, or with `on_unknown="verify"` after looking for the comment in vain. `mark` is
+        as for `change`.
         """
         await self.change(only(CommentTicket, comment), on_unknown=on_unknown, mark=mark, deadline=deadline)
 
     async def reject_ticket(self, rejection: RejectTicket, *, deadline: float | None = None) -> None:
         """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
 
-        Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
-        not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where it cannot be known.
+        If no answer came back, this reads the ticket again and again, and sends the rejection again once it is proven
+        that it did not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where the outcome
+        cannot be known.
         """
         await self.change(only(RejectTicket, rejection), deadline=deadline)
 
     async def close_ticket(self, close: CloseTicket, *, deadline: float | None = None) -> None:
         """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
 
-        Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
-        not happen: that takes as long as an attempt may. Raises `TicketStateError` (errno 23000) where its status does
-        not allow it, `OutcomeUnknownError` where the outcome cannot be known.
+        If no answer came back, this reads the ticket again and again, and sends the close again once it is proven that
+        it did not happen: that takes as long as an attempt may. Raises `TicketStateError` (errno 23000) where the
+        ticket's status does not allow it, `OutcomeUnknownError` where the outcome cannot be known.
         """
         await self.change(only(CloseTicket, close), deadline=deadline)
 
@@ -405,17 +408,17 @@ class WorkorderClient(MadeOfVariables):
         """Send any of the four mutations, as its own coroutine does, and return its result.
 
         `mark` is a short reference of yours, a new one for each comment or creation. It is sent on a line of its own
-        below the text, where people see it, and decides where nothing else can: a lost mutation whose mark is found
-        happened, one whose mark is not there once an attempt's longest time is over did not. Calls of one `lane` give
-        way to calls without one. `until` goes before `deadline`: several calls can share one that
+        below the text, where people see it, and decides where nothing else can: a lost mutation whose mark is found has
+        happened; it has not if its mark is not there when the longest time of an attempt is over. Calls of one `lane`
+        give way to calls without one. `until` goes before `deadline`: several calls can share one that
         `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
 
-        * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
-          call that was cancelled has changed nothing. Before it `may_send` is awaited. Their exceptions stop the call.
+        * `on_send` is called just before each request with the mutation is written. If it was not called, a call that
+          was cancelled has changed nothing. `may_send` is awaited before `on_send`. Exceptions of both stop the call.
         * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
           signature: it changed nothing, and may be written again. Its exceptions stop the call as well.
         * `began` is when you wrote down that you would send it, by `client.now()`; `settle(mutation, began)` takes it.
-        * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.
+        * Without `patient` this looks for a lost mutation once, and leaves later looks to you.
         """
         prepared = prepare(mutation, mark)
         arguments.one_of("on_unknown", on_unknown, get_args(OnUnknown))
@@ -448,12 +451,12 @@ class WorkorderClient(MadeOfVariables):
     ) -> Settlement:
         """Find out by reading whether a mutation happened that was sent at `began`, by `client.now()`.
 
-        It happened where its sign is found: a close by its time and solution, a rejection or comment by its text in
-        the ticket's history, a creation by a ticket of its creator with its texts; each in the time in which it was
+        The mutation happened if its sign is found: of a close its time and solution, of a rejection or comment its text
+        in the ticket's history, of a creation a ticket of its creator with its texts; each in the time in which it was
         under way, by the server's clock. A sign that another mutation of this client left, or may have left, does not
-        count. It did not happen where a look after the longest time of an attempt shows nothing new on the ticket; this
-        is proven of closes and rejections, and of mutations with a `mark`. Until then it is not known yet, and `again`
-        says when to ask once more; where it is `patient`, it does so itself until the deadline. A read that fails
+        count. It did not happen if a look after the longest time of an attempt shows nothing new on the ticket; this
+        proves it for closes, rejections, and mutations with a `mark`. Until then it is not known yet, and `again`
+        says when to ask once more; with `patient` this does so itself until the deadline. A read that fails
         leaves it unknown. A client that is closed raises `ConfigError`.
 
         `ahead` is the value of `client.ahead()` at `began`; without it, our clock must not have been set since. `run`
@@ -484,8 +487,8 @@ class WorkorderClient(MadeOfVariables):
         `source` is a path, bytes, or a file object opened with 'rb' that can seek: it is read from where it stands, by
         one upload at a time. Name and MIME type are taken from it unless given; bytes need a `file_name`.
         `on_progress(sent, total)` is told of bytes of the file; a second attempt begins at the start again. If it
-        fails, that is a `ConfigError`, and the upload ends. A file that goes on being sent is not cut off by a
-        deadline: that ends further attempts.
+        fails, that is a `ConfigError`, and the upload ends. A deadline does not cut off a file of which the server
+        still takes pieces: it lets no further attempt begin.
         """
         until = self.deadline(deadline)
         try:
