@@ -54,8 +54,8 @@ Key: TypeAlias = Callable[[Mutation], str]
 
 # The least seconds that the journal's disk gets when the batch ends.
 _DISK = 10.0
-# A mutation ends as not sent once its failed tries add up to this: see `Hold.own_fault`. So often is it also sent again
-# after a look proved that it did not happen.
+# A mutation ends as not sent when the faults of its tries add up to this: see `Hold.own_fault`. It is also how often a
+# mutation is sent again after a look proved that it did not happen.
 _TRIES = 3
 # The most tasks, workers and parked mutations together, for each worker.
 _PARKED = 16
@@ -421,7 +421,7 @@ class Workers:
         return evolve(outcome, error=outcome.error or (error if isinstance(error, WorkorderError) else None))
 
     async def _hand_over(self, outcome: Outcome) -> None:
-        """Give an outcome to the consumer, and stop the batch if it is a reason to."""
+        """Give an outcome to the consumer, and stop the batch if the outcome is a reason for that."""
         self._failures_in_a_row = 0 if outcome.state in SETTLED else self._failures_in_a_row + 1
         self._ended.append(outcome)
         self._note(outcome)  # the report is the caller's, and may raise anything

@@ -86,7 +86,7 @@ def read_lines(path: Path, lines: Iterable[bytes], take: Callable[[int, dict[str
 
     The content of the first one is the identity of the batch that the journal is for. Where the last line feed is
     missing, that end is one byte behind the end of the file.
-    Raises `JournalError` for a line that cannot be read, or is not as it was written.
+    Raises `JournalError` for a line that cannot be read, or was changed since it was written.
     """
     end = total = 0
     for number, found_line in enumerate(lines, 1):
@@ -138,7 +138,7 @@ class Standing(Enum):
     OPEN = "open"
     """An earlier run may have sent it, and its outcome is unknown: it is settled before it may be sent."""
     DONE = "done"
-    """It was done, or this run has it in hand, or had it and did not learn its outcome: it is not sent again."""
+    """A run has done it, or this run has begun it and does not know that it was not done: it is not sent again."""
 
 
 @frozen
@@ -509,7 +509,7 @@ class Records:
         return sum(record.state is State.UNKNOWN for record in self.by_key.values())
 
     def refuse_other(self, identity: dict[str, JSON]) -> None:
-        """Raise `JournalError` where it is of another batch; a new file is of any."""
+        """Raise `JournalError` if the journal is of another batch. A new file may become that of any batch."""
         if self.identity:
             _refuse_other(self.path, self.identity, identity)
 
