@@ -89,7 +89,7 @@ class MutationKind(Generic[M]):
     done: str = Factory(lambda kind: f"{kind.verb.removesuffix('e')}ed", takes_self=True)
     """A ticket after it, for people: "closed"."""
     converges: bool = Factory(lambda kind: kind.endpoint.safety is Safety.CONVERGENT, takes_self=True)
-    """Whether a second request changes nothing: then it is settled and may be repeated without an order to."""
+    """Whether a second request changes nothing. A lost mutation of such a kind is settled, and may be repeated."""
 
     def ticket_id(self, mutation: M) -> int:
         """Return the ticket that a mutation is about; 0 for a creation."""

@@ -24,12 +24,11 @@ _T = TypeVar("_T")
 _BLUR = 600.0
 #: The same limit for forgotten mutations. It is short, or a fast batch could never be settled.
 _BLUR_OF_FORGOTTEN = 6.0
-#: A mutation that began fewer seconds than this after another at its place gets the float that follows that one's
-#: `began`.
+#: If a mutation begins fewer seconds than this after another at its place, its `began` is the next float after the
+#: `began` of that.
 _MOMENT = 0.001
 #: Seconds by which a time on a ticket may differ from the server's clock: times are whole seconds, and another machine
-#: of
-#: the platform may write them.
+#: of the platform may write them.
 TOLERANCE = 3.0
 #: Seconds by which the clock that dates tickets may differ from that of `Date` at the worst. Where an error would prove
 #: that a mutation did not happen, this much is allowed for.

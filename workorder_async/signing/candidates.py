@@ -124,7 +124,7 @@ class Variants:
 
 @frozen
 class Seen:
-    """The facts of a request: its distinct kinds of body, its empty parts, and whether it is known at all."""
+    """The facts of a request: its distinct kinds of body, its empty parts, and whether more than headers is known."""
 
     bodies: tuple[str, ...] = ()
     empty: frozenset[str] = frozenset()

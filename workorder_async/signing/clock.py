@@ -102,7 +102,7 @@ class ServerClock:
     ) -> float | None:
         """Take in the `Date` header of an answer; `sent` and `received` are by our own clock.
 
-        `steady` is a clock that is never set, by which it is seen whether ours was.
+        `steady` is a clock that is never set: it shows whether ours was.
         Returns by how much that answer alone says that the server's clock is ahead; None where it says nothing.
         """
         seconds = http_date(date)

@@ -146,8 +146,7 @@ class Pool:
         self._size = options["max_in_flight"]
         self._loop: asyncio.AbstractEventLoop | None = getattr(self.http, "_loop", None)
         self._closed = False
-        #: Answers whose bodies are being read. `aclose` closes them: aiohttp closes connections without telling
-        #: readers.
+        #: Answers whose bodies are being read. `aclose` closes them: aiohttp itself tells no reader.
         self.reading: set[aiohttp.ClientResponse] = set()
         self._fresh_until = 0.0  # until then mutations get new connections
         frame = caller()

@@ -129,7 +129,7 @@ class FileBody:
             raise ConfigError(said, argument="on_progress") from error
 
     def _chunks(self, size: int) -> Generator[bytes, None, None]:
-        """Read the file from its start; it must have so many bytes, neither fewer nor more."""
+        """Read the file from its start. Raises `ValueError` unless it has exactly `size` bytes."""
         sent, changed = 0, f"it changed while its {size:,} bytes were read, or somebody else reads from it"
         with self._opened() as (file, _):
             while sent < size and not self._is_left:

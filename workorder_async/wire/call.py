@@ -298,7 +298,7 @@ class Call:
         return error
 
     def throttled(self, pause: float, answer: RateLimitedError | None) -> RateLimitedError:
-        """Return the error for a call whose deadline throttling does not keep.
+        """Return the error for a call that throttling has kept waiting until its deadline, or would.
 
         For `pause` seconds no request may start; `answer` is the last throttled answer to this call, if there was one.
         """

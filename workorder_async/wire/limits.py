@@ -356,7 +356,7 @@ class Limiter:
                     waiter.fail(TurnTimeoutError(self.throttle.paused_until - now))
 
     async def aclose(self) -> None:
-        """Hold nobody up any more. A call that waits gets its turn, and learns that the client is closed."""
+        """Let no call wait any more: each gets its turn, and learns that the client is closed."""
         self._limits, self._has_permit = None, True
         self.closed.set()
         self._dispatch()
@@ -407,8 +407,7 @@ class Limiter:
         if self._interval or self.throttle.count:
             now = asyncio.get_running_loop().time()
             learned = 1 / self.throttle.pace(now)
-            # A timer is a little late. A pace that was learned makes up for that; a rate that the user set is never
-            # exceeded.
+            # A timer is a little late. A learned pace makes up for that; a rate that was set is never exceeded.
             late = 0.0 if self._interval >= learned else min(learned, _LATE)
             self._next_start = max(now - late, self._next_start) + max(self._interval, learned)
 

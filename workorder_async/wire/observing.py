@@ -163,7 +163,7 @@ class Watches:
     def tell(self, event: Event) -> None:
         """Tell every observer. An observer that raises is reported once, and disturbs no call.
 
-        Nothing is awaited here: a `CancelledError` is of a future that the observer asked, and not of the call.
+        Nothing is awaited here, so a `CancelledError` comes from a future whose result the observer asked for.
         """
         for observer in self._observers:
             try:

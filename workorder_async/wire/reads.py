@@ -109,7 +109,7 @@ class Reads:
 
 
 def ticket_number(value: object, operation: str) -> int:
-    """Return the number of a ticket. Raises `ConfigError`, with the operation, for what can be none."""
+    """Return the number of a ticket. Raises `ConfigError`, with the operation, for a value that can be none."""
     if not is_whole(value) or not 1 <= value < 2**63:
         mend = f"it must be a ticket's number, from 1{as_int(value)}"
         raise ConfigError(f"is {shown(value)}", argument="id", mend=mend, operation=operation)
