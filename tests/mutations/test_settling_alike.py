@@ -688,7 +688,7 @@ def test_the_times_that_the_server_tells_must_agree() -> None:
     tell(sendings, 100)
     sendings.enter(sending := Sending("a"))
     moment = 5.0
-    sendings.ended(sending)
+    sendings.note_end(sending)
     assert [sendings.span(sending).has(int(NOW) + at) for at in (90, 100, 105, 115)] == [False, True, True, False]
     for _ in range(9):
         tell(sendings, 4000)
@@ -726,7 +726,7 @@ def test_two_closes_of_one_moment_are_two() -> None:
     """Where two killed ones began in one tick of a coarse clock, what is found of the one says nothing of the other."""
     sendings, solutions = memory(), ((1660298580, False), (1660298600, False), None)
     found = [sendings.find(Sending("a", solution=one, began=NOW - 50)) for one in solutions]
-    sendings.note(found[0])
+    sendings.note_happened(found[0])
     assert [one.happened for one in found] == [True, False, False]
     again = [sendings.find(Sending("a", solution=one, began=NOW - 50)) for one in solutions]
     assert all(map(operator.is_, again, found))

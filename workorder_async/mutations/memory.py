@@ -185,16 +185,16 @@ class Sendings:
             self._keep(wanted)
         return wanted
 
-    def note(self, sending: Sending, ticket_id: int = 0) -> None:
+    def note_happened(self, sending: Sending, ticket_id: int = 0) -> None:
         """Note that a mutation happened, and which ticket it created."""
         if sending not in self._kept:
             self.enter(sending)
-        self.ended(sending)
+        self.note_end(sending)
         sending.happened = True
         if ticket_id:
             sending.ticket_id = ticket_id
 
-    def ended(self, sending: Sending, after: float = 0.0) -> None:
+    def note_end(self, sending: Sending, after: float = 0.0) -> None:
         """Note that a mutation cannot happen later than `after` seconds from now."""
         sending.end = min(sending.end, self.steady() + after)
 

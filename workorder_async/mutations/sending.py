@@ -52,9 +52,9 @@ class MutationSender:
 
     def __init__(self, session: SignedSession) -> None:
         self._session = session
-        # How long a request that was written may still be carried out.
-        self._longest = session.options["attempt_timeout"]
-        self._sendings = Sendings(session.clock, session.options["deadline"], self._longest)
+        # For how many seconds the platform may carry out a request that was written.
+        self._request_lasts = session.options["attempt_timeout"]
+        self._sendings = Sendings(session.clock, session.options["deadline"], self._request_lasts)
         self._random = Random()  # noqa: S311 - jitter, no secret
 
     async def send(
@@ -79,18 +79,18 @@ class MutationSender:
                 answer = await self._session.call(kind.endpoint, body=body, lane=lane, until=until, attempts=made)
                 return self._answered(prepared, sending, answer)
             except asyncio.CancelledError:
-                self._sendings.ended(sending, self._longest)
+                self._sendings.note_end(sending, self._request_lasts)
                 raise
             except WorkorderError as error:
                 made, pause_ends = error.attempts or made, time() + (error.retry_after or 0.0)
                 if isinstance(error, OutcomeUnknownError):
                     lost = self._note_lost(prepared, sending, error)
-                if lost is None:
-                    (self._sendings.ended if type(error) is ApiError else self._sendings.drop)(sending)
+                if lost is None:  # after an unknown errno it may have left a sign all the same
+                    (self._sendings.note_end if type(error) is ApiError else self._sendings.drop)(sending)
                     raise
                 # After a lost answer, a refusal may be caused by the lost request, and "not sent" is said of the last
                 # request only. So only a look tells. If it contradicts a refusal, it may show the past.
-                self._sendings.ended(sending, self._longest)
+                self._sendings.note_end(sending, self._request_lasts)
                 look = settles and await self.look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)
                 if found.happened and (id := found.ticket_id or kind.ticket_id(mutation)):  # else it is not known
@@ -177,7 +177,7 @@ class MutationSender:
             try:
                 id = decode_created(answer)
             except DecodeError as error:
-                self._sendings.note(sending)  # it did happen, even if no later look shows it
+                self._sendings.note_happened(sending)  # it did happen, even if no later look shows it
                 unknown = answer.told_in(OutcomeUnknownError(error.message))
                 unknown.happened = True
                 raise unknown from error
@@ -190,12 +190,12 @@ class MutationSender:
     def _note_happened(self, mutation: Mutation, sending: Sending, ticket_id: int) -> None:
         """Note that it happened. A new ticket's history may begin with its text, which must not pass for a comment."""
         if not kind_of(mutation).creates:
-            self._sendings.note(sending)
+            self._sendings.note_happened(sending)
         elif ticket_id:
-            self._sendings.note(sending, ticket_id)
+            self._sendings.note_happened(sending, ticket_id)
             # With the time of the creation: the user's clock may fail, and is not asked any more.
             place, trace = place_of_ticket(ticket_id), trace_of_text(ticket_id, mutation.detail)
-            self._sendings.note(evolve(sending, place=place, trace=trace, mark="", intent=None, ticket_id=0))
+            self._sendings.note_happened(evolve(sending, place=place, trace=trace, mark="", intent=None, ticket_id=0))
 
     def _note_lost(self, prepared: Prepared, sending: Sending, error: OutcomeUnknownError) -> OutcomeUnknownError:
         """Put the facts for settling into the error: the mutation, and when the first of its lost requests was sent."""
@@ -203,7 +203,7 @@ class MutationSender:
             self._sendings.enter(sending)
         sending.lost, error.mutation, error.mark = True, prepared.mutation, prepared.mark
         error.began, error.ahead, error.platform = sending.began, sending.ahead, self._session.base_url
-        error.run = EarlierRun(within=self._sendings.steady() - sending.start, attempt=self._longest)
+        error.run = EarlierRun(within=self._sendings.steady() - sending.start, attempt=self._request_lasts)
         return error
 
 
