@@ -23,7 +23,7 @@ from workorder_async.errors import (
 from workorder_async.wire.call import RetryPolicy, is_refusal, is_turned_away, may_repeat
 
 READ_ONLY = [
-    *(NoAnswerError("x"), ApiError("x", status=500), TicketStateError("x", status=502)),
+    NoAnswerError("x"),
     *(ResponseError("x", status=status) for status in (200, 302, 303, 307, 408, 500, 502, 503)),
 ]
 ALWAYS = [NotSentError("x")]

@@ -465,7 +465,7 @@ class Wire:
                 else:
                     call.status = reply.status
                     steady = asyncio.get_running_loop().time
-                    call.server_clock = self._clock.observe(reply.date, sent_at, reply.received, steady)
+                    call.trial.seen = self._clock.observe(reply.date, sent_at, reply.received, steady)
                     return reply
                 # Outside the `except`: else the caught error would be its context.
                 try:
@@ -481,10 +481,9 @@ class Wire:
 
     def _signed(self, call: Call) -> Mapping[str, str]:
         """Return the headers that sign an attempt, by our clock and the seconds that the call adds to it."""
-        call.used_clock = self._clock.signing_offset if call.trial_clock is None else call.trial_clock
         endpoint, body = call.endpoint, call.body
         pieces: Iterable[bytes] = () if body is None else (body.content,) if isinstance(body, JsonBody) else body
-        path, now = self._base_path + endpoint.path, int((self._clock.local() + call.used_clock) * 1000)
+        path, now = self._base_path + endpoint.path, int((self._clock.local() + call.trial.for_attempt()) * 1000)
         try:
             signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
         except ANSWER_ERRORS as error:

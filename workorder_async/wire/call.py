@@ -1,19 +1,10 @@
-"""One call under way: its state, its deadline, the clock that signs it, and the meaning of its failure.
+"""One call under way: its state, its deadline, and the meaning of its failure.
 
-**Failures.** `RetryPolicy` says which are worth another attempt, and how long to wait before it. Nothing here sleeps.
-
-**Clocks.** A clock is the seconds that are added to our own clock to sign; a client begins with 0. If a signature is
-refused and the answer's `Date` shows another time, the next attempt tries the clock of that `Date`. If its signature is
-accepted, the client keeps that clock. If a clock that was kept is refused, our own is tried before that of `Date`. The
-page of a gateway counts as a refused signature for reads only: whether a mutation happened it does not say.
-
-A mutation is signed again only after an errno that is known to mean a refused signature. Of an unknown errno not even a
-read can tell the meaning: where an outage comes and goes, one clock seems refused and the next accepted. So an unknown
-errno ends the call of a mutation, and a read finds out which clock is accepted, for the calls that follow.
+`RetryPolicy` says which are worth another attempt, and how long to wait before it. Nothing here sleeps.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from random import Random
@@ -38,6 +29,7 @@ from workorder_async.errors import (
 from workorder_async.secret import without_credentials
 from workorder_async.signing.clock import ServerClock
 from workorder_async.wire.bodies import Body
+from workorder_async.wire.clock_trial import ClockTrial
 from workorder_async.wire.limits import Lane
 
 # Errors that say how a call was answered. If a signer or a callback raises one, that is of a call which its own code
@@ -90,7 +82,7 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     if isinstance(error, ResponseError):
         passing = error.status < 300 or error.status >= 500 or error.status in _PASSING
         return passing and not isinstance(error, DecodeError)
-    return isinstance(error, NoAnswerError) or (isinstance(error, ApiError) and error.status >= 500)
+    return isinstance(error, NoAnswerError)
 
 
 def is_refusal(error: WorkorderError) -> bool:
@@ -143,8 +135,6 @@ class Deadline:
         return self.until - asyncio.get_running_loop().time()
 
 
-# A clock that is off by more seconds than these explains a refused signature. Servers allow fewer.
-_TOLERANCE = 5.0
 # With fewer seconds left a deadline is past: a timer may fire early, by the resolution of its clock.
 _LATE = 0.01
 _NO_TIME = {"queue": 0.0, "request": 0.0, "sleep": 0.0}
@@ -154,7 +144,7 @@ Query: TypeAlias = tuple[tuple[str, str], ...]
 
 @define
 class Call:
-    """One call: its attempts and the waits between them. A clock is the seconds that are added to our own clock."""
+    """One call: its attempts and the waits between them."""
 
     endpoint: Endpoint
     query: Query
@@ -163,24 +153,19 @@ class Call:
     deadline: Deadline
     retry: RetryPolicy
     clock: ServerClock
-    errnos: Mapping[int, type[ApiError]]  # those with a known meaning
+    trial: ClockTrial
     # The event loop's clock, of deadlines and pauses. It is kept here, since a call may end when no loop runs any more.
     _time: Callable[[], float] = field(alias="time")
     _since: float = field(alias="since")  # when the present phase began
     attempts: int = 0  # requests that were started
-    trial_clock: float | None = None  # the clock that the attempt under way tries; None: the client's
     uncounted: int = 0  # attempts that the retry policy does not count: throttled, or wrongly signed
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether anything of the attempt under way may have been written
     unquiet: bool = False  # whether the connection of the attempt was not quiet: see `attempt`
     turned_away: RateLimitedError | None = None  # the last throttled answer
     status: int | None = None  # the HTTP status of the last attempt, where it was answered
-    used_clock: float = 0.0  # the clock that signed the last attempt
-    server_clock: float | None = None  # the clock of the last answer's `Date`
     spent: dict[str, float] = Factory(_NO_TIME.copy)  # seconds of ended phases
     _phase: str = "queue"
-    _refusal: WorkorderError | None = None  # the refusal for which other clocks are tried
-    _clocks_left: tuple[float, ...] = ()  # further clocks to try
 
     def turn_to(self, phase: str) -> None:
         """Begin a phase, and add the seconds of the one that ends to `spent`."""
@@ -198,60 +183,6 @@ class Call:
         """Return the seconds of each phase, with those of the present one so far."""
         self.turn_to(self._phase)
         return self.spent
-
-    def keep_clock(self) -> None:
-        """Let the client sign by the clock that was tried: the signature was accepted."""
-        if self.trial_clock is not None:
-            self.clock.signing_offset, self.trial_clock = self.trial_clock, None
-
-    def try_another_clock(self, error: WorkorderError) -> WorkorderError | None:
-        """Set the clock that the next attempt tries, and return None; if there is none, return the error to raise.
-
-        After an attempt that has tried a clock, that error is
-        * the first refusal, which says why, if the signature was refused again;
-        * `error` if it has another known meaning. Then the signature was accepted, and the client keeps the clock;
-        * `error` if the first refusal was known to be of the signature, and this errno is another, unknown one;
-        * `error` if no answer of the platform came.
-        """
-        if self.trial_clock is not None:
-            if self._refusal is None or not isinstance(error, ApiError) or self._may_have_happened(error):
-                return error
-            if not isinstance(error, AuthenticationError):
-                if type(error) is not ApiError or error.errno in self.errnos:
-                    self.keep_clock()
-                    return error
-                if isinstance(self._refusal, AuthenticationError) and error.errno != self._refusal.errno:
-                    self.trial_clock = None  # nobody knows whether it means the clock, which is not kept
-                    return error
-                if self.endpoint.safety is not Safety.READ:
-                    self._clocks_left = ()
-            if isinstance(self._refusal, ApiError) and error.errno not in (0, self._refusal.errno):
-                # Nobody knows which of the two errnos means the clock: show both.
-                both = f"{self._refusal.message}; signed by another clock, it was refused with {error.message}"
-                self._refusal.args = (both,)
-            self.trial_clock, error = None, self._refusal
-        elif self._refusal is None and self._may_be_of_clock(error) and not self.is_clock_in_doubt(error):
-            used, seen = self.used_clock, self.server_clock or 0.0
-            # Our own, unless it was used, or agrees with the server's; then the server's.
-            self._clocks_left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
-            self._refusal = error
-        if not self._clocks_left or error is not self._refusal:
-            return error
-        self.trial_clock, *left = self._clocks_left
-        self._clocks_left = tuple(left)
-        return None
-
-    def _may_be_of_clock(self, error: WorkorderError) -> bool:
-        """Tell whether a refusal may be for the clock: the answer's `Date` is apart, and no other reason is known."""
-        is_unknown = type(error) is ApiError and error.errno not in self.errnos
-        is_apart = self.server_clock is not None and abs(self.server_clock - self.used_clock) > _TOLERANCE
-        is_of_signature = is_unknown or isinstance(error, AuthenticationError)
-        return is_apart and is_of_signature and not self._may_have_happened(error)
-
-    def is_clock_in_doubt(self, error: WorkorderError) -> bool:
-        """Tell whether a mutation got an unknown errno, which may or may not mean the clock that signed it."""
-        is_unclear = self.endpoint.safety is not Safety.READ and not isinstance(error, AuthenticationError)
-        return is_unclear and self._may_be_of_clock(error)
 
     def interrupted(self, error: Exception) -> WorkorderError:
         """Return the error for an attempt that an error of foreign code ended; that is its cause."""

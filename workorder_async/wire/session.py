@@ -15,7 +15,7 @@ from typing import NoReturn
 from attrs import evolve
 
 from workorder_async.document import JSON
-from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
+from workorder_async.document.endpoints import LIST_TICKETS, Endpoint, Safety
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
 from workorder_async.document.json_text import LARGE, loads, parse_slowly
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, DeadlineExceededError, RateLimitedError, WorkorderError
@@ -32,6 +32,7 @@ from workorder_async.wire.call import (
     is_refusal,
     is_turned_away,
 )
+from workorder_async.wire.clock_trial import ClockTrial
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
@@ -94,7 +95,8 @@ class SignedSession:
         self.check_usable()
         until = self.deadline() if until is None else until
         time = asyncio.get_running_loop().time
-        call = Call(endpoint, query, body, lane, until, self.retry, self.clock, self.errnos, time, time(), attempts)
+        trial = ClockTrial(self.clock, self.errnos, endpoint.safety is not Safety.READ)
+        call = Call(endpoint, query, body, lane, until, self.retry, self.clock, trial, time, time(), attempts)
         watch = self._watches.watch(call)
         try:
             while True:
@@ -166,11 +168,11 @@ class SignedSession:
             call.turned_away = raised
             call.uncounted += 1
             return None
-        error = call.try_another_clock(raised)
+        error = call.trial.try_another(raised)
         if error is None:
             call.uncounted += 1
             return 0.0
-        if call.is_clock_in_doubt(error):
+        if call.trial.is_in_doubt(error):
             await self._find_clock(call, error)
         made, left = call.attempts - call.uncounted, call.deadline.left()
         wait = call.retry.wait(error, call.endpoint.safety, made, self._random)
@@ -186,10 +188,10 @@ class SignedSession:
 
         A read may be signed again, and a mutation may not.
         """
-        if self.clock.signing_offset == call.used_clock:
+        if self.clock.signing_offset == call.trial.used:
             with suppress(WorkorderError):
                 await self.call(LIST_TICKETS, body=JsonBody(_SMALLEST_READ), lane=call.lane, until=call.deadline)
-        if self.clock.signing_offset != call.used_clock:
+        if self.clock.signing_offset != call.trial.used:
             said = "another clock signs from now on, for a read by the one before was refused"
             mend = "if this errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
             error.args = (f"{error.message}; {said}; {mend}",)
@@ -253,7 +255,7 @@ class SignedSession:
             raise
         self.limiter.throttle.accepted(started, now)
         self._earn()
-        call.keep_clock()
+        call.trial.keep()
         return answer
 
 
