@@ -1,16 +1,15 @@
-"""The rules of a walk, without I/O: pages to ask for, the meaning of the answers, rows to give out.
+"""The rules of a walk, without I/O: which page to ask for next, what an answer means, which rows to give out.
 
-    the first page          tells in which order the list is
-    a list sorted by time   is read in sections (`sections.py`), side by side
-    a list in no order      is read in ranges that one answer shows whole (`ranges.py`)
-    a list whose filter     is read by its page numbers (`ends.py`), and the walk is not exact
-    does not work
+The first page (`Opening` in `ends.py`) shows the list's order. The order decides the mode in which the list is read:
 
-If the list proves to be of another kind later on, it is read again from its beginning in the right way. No ticket is
-given out again. At the end comes a last witness. The server's filter is looked at, if an answer was believed for the
-sake of its range. The totals are compared: no range shows rows without a created time, so where the list counts more
-than its ranges do, one pass by page numbers looks for the others. Where more than a page of tickets did not come, that
-pass looks for them, too.
+    "sections"   a list sorted by created time: in sections, side by side (`sections.py`)
+    "ranges"     a list in no order: in ranges of created time that one answer shows whole (`ranges.py`)
+    "numbers"    a list whose filter by created time does not work: by page numbers (`ends.py`), never exact
+
+If a later answer contradicts the mode, the walk restarts: it reads the list again from its beginning in another mode,
+and gives no ticket out twice. At the end, `Witness` (`ends.py`) checks the server's filter, if some answer was believed
+only because of the filter. It also compares totals: no range shows a ticket without a created time, so if the list
+counts more tickets than its ranges do, one pass by page numbers looks for them.
 """
 
 from collections.abc import Callable
@@ -29,15 +28,16 @@ from workorder_async.walks.ranges import Unordered
 from workorder_async.walks.sections import Section
 from workorder_async.walks.windows import Window
 
-# Jobs that may be begun, and pages that may wait for their turn, per request in flight.
+# Jobs that may be begun, per request in flight; and pages of rows that may wait for their turn, per such job.
 _JOBS_AHEAD: Final = 1.25
 _PAGES_HELD: Final = 8
+# After more restarts than this, the list is read by page numbers.
 _RESTARTS: Final = 4
-# Only its first page says that a list is empty, and may say so by accident: it is asked for so many times more.
+# An empty first page ends the walk, and may be an accident: the first page is asked for up to so many times more.
 _TRIES_AT_FIRST: Final = 2
-# A list may have hundreds of crowded seconds.
+# Reasons that a report names. Each crowded second may add one, and a list may have hundreds of them.
 _REASONS: Final = 5
-# A larger page is given out in pieces.
+# Rows that are given out as one page, at the most; a larger answer is given out in pieces.
 _ROWS_AT_ONCE: Final = 1000
 
 
@@ -54,8 +54,8 @@ class WalkRules:
         self._restarts = 0
         self._mode: Mode = "sections"
         self._tells_restart = False
-        # The frontier of the newest page that has one, and the ids that came since.
-        self._begun, self._since = inf, list[int]()
+        # The frontier of the newest page that was given out and has one, and the ids that were given out since.
+        self._last_frontier, self._ids_since = inf, list[int]()
 
     @property
     def finished(self) -> bool:
@@ -65,11 +65,11 @@ class WalkRules:
     # Questions
 
     def next_read(self) -> Read | None:
-        """Return the next read; None while there is nothing to ask for, or enough is held."""
+        """Return the next read; None while no job wants one, or enough rows wait for their turn."""
         state, held = self.state, 0
         most = _PAGES_HELD * self._most_jobs * (state.full or state.size)
         jobs = self._jobs[: self._most_jobs]
-        # The last section leads the next lot, which must be known before this one ends.
+        # The last section's first answer cuts the next lot: ask for it first, or requests stop when this lot ends.
         lead = [job for job in jobs[-1:] if len(jobs) == len(self._jobs) and not job.is_begun]
         for job in (*lead, *jobs):
             held += job.held
@@ -84,21 +84,21 @@ class WalkRules:
     # Answers
 
     def receive(self, read: Read, page: Page | None) -> None:
-        """Take in an answer that `reader` has read; None: the server refused a later page, or a mere question."""
+        """Take in an answer that `reader` has read; None: refused, and a later page or an ask without `for_rows`."""
         state, job = self.state, read.job
         if job.is_left:
             return
         if page is None and read.before is not None and read.times == 1:
-            # A refusal of the next page counts as "nothing behind it" only if the server repeats it.
+            # A refused page 2 means that there is no page 2, but only if the server refuses it twice.
             read.times += 1
             job.wanted.appendleft(read)
             return
         if page is not None:
             if (read.ask.start, read.ask.end) == state.asked:
                 state.last_total = page.total
-            is_odd = not page.is_in_range or (not page.count and read.ask.page == 1 and job.asks_again)
-            if is_odd and read.times <= (_TRIES_AT_FIRST if state.first_total < 0 else 1):
-                # An answer from elsewhere, or an empty one, may be an accident: it is asked for once more.
+            is_doubtful = not page.is_in_range or (not page.count and read.ask.page == 1 and job.asks_again)
+            if is_doubtful and read.times <= (_TRIES_AT_FIRST if state.first_total < 0 else 1):
+                # An answer with rows from outside of its range, or an empty one, may be an accident: ask again.
                 read.times += 1
                 job.wanted.appendleft(read)
                 return
@@ -107,7 +107,7 @@ class WalkRules:
             if page.ids:
                 state.shown = page
             if page.undated and read.ask.for_rows:
-                # They are given when they are seen, each once.
+                # Tickets without a created time belong to no section: each is given out when it is first seen.
                 undated = {id: row for id, row in page.undated if id not in state.undated}
                 state.undated.update(undated)
                 job.give([*undated.values()], [*undated], is_undated=True)
@@ -115,7 +115,7 @@ class WalkRules:
             state.see_behind(read.before, page)
             page = read.before
         elif page is not None and state.is_miscounted(page):
-            # The next page tells.
+            # This total does not tell whether the page is the last one: page 2 tells.
             job.wanted.appendleft(Read(evolve(read.ask, page=2), job, read.place, before=page))
             return
         if page is not None and not page.is_in_range and self._mode != "numbers":
@@ -126,7 +126,7 @@ class WalkRules:
     # How the list is read
 
     def _begin(self, mode: Mode, first: Page | None = None) -> None:
-        """Begin to read the list in this way; `first` is its first page, if that has come."""
+        """Begin to read the list in a mode; `first` is the list's first page, if that has come."""
         self._mode = mode
         job: Job = Opening(self.state, self._begin)
         if mode == "sections" and first is not None:
@@ -141,7 +141,7 @@ class WalkRules:
         self._go_on(job, job.start)
 
     def _go_on(self, job: Job, step: Callable[[], None]) -> None:
-        """Let a job go on; if the list is of another kind than it seemed, read it again in another way."""
+        """Do a step of a job. Restart the walk if the step finds the mode wrong; queue the jobs that the step adds."""
         try:
             step()
         except RestartError as restart:
@@ -165,9 +165,9 @@ class WalkRules:
     # Rows
 
     def take(self) -> WalkedPage | None:
-        """Return the next rows; None where they have not come yet, or everything was given out.
+        """Return the next rows; None if they have not come yet, or everything was given out.
 
-        Where the list is read again from its beginning, a page without rows says so.
+        After a restart, one page without rows comes first: it tells the caller of the restart.
         """
         if self._tells_restart:
             self._tells_restart = False
@@ -180,10 +180,10 @@ class WalkRules:
                 page.rows, page.ids = self.state.only_new(page.rows, page.ids)
                 if page.ids:
                     if not page.is_undated and self._mode != "numbers":  # pages by number have no frontier
-                        self._since += page.ids
-                    page.begun, page.again = self._begun, self._since
+                        self._ids_since += page.ids
+                    page.begun, page.again = self._last_frontier, self._ids_since
                     if -inf < page.frontier < inf:
-                        self._begun, self._since = page.frontier, []
+                        self._last_frontier, self._ids_since = page.frontier, []
                     return page
             if not job.is_done:
                 return None
@@ -194,7 +194,7 @@ class WalkRules:
 
     @property
     def is_restarted(self) -> bool:
-        """Whether the list proved to be of another kind than it seemed, and was read again from its beginning."""
+        """Whether the walk restarted: the list was in another order than it seemed, and is read from its beginning."""
         return self._restarts > 0
 
     @property
