@@ -1,7 +1,7 @@
-"""The knowledge of a walk about its list: its order, the rows of a page, the reasons why the result may not be exact.
+"""The state of a walk: facts about its list that answers showed, and the reasons why the result may not be exact.
 
-Times are *keys* here: seconds where the newest ticket comes first, seconds with a minus where the oldest does. So a
-walk always goes towards smaller keys.
+A *key* stands for a created time: the second if the list begins with the newest ticket, minus the second if with the
+oldest. So a walk always goes from larger keys to smaller ones: "above" means larger keys, "below" smaller ones.
 """
 
 from array import array
@@ -18,22 +18,22 @@ from workorder_async.walks.windows import Window
 Mode: TypeAlias = Literal["sections", "ranges", "numbers"]
 """How the list is read: in sections, by its order in time; in ranges that one answer shows whole; by page numbers."""
 
-#: Many servers refuse deeper pages, show nothing there, or take long for them.
+#: Rows in front of a page: many servers refuse deeper pages, show nothing there, or take long for them.
 DEEPEST: Final = 10_000
-# In a nearly sorted list, neighbouring answers overlap by so many times the largest inversion that was seen.
+# In a nearly sorted list, neighbouring answers overlap by so many times the largest inversion that was seen,
 _OVERLAP_TIMES: Final = 10
-_SMALLEST_OVERLAP: Final = 10
-# One accident in ten thousand.
+_SMALLEST_OVERLAP: Final = 10  # and at least by so many seconds.
+# The logarithm of 10,000: rows in no order look sorted so seldom by accident that the order counts as proven.
 _NO_ACCIDENT: Final = 9.2
-#: In pages of fewer rows no order is seen.
+#: A page of fewer rows does not show an order.
 ROWS_OF_AN_ORDER: Final = 5
-# A list is nearly sorted if a page spans at least so many times that overlap. If not, most of each answer comes again.
+# A list is nearly sorted if a page spans so many overlaps at least. Of a shorter page most rows would come again.
 _NEARLY: Final = 2
 
 
 @define
 class RestartError(Exception):
-    """The walk was wrong about the list: the list is read in another way, from its beginning."""
+    """The mode of the walk is wrong: read the list from its beginning in `mode`; not exact, if there is a `flaw`."""
 
     mode: Mode
     flaw: str = ""
@@ -41,38 +41,38 @@ class RestartError(Exception):
 
 @define
 class ListState:
-    """The knowledge of one walk about its list."""
+    """The state of one walk. A *total* is the number of tickets that an answer says its range has."""
 
     window: Window
     slots: int
     """Requests in flight at the most."""
     size: int
-    """Rows to ask for."""
+    """Rows to ask for in a page."""
     proofs: Proofs = Factory(Proofs)
     asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
     span: tuple[int | None, int | None] = Factory(lambda state: state.window.span, takes_self=True)
     sign: int = 1
     """1 where the newest ticket comes first, -1 where the oldest does."""
     overlap: int = 1
-    """How many seconds above its last row an answer may not be the whole truth; so many are asked for again."""
+    """Seconds above the last row of a cut answer in which it may lack tickets: the next answer has to show them."""
     order: float = 0.0
-    """How unlikely it is that all pages looked sorted by accident, as a logarithm; counted until it is enough."""
+    """Logarithm of the number of ways in which the rows of sorted pages could stand; summed up to `_NO_ACCIDENT`."""
     end_counts: bool = False
-    """Whether tickets of the very second where a range ends, or of the one behind it, were seen to be shown."""
+    """Whether an answer showed a ticket of the second in which its range ends (at the upper key), or beyond it."""
     full: int = 0
     """How many rows a full page has."""
     repeats_at_edges: float = 1.0
-    """How many rows come again at an edge, by the latest ones."""
+    """How many rows of an answer come again in the next one: an average in which the latest edges count most."""
     leaves_out: bool = False
-    """Whether a page counted more rows than it showed, and had room for them."""
+    """Whether a first page showed fewer rows than its total, and had room for them."""
     deepest: int = DEEPEST
-    """How many rows may stand in front of a hint."""
+    """How many rows may stand in front of a hint; fewer once a hint was of no use."""
     first_total: int = -1
     last_total: int = -1
     requests: int = 0
     tickets: int = 0
     rows: int = 0
-    """How many rows came that were wanted, and can be read."""
+    """How many readable rows came in answers to reads that wanted rows, repeats among them."""
     sections: int = 0
     edges: int = 0
     bridged: bool = False
@@ -81,36 +81,36 @@ class ListState:
     crowded_seconds: int = 0
     """How many seconds hold more tickets than a page."""
     largest_crowd: int = 0
-    """The most tickets that such seconds showed."""
+    """The most tickets that a settled crowd showed."""
     looks: int = 0
-    """How often tickets were looked for that a total counts and no page shows."""
+    """How often `look_behind` asked for tickets that a total counts and no page shows."""
     shown: Page | None = None
     """The latest page with tickets."""
     believes_filter: bool = Factory(lambda state: state.span != (None, None), takes_self=True)
-    """Whether an answer was believed for the sake of the range that it was asked for, and not for a row it shares."""
+    """Whether some answer is believed only because the server filters by created time: no shared row proves it."""
     counts_pages: bool = False
-    """Whether a total counted just the rows of its page, though more stood behind them."""
+    """Whether totals count only the rows of their page: a total was equal to them, and page 2 had more rows."""
     believes_totals: bool = True
-    """Whether an answer that counts more tickets than it shows is cut, though it has fewer rows than a page."""
+    """Whether an answer with fewer rows than a full page is taken for cut where its total is larger."""
     undated: set[int] = Factory(set)
     """The tickets without a created time."""
     flaws: list[str] = Factory(list)
     """Why the result may not be exact."""
-    _ledger: "array[int]" = Factory(lambda: array("q"))
-    _given: set[int] | None = None
-    _keys: set[int] = Factory(set)
+    _ledger: "array[int]" = Factory(lambda: array("q"))  # the ids given out, in order
+    _given: set[int] | None = None  # the same ids as a set, once `tell_apart` was called
+    _relied_keys: set[int] = Factory(set)  # the keys of the rows whose order was relied on
 
     # Ranges
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The last key of the window, and the key below which its tickets lie."""
+        """The smallest key of the window, and the key behind its largest one."""
         start, end = self.span
         low, high = -inf if start is None else start, inf if end is None else end + 1
         return (low, high) if self.sign > 0 else (1 - high, 1 - low)
 
     def high(self, ask: Ask) -> float:
-        """Return the key from which a page was asked for; infinity: from the list's beginning."""
+        """Return the largest key of an ask's range; infinity if the range has no end there."""
         second = ask.end if self.sign > 0 else ask.start
         return inf if second is None else self.sign * second
 
@@ -126,7 +126,7 @@ class ListState:
         return keys
 
     def ask(self, low: float, high: float, page: int = 1, size: int | None = None) -> Ask:
-        """Return a question for the tickets from one key to another, both included; infinity is an end of the list."""
+        """Return an ask for the tickets from one key to another, both included; infinity is an end of the list."""
         start, end = (low, high) if self.sign > 0 else (-high, -low)
         first, last = self.asked
         asked_start = first if start == -inf else max(int(start), first or 0)
@@ -134,7 +134,7 @@ class ListState:
         return Ask(asked_start, asked_end, page, self.size if size is None else size)
 
     def rest(self, frontier: float) -> Window | None:
-        """Return the rest of the list below a key; None if that is the whole list."""
+        """Return the list below a key; None if that is all of it, or nothing, or if the walk restarted."""
         if abs(frontier) == inf or self._given is not None:
             return None
         start, end = self.window.start, self.window.end
@@ -147,10 +147,10 @@ class ListState:
     # Order
 
     def see_order(self, page: Page) -> bool:
-        """Find out by the first page in which order the list is; whether it is in one."""
+        """Learn from the first page whether the newest or the oldest ticket comes first; False: in no order."""
         oldest_first = [-second for second in page.seconds]
         self.sign = 1 if worst_inversion(page.seconds) <= worst_inversion(oldest_first) else -1
-        # The last row itself, the other rows of its second, and the rows of the second above it.
+        # A guess: the last row itself, half a second's rows beside it, and those of the second above it.
         self.repeats_at_edges = 1 + 1.5 * page.count / (1 + max(page.seconds) - min(page.seconds))
         try:
             self.keys(page)
@@ -159,33 +159,33 @@ class ListState:
         return True
 
     def rely_on(self, keys: Sequence[int]) -> None:
-        """Note that the order of these rows is relied on: count the other ways in which they could stand."""
+        """Note that the order of a page is relied on: `order` grows by the ways in which its rows could stand."""
         if self.order < _NO_ACCIDENT:
             self.order += lgamma(len(keys) + 1) - sum(lgamma(alike + 1) for alike in Counter(keys).values())
-            self._keys.update(keys)
+            self._relied_keys.update(keys)
 
     @property
     def is_unordered(self) -> bool:
-        """Whether the pages whose order was relied on may look sorted by accident."""
-        relied = self.edges > 0 and not self.ranges and len(self._keys) > 1
+        """Whether an order was relied on that so few rows showed that it may be an accident."""
+        relied = self.edges > 0 and not self.ranges and len(self._relied_keys) > 1
         return relied and self.order < _NO_ACCIDENT and self.full >= ROWS_OF_AN_ORDER
 
     def _see_inversions(self, keys: Sequence[int]) -> None:
-        """Take in that a page is not sorted: the list is nearly sorted, or it is in no order."""
+        """Restart for a page that is not sorted, with a larger overlap or in ranges; small inversions do no harm."""
         worst = worst_inversion(keys)
         if worst < self.overlap:
             return
         overlap = max(_SMALLEST_OVERLAP, _OVERLAP_TIMES * worst)
         if overlap * _NEARLY > max(keys) - min(keys):
             raise RestartError("ranges")
-        # Rows from further away may have crossed the edges that were bridged until now.
+        # The overlap was too small at the edges until now: tickets may have been missed there.
         self.overlap = overlap
         raise RestartError("sections")
 
     # Sizes
 
     def see_size(self, page: Page) -> None:
-        """Take in how many rows a page has that is not the last one."""
+        """Learn from a page how many rows a full one has, and whether pages leave rows out."""
         count, asked = page.count, page.ask.size
         if not self.full:
             self.full = count if page.total > count else page.size if count <= page.size <= asked else asked
@@ -194,37 +194,37 @@ class ListState:
         self.leaves_out = self.leaves_out or (page.ask.page == 1 and count < min(self.full, page.total, asked))
 
     def note_depth(self, hint: Ask) -> None:
-        """Take in that a hint was of no use: it was refused, or showed nothing, or the first page."""
+        """Ask for no hint as deep as this one any more: it was refused, or showed nothing, or the first page."""
         self.deepest = min(self.deepest, (hint.page - 1) * hint.size)
 
     def is_cut(self, page: Page) -> bool:
-        """Tell whether the list may have more in the range than an answer shows."""
+        """Tell whether the range of an answer may have more tickets than the answer shows."""
         if page.is_last is not None:
             return not page.is_last
         return self._is_full(page) or (self.believes_totals and page.position != page.total)
 
     def is_miscounted(self, page: Page) -> bool:
-        """Tell whether an answer does not tell if there are more tickets: it counts fewer than it shows, or as many.
+        """Tell whether only page 2 can show if page 1 is the last one: its total is less than its rows, or equal.
 
-        As many is usual, but a server may have pages of its own size, and count the rows of each.
+        Equal is usual for a short list. But a server with pages of its own size may count just the rows of each page.
         """
-        is_odd = self.counts_pages or (self.first_total < 0 < page.count and self.proofs.may_have_more(page))
-        is_doubtful = page.total < page.count or (page.total == page.count and is_odd)
+        may_count_page = self.counts_pages or (self.first_total < 0 < page.count and self.proofs.may_have_more(page))
+        is_doubtful = page.total < page.count or (page.total == page.count and may_count_page)
         return page.ask.page == 1 and is_doubtful and not self._is_full(page)
 
     def see_behind(self, page: Page, after: Page | None) -> None:
-        """Take in the page behind one that does not tell if there are more tickets; None: a refusal."""
+        """Decide by page 2 (None: refused) whether page 1, whose total does not tell, is the last one."""
         if page.total < page.count:
             page.is_last = after is not None and not after.count
             return
-        # A server that ignores page numbers shows the same rows again, and new ones; a page that slid lacks some rows.
+        # A server that ignores page numbers shows all rows of page 1 again; a true page 2 only those that slid into it.
         ids, again = {*page.ids}, {*(after.ids if after else ())}
         page.is_last = after is None or not after.count or len(ids & again) >= (min(len(ids), len(again)) or 1)
         if not page.is_last and not self.counts_pages:
             self.counts_pages, self.full = True, page.count
 
     def _is_full(self, page: Page) -> bool:
-        # Pages may always have the server's own size, however few rows are asked for: then its last one has more, too.
+        # Not `count >= ask.size`: where pages have a larger size of the server's own, the last one may be larger, too.
         return page.count in (page.ask.size, page.size or -1) or page.count >= (self.full or page.ask.size)
 
     # The report
@@ -235,7 +235,7 @@ class ListState:
             self.flaws.append(why)
 
     def only_new(self, rows: Sequence[Record], ids: list[int]) -> tuple[Sequence[Record], list[int]]:
-        """Return those that were not given out before, and remember them: eight bytes each, until that is needed."""
+        """Return the rows that were not given out before, and their ids; until `tell_apart`, these are all rows."""
         if self._given is not None:
             new = [place for place, id in enumerate(ids) if id not in self._given]
             rows, ids = [rows[place] for place in new], [ids[place] for place in new]
@@ -245,6 +245,6 @@ class ListState:
         return rows, ids
 
     def tell_apart(self) -> None:
-        """From now on, know by the id whether a ticket was given out before."""
+        """From now on, tell by the id whether a ticket was given out before; needs a set in place of the ledger."""
         if self._given is None:
             self._given = set(self._ledger)
