@@ -1,6 +1,10 @@
-"""A job: a piece of a walk as a generator. It yields pages to ask for, and is sent their answers. No I/O.
+"""A job: a piece of a walk, such as a section, written as a generator of questions. No I/O.
 
-Jobs stand in the order in which their tickets are to be given out. Each keeps its pages until its turn has come.
+    Job.steps  yields a list of asks    ->  `wanted`, as reads  ->  WalkRules.next_read  ->  the walk sends them
+    Job.steps  is sent the pages        <-  Job.take_in, once all of the list came  <-  WalkRules.receive
+    Job.give   rows                     ->  `ready`             ->  WalkRules.take, once all jobs before are done
+
+`WalkRules` keeps the jobs in the order in which their tickets are given out; many of them ask side by side.
 """
 
 from collections import deque
@@ -16,25 +20,25 @@ from workorder_async.walks.windows import Window
 
 _T = TypeVar("_T")
 Steps: TypeAlias = Generator[list[Ask], list[Page | None], _T]
-"""Steps of a job: it yields pages to ask for, any number at once, and is sent them; None for a refused page."""
+"""Steps of a job: it yields any number of asks at once, and is sent their pages; None for a refused one."""
 
 
 @define(eq=False)
 class WalkedPage:
-    """Rows that had not been given out."""
+    """Rows to give out, each for the first time."""
 
     _state: ListState = field(repr=False)
     rows: Sequence[Record] = ()
     ids: list[int] = field(factory=list, repr=False)
     """The rows' ids."""
     frontier: float = inf
-    """The key down to which everything was given out with this page (see `list_state.py`)."""
+    """The key down to which all tickets are given out with this page (see `list_state.py`); infinity if none is."""
     is_undated: bool = False
     """Whether these are rows without a created time."""
     begun: float = inf
-    """The frontier of the newest page before it that has one; infinity where there is none."""
+    """The frontier of the newest page with a frontier that was given out before this one; infinity if none was."""
     again: list[int] = field(factory=list, repr=False)
-    """The ids that came since then, with those of this page: `rest` shows them once more."""
+    """The ids given out below `begun`, those of this page among them: a walk of `rest` shows them once more."""
 
     @property
     def total(self) -> int:
@@ -43,9 +47,10 @@ class WalkedPage:
 
     @property
     def rest(self) -> Window | None:
-        """The part of the list that a later walk goes on with once this page was taken; None where that is no range.
+        """The window that a later walk goes on with once this page was taken; None if the rest is no window.
 
-        It begins with this page, not behind it: only a walk of two pages shows whether a ticket lies between them.
+        The window begins with this page, not behind it: only an answer that shares a row with this page shows that no
+        ticket lies between the two.
         """
         state = self._state
         return None if state.rest(self.frontier) is None else state.rest(self.begun) or state.window
@@ -53,52 +58,52 @@ class WalkedPage:
 
 @define(eq=False)
 class Read:
-    """A read that is wanted: send `ask`."""
+    """A request to send for a job."""
 
     ask: Ask
     job: "Job"
     place: int
-    """The place of its answer among the answers that the job waits for."""
+    """The place of `ask` in the list of asks that the job has yielded."""
     times: int = 1
-    """How often it is asked for: once more after an answer that is not to be believed."""
+    """Which attempt it is: an answer that may be an accident is asked for again."""
     before: Page | None = field(default=None, repr=False)
-    """The page before it, which does not tell whether it is the last one."""
+    """Page 1, if page 2 is asked for only to learn whether page 1 is the last one."""
 
 
 @define(eq=False)
 class Job:
-    """One piece of a walk. Subclasses read in `steps`, and give rows by `give`."""
+    """One piece of a walk. A subclass writes `steps`, which asks for pages and gives their rows out by `give`."""
 
     asks_again: ClassVar[bool] = True
     """Whether `WalkRules` asks once more after an empty answer."""
     state: ListState = field(repr=False)
     ready: deque[WalkedPage] = field(factory=deque, init=False, repr=False)
     wanted: deque[Read] = field(factory=deque, init=False, repr=False)
-    """The reads that it wants next."""
+    """The reads to send next."""
     behind: list["Job"] = field(factory=list, init=False, repr=False)
-    """Further jobs, whose tickets follow its own; `WalkRules` takes them."""
+    """Further jobs, whose tickets follow those of this job; `WalkRules` takes them over."""
     held: int = field(default=0, init=False)
-    """How many rows wait for their turn."""
+    """How many rows are in `ready`."""
     is_begun: bool = field(default=False, init=False)
     is_done: bool = field(default=False, init=False)
     is_left: bool = field(default=False, init=False)
-    """Whether its answers do not matter any more."""
+    """Whether the walk restarted without this job: late answers for it are dropped."""
     _replies: list[Page | None] = field(factory=list, init=False, repr=False)
     _missing: int = field(default=0, init=False)
     _steps: Steps[None] = field(default=Factory(lambda job: job.steps(), takes_self=True), init=False, repr=False)
 
     def steps(self) -> Steps[None]:
-        """Yield pages to ask for, and take in the pages that came."""
+        """Yield asks, and be sent their pages."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """Go as far as is possible without an answer."""
+        """Begin the steps, up to the first asks."""
         if not self.is_begun:
             self.is_begun = True
             self._go_on(None)
 
     def take_in(self, read: Read, page: Page | None) -> None:
-        """Go on with the page of a read; None if the server refused it."""
+        """Take in the page of a read (None: refused); go on once the pages of all asks came."""
         self._replies[read.place] = page
         self._missing -= 1
         if not self._missing:
@@ -115,37 +120,37 @@ class Job:
         self.wanted.extend(Read(ask, self, place) for place, ask in enumerate(asks))
 
     def answer(self, ask: Ask) -> Steps[Page | None]:
-        """Ask a question, and once more if it is refused: a server may be busy just then."""
+        """Return the page of an ask, asked for once more if it is refused: a server may be busy just then."""
         (page,) = yield [ask]
         if page is None:
             (page,) = yield [ask]
         return page
 
     def reach(self, page: Page) -> float:
-        """Return the key at which, and above, an answer is the whole truth."""
+        """Return the smallest key from which upwards an answer shows all tickets of its range."""
         if not self.state.is_cut(page):
             return -inf
         return min(self.state.keys(page), default=inf) + self.state.overlap
 
     def between(self, page: Page, low: float, high: float, other: Page | None = None) -> list[int]:
-        """Return which rows of a page lie below one key, not below another, and do not come on another page as well."""
+        """Return the places of the rows of a page with `low` <= key < `high` that are not on another page as well."""
         places = [place for place, key in enumerate(self.state.keys(page)) if low <= key < high]
         return places if other is None else [place for place in places if page.ids[place] not in other.ids]
 
     def give(self, rows: Sequence[Record], ids: list[int], frontier: float = inf, *, is_undated: bool = False) -> None:
-        """Have rows given out when the turn of this job has come."""
+        """Have rows given out, once all jobs before this one are done."""
         if ids:
             self.held += len(ids)
             self.ready.append(WalkedPage(self.state, rows, ids, frontier, is_undated))
 
     def give_of(self, page: Page, places: Sequence[int], frontier: float = inf) -> None:
-        """Have some rows of a page given out."""
+        """Have the rows at these places of a page given out."""
         self.give([page.rows[place] for place in places], [page.ids[place] for place in places], frontier)
 
     def pages_by_number(
         self, ask: Callable[[int], Ask], first: Page | None, take: Callable[[Page | None], int]
     ) -> Steps[None]:
-        """Read pages by their numbers, side by side, until `take` finds nothing new on them."""
+        """Read pages by their numbers, side by side, to the last one, or until `take` finds no new ticket on any."""
         state, number = self.state, 1
         pages: list[Page | None] = [first] if first else (yield [ask(1)])
         while True:
@@ -161,7 +166,7 @@ class Job:
             pages = yield [ask(number + further) for further in range(max(1, min(state.slots, left)))]
 
     def next_page(self, most: int) -> WalkedPage:
-        """Return the next rows that are ready, so many at the most."""
+        """Return the next ready rows, at most `most` of them."""
         page = self.ready[0]
         if len(page.ids) > most:
             first = evolve(page, rows=page.rows[:most], ids=page.ids[:most], frontier=inf)
