@@ -1,7 +1,8 @@
-"""The two ends of a walk, and its last resort.
+"""The first job of a walk, its last one, and its last resort.
 
-The first page tells how to read the list, and the totals are a last witness. Where the list cannot be asked for a range
-of created time, or counts tickets that no such range shows, it is read by its page numbers, and nothing is claimed.
+`Opening` reads the first page, which shows the list's order. `Witness` comes last, and checks the server's filter and
+its totals. `NumberedPages` reads the list by page numbers, if its filter by created time does not work, or if it counts
+tickets that no range of created time shows; such a walk is never exact.
 """
 
 from collections.abc import Callable
@@ -14,26 +15,28 @@ from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import Mode, RestartError
 from workorder_async.walks.pages import Ask, Page
 
-# Where so many pages are read again, that costs as little as a look at some of them.
+# A window of so few pages is read again whole where tickets are lacking: to look at its end would cost as much.
 _SHORT: Final = 2
-# How often the first page is read where it does not tell the order of the list.
+# How often the first page is read if it does not show the list's order; how many tickets are asked for to check the
+# filter, since one may leave the list meanwhile.
 _LOOKS: Final = 3
+# How many seconds away from a second the list is asked for newer and for older tickets.
 _BESIDE: Final = (0, 1, 2)
 #: The first and the last second that a ticket's created time can have: 1970 to 2199.
 DATED: Final = (1, 7_258_118_400)
-# Two questions: the total of the list, and of all tickets that have a created time. The second one is open
-# at one side, as the ranges of walks are: a server may refuse a long range with both ends.
+# Two asks for totals: of the whole list, and of all tickets that have a created time. The range of the second has no
+# end, since ranges of walks often have none, and a server may refuse a long range with two ends.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
 _NO_LOOK: Final = "the list refuses to show a ticket by which its filter by created time could be looked at"
 _LOOKED_FOR: Final = "; the others were looked for by page numbers"
-#: How often they are asked while the list moves.
+#: How often both totals are asked for while the list moves.
 ROUNDS: Final = 6
 
 
 @define(eq=False)
 class Opening(Job):
-    """The first page, which tells in which order the list is."""
+    """The first page, which shows the order of the list; a list of one page is given out here."""
 
     _begin: Callable[[Mode, Page | None], None]
 
@@ -63,15 +66,19 @@ class Opening(Job):
                 continue
             has_newer, has_older = yield from self._sides(page.seconds[0])
             if not (has_newer and has_older):
-                # All of one second, which is an end of the list: it is read towards the other side.
+                # All rows are of one second, at one end of the list: the list goes on towards the other end.
                 state.sign = -1 if has_newer else 1
                 self._begin("sections", page)
                 return
-        # A second look would have shown tickets that entered meanwhile.
+        # Had tickets entered between two requests, the next look at the first page would have shown them.
         self._begin("ranges", None)
 
     def _is_first(self, page: Page) -> Steps[bool]:
-        """Tell whether no ticket lies above a page: where its total is no help, each page may be turned round."""
+        """Tell whether no ticket lies above the first page.
+
+        A server may give the pages newest first, and the rows of each page oldest first: then the first page looks
+        sorted the wrong way. A total of more tickets than its rows reveals that later; without one, ask here.
+        """
         top = max(self.state.keys(page))
         (beside,) = yield [self.state.ask(top, inf)]
         return beside is None or max(self.state.keys(beside), default=top) <= top
@@ -80,7 +87,7 @@ class Opening(Job):
         """Find out whether the list has tickets that are newer, and tickets that are older, than a second."""
         state = self.state
         state.sign = 1
-        # It is not known whether the ends of a range count, nor whether tickets of the second beside them are shown.
+        # It is not known yet whether a range shows the tickets of its end seconds, or even of the seconds beside them.
         asks = [
             *(state.ask(second + more, inf, size=1) for more in _BESIDE),
             *(state.ask(-inf, second - less, size=1) for less in _BESIDE),
@@ -92,12 +99,12 @@ class Opening(Job):
 
 @define(eq=False)
 class Witness(Job):
-    """Looks at the list once more at the end, if its answers do not prove that nothing is missing."""
+    """The last look at the list, if its answers do not prove that nothing is missing."""
 
     _begin: Callable[[Mode], None]
 
     def steps(self) -> Steps[None]:
-        """Doubt an order that may be an accident; look at the server's filter, if it was believed; compare totals."""
+        """Restart for an order that may be an accident; check the filter, if only it was believed; compare totals."""
         state = self.state
         if state.is_unordered:
             raise RestartError("ranges")
@@ -106,48 +113,49 @@ class Witness(Job):
         is_whole = state.span == (None, None)
         flaw = ""
         if state.believes_filter and not state.proofs.filters:
-            flaw = yield from self._look_at_filter()
-        is_odd = state.ranges or state.looks or state.tickets != state.first_total
-        if not flaw and state.first_total > 0 and is_odd:
-            flaw = yield from self._compare_totals() if is_whole else self._count()
+            flaw = yield from self._check_filter()
+        is_doubtful = state.ranges or state.looks or state.tickets != state.first_total
+        if not flaw and state.first_total > 0 and is_doubtful:
+            flaw = yield from self._compare_totals() if is_whole else self._compare_count()
         if flaw:
             state.flaw(flaw)
             if is_whole:
                 state.tell_apart()
                 self._begin("numbers")
 
-    def _look_at_filter(self) -> Steps[str]:
-        """Ask for the one second of a ticket that was shown.
+    def _check_filter(self) -> Steps[str]:
+        """Ask for just the second of a ticket that an answer has shown; return why the filter does not work, or "".
 
-        A server may take the bounds of a range otherwise: in other units, hours off, rounded to minutes or days. It
-        could hide tickets then at the ends of a range that one answer shows whole, where no row is shared.
+        A server may read the ends of a range in other units, hours off, or rounded to minutes or days. It would then
+        hide tickets at the ends of a range that one answer seems to show whole, where no shared row reveals it.
         """
         state, flaw = self.state, ""
         page = state.shown
         for _ in range(_LOOKS):
             if page is None or not any(1 < second % 60 < 59 for second in page.seconds):
-                # Where the bounds of a short range are rounded, it shows just what lies on a full minute, hour or day,
-                # or beside it; where one of them is, the question for such a second begins or ends there.
+                # A server that rounds the ends of a range may still show a ticket of a full minute, or of a second
+                # beside one, if it is asked for just that second. Such a ticket proves nothing: get others.
                 page = yield from self.answer(Ask(None, None, 1, state.size, for_rows=False))
             if page is None or not page.ids:
                 return flaw or ("" if page else _NO_LOOK)
-            # In the middle of a minute and of an hour, where bounds that are rounded hide it for certain.
-            id, second = min(zip(page.ids, page.seconds, strict=True), key=lambda row: _off_full(row[1]))
+            # The ticket next to the middle of a minute and of an hour: ends that are rounded hide it for certain.
+            id, second = min(zip(page.ids, page.seconds, strict=True), key=lambda row: _from_middle(row[1]))
             found = yield from self.answer(Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False))
             if found is None:
                 return _NO_LOOK
             if found.ids and (id in found.ids or state.is_cut(found)):
                 state.proofs.filters = True
                 return ""
-            # It may have left meanwhile.
+            # The ticket may have left the list meanwhile: try another one.
             page, flaw = None, f"asked for second {second}, the list does not show ticket {id}, which was created then"
         return flaw
 
     def _compare_totals(self) -> Steps[str]:
-        """Find out whether the list has tickets that no range of created time shows, or that its order hides.
+        """Return why tickets are missing: no range of created time shows them, or fewer came than the list counts.
 
-        The total of the list and that of its ranges are asked for twice each. The order is such that an even movement,
-        or a replica that is behind every second time, adds as much to both. If they differ, all four are asked again.
+        Both totals are asked for twice, in the order whole, ranged, ranged, whole: a list that grows evenly adds as
+        much to both sums, and so does a replica that is behind at every second request. If more tickets are counted
+        in the whole list, all four are asked for again.
         """
         state, whole, ranged = self.state, list[int](), list[int]()
         for _ in range(ROUNDS):
@@ -158,23 +166,24 @@ class Witness(Job):
                     return "the list refuses to say how many tickets it has"
                 (whole if ask is _WHOLE else ranged).append(page.total)
                 if state.ranges and whole == ranged == [state.first_total]:
-                    break  # each range was shown whole, and came to as many
+                    break  # all ranges were shown whole, and both totals agree with the first one
             if sum(whole) <= sum(ranged):
                 break
         if sum(whole) > sum(ranged):
             return f"the list counts {max(whole)} tickets, and {min(ranged)} by their created times{_LOOKED_FOR}"
         return self._lacks(min(whole), _LOOKED_FOR)
 
-    def _count(self) -> Steps[str]:
-        """Compare the tickets that came with the total of the seconds of a window.
+    def _compare_count(self) -> Steps[str]:
+        """Compare the tickets of a window that came with the window's total.
 
-        If that is more, a short window is read again in ranges that are shown whole. In a long window only its end is
-        looked at, without and with the seconds beside it: a ticket that stands behind all others may be later.
+        If the total is larger, a short window is read again in ranges that are shown whole. Of a long window only the
+        last page is read, without and with the margins of a second: the walk restarts if a ticket there is out of
+        order.
         """
         state, asks = self.state, list[Ask]()
         low, high = state.span
         if high is not None and state.sections and not (state.ranges or state.crowded_seconds or state.end_counts):
-            high += 1  # the second that a range ends in may not count
+            high += 1  # the server may not show the last second of a range
         page = yield from self.answer(Ask(low, high, 1, 1, for_rows=False))
         if page is None:
             return ""  # bridged edges prove the result without a count
@@ -190,35 +199,38 @@ class Witness(Job):
         return self._lacks(page.total)
 
     def _lacks(self, total: int, remark: str = "") -> str:
-        """Say that more tickets are counted than came, and more than a page: fewer may have entered or left."""
+        """Return a flaw, or restart in ranges, if over a page of the counted tickets did not come.
+
+        Fewer may have entered or left meanwhile. A flaw or a crowd that is known already explains what is lacking.
+        """
         state = self.state
         lacks = min(total, state.first_total) - state.tickets > state.full
         explained = state.ranges or state.flaws or state.crowded_seconds or state.leaves_out
         if lacks and not explained:
-            raise RestartError("ranges")  # it is not sorted as its pages seem to be
+            raise RestartError("ranges")  # the list is not sorted, though its pages look sorted
         return f"the list counts {total} tickets, and {state.tickets} came{remark}" if lacks else ""
 
 
-def _off_full(second: int) -> tuple[int, int]:
-    """Tell how far a second is from the middle of its minute, and of its hour."""
+def _from_middle(second: int) -> tuple[int, int]:
+    """Return how far a second is from the middle of its minute, and from the middle of its hour."""
     return abs(second % 60 - 33), abs(second % 3600 - 1800)
 
 
 @define(eq=False)
 class NumberedPages(Job):
-    """All pages of the list, side by side, until some bring nothing new."""
+    """All pages of the list by their numbers, side by side, until some of them show no new ticket."""
 
     _first: Page | None = None
-    _came: set[int] = field(factory=set, init=False)
+    _came: set[int] = field(factory=set, init=False)  # ids
 
     def steps(self) -> Steps[None]:
         """Read page after page."""
         yield from self.pages_by_number(lambda number: self.state.ask(-inf, inf, number), self._first, self._give_new)
 
     def _give_new(self, page: Page | None) -> int:
-        """Give the tickets of the window that did not come before; how many new ones it showed, also outside of it.
+        """Give the new tickets of a page that the window owns; return how many new ones it shows, owned or not.
 
-        A page of rows that cannot be read may stand before others.
+        If none of the rows has a created time that can be read, all count as new: the pages behind are read, too.
         """
         if page is None:
             return 0
