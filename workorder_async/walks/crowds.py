@@ -1,8 +1,8 @@
-"""A crowd: seconds that hold more tickets than a page shows. Only here page numbers count.
+"""A crowd: up to a few seconds that hold more tickets than a page shows. Only here a walk depends on page numbers.
 
-Its pages are read side by side, and again until two passes show the same rows in the same places: then no row has slid
-from page to page between two reads. They count as all where each row came once, no page was refused, and as many came
-as the list counts. Otherwise the walk says which second could not be settled.
+The pages of a crowd are read side by side, in passes, until two passes show the same rows in the same places: then no
+row has slid from one page to another between two requests. The crowd is *settled* if in this pass each row came once,
+no page was refused, and as many rows came as the total says. If not, the walk is not exact, and names the second.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ _PASSES: Final = 4
 
 
 class Crowd:
-    """All tickets whose keys are from `low` to `high`, which are given by a job; a page may have shown some."""
+    """All tickets with keys from `low` to `high`; `job` gives them out. `page` may have shown some of them before."""
 
     def __init__(self, job: Job, low: int, high: int, page: Page | None = None) -> None:
         self._job, self._state = job, job.state
@@ -27,12 +27,13 @@ class Crowd:
         rows = [] if page is None else zip(page.ids, page.seconds, strict=True)
         self._expected = {id for id, second in rows if second in self._seconds}
         self._given = set[int]()
-        # The last pass: the ids of each page, None for a refused one; all its ids; the list's total; rows by second.
+        # Of the current pass: the ids of each page, None for a refused page; all ids; the largest total; how many
+        # tickets of the crowd came, by their seconds.
         self._shown: _Shown = []
         self._came = set[int]()
         self._total = 0
         self._rows = Counter[int]()
-        #: Whether the last pass showed all tickets.
+        #: Whether the last pass is known to have shown all tickets of the crowd.
         self.is_settled: bool = False
 
     def read(self) -> Steps[None]:
@@ -48,7 +49,8 @@ class Crowd:
                 self.is_settled = self._is_whole(shown)
                 break
             before, page = shown, None
-        # Seconds beside a crowd may be read like one.
+        # The range also has seconds beside the crowded one: only a second of a page or more is counted. If all of them
+        # fill a page only together, they count as one.
         state.crowded_seconds += sum(rows >= state.full for rows in self._rows.values()) or self.count >= state.full
         if self.is_settled:
             state.largest_crowd = max(state.largest_crowd, sum(len(ids) for ids in self._shown if ids))
@@ -60,21 +62,21 @@ class Crowd:
 
     @property
     def count(self) -> int:
-        """How many tickets the last pass showed."""
+        """How many tickets of the crowd the last pass showed."""
         return self._rows.total()
 
     def _ask(self, page: int) -> Ask:
-        # The ends of a range may not count, or be a second off; or fractions of seconds count that no row shows.
+        # A margin of a second: a server may not show the end seconds of a range, or only part of them.
         return self._state.ask(self._low - 1, self._high + 1, page)
 
     def _is_whole(self, shown: _Shown) -> bool:
-        """Tell whether pages that came twice in the same way show all that there is, and a ticket that was known."""
+        """Tell whether the pages of a pass show all tickets of the crowd, and some that were shown before it."""
         ids = [id for page in shown if page is not None for id in page]
         is_shared = not self._expected or not self._expected.isdisjoint(ids)
         return is_shared and None not in shown and len(ids) == len(set(ids)) >= self._total
 
     def _take(self, page: Page | None) -> int:
-        """Give the new rows of a page; return how many tickets it brings that did not come in this pass."""
+        """Give out the new rows of a page; return how many tickets it shows that did not come before in this pass."""
         self._shown.append(None if page is None else tuple(page.ids))
         if page is None:
             return 0

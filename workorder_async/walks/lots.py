@@ -1,7 +1,11 @@
-"""A lot: some sections that are read side by side, and where they begin. They should all need equally many requests.
+"""A lot: the next sections to be read side by side. It is cut so that all of them should take equally many requests.
 
-Page numbers are hints for their starts. A hint is a page that is a little smaller than the others, so that the rows
-that come again at each edge do not cost a request more.
+A section starts at a *hint*, a page that is asked for by its number:
+
+    hint of A | request | request | request | hint of B | request | ...
+
+A hint is a little smaller than other pages: at each edge some rows come again, and a section of whole pages would take
+one more request for them.
 """
 
 from math import prod, sqrt
@@ -11,22 +15,23 @@ from workorder_async.walks.list_state import ListState
 
 Hint: TypeAlias = tuple[int, int]
 """The number and the size of a page that shows where a section begins."""
-# Requests of a section. With fewer its ends cost more, with more the rows of others wait longer for their turn.
+# Requests of a section, its hint among them. In shorter sections more rows come again; behind longer ones, the rows of
+# later sections wait longer for their turn.
 _REQUESTS: Final = 4
-# The last lot has shorter ones, so that all end together; with two, where the list has so few pages.
+# The last lot may have shorter sections, so that all end together; even two requests, if so few pages are left.
 _LEAST_REQUESTS: Final = 3
 _FEW_PAGES: Final = 16
-# The cost of the ends of a section, as a part of its rows at the most: with small pages, sections are longer.
+# The share of a section's rows that come beside its own, at the most. So sections of small pages take more requests.
 _COST: Final = 0.1
 _MOST_REQUESTS: Final = 32
-# The number of rows that come again varies from edge to edge.
+# How many rows more may come again at the edges of a section than on average: so many times the root of their number.
 _SPARE: Final = 2.5
 
 
 def next_lot(state: ListState, left: int) -> list[Hint]:
-    """Return where the next sections begin, where `left` rows are left behind an answer.
+    """Return the hints of the sections behind an answer, if `left` rows of its range are left behind it.
 
-    The last one leads the next lot: behind it the list is cut again.
+    The last section of a lot leads to the next lot: its first answer tells how much is left to be cut behind it.
     """
     least = 2 if left <= _FEW_PAGES * state.full else _LEAST_REQUESTS
     smaller = state.full - _largest_hint(state)
@@ -40,7 +45,7 @@ def next_lot(state: ListState, left: int) -> list[Hint]:
 
 
 def _sections(state: ListState, requests: int, most: int, left: int) -> tuple[list[Hint], float]:
-    """Cut sections of so many requests each; returns their hints, and how many rows they cover."""
+    """Cut at most `most` sections of so many requests each; return their hints, and how many rows all cover."""
     hints: list[Hint] = []
     behind_hint = (requests - 1) * max(1.0, state.full - state.repeats_at_edges) - _spare(state, requests)
     end = behind_hint
@@ -51,7 +56,7 @@ def _sections(state: ListState, requests: int, most: int, left: int) -> tuple[li
 
 
 def _hint_at(state: ListState, place: float) -> Hint:
-    """Return the hint that reaches furthest, and has no more rows than this in front of it."""
+    """Return the hint that ends as far down as possible, with at most `place` rows in front of it."""
     largest = _largest_hint(state)
     pages = max(1, int(place // largest))
     return max((pages + 1, largest), (pages + 2, max(1, int(place // (pages + 1)))), key=prod)
@@ -62,5 +67,5 @@ def _largest_hint(state: ListState) -> int:
 
 
 def _spare(state: ListState, requests: int) -> float:
-    """Return how many rows a section reads beyond its end: the row behind it, those of its second, some to spare."""
+    """Return how many rows a section reads below the next start: one row, others of its second, and some to spare."""
     return 1 + state.repeats_at_edges + _SPARE * sqrt(requests - 1)

@@ -1,9 +1,9 @@
-"""A list that is in no order: a range of created time counts only where one answer shows all of it.
+"""A list in no order of time: it is read in ranges of created time, and only an answer that is not cut settles a range.
 
-The first page tells when some of its tickets were created. By that the list is divided into ranges. A range that its
-answer does not show whole is divided by time, and its parts are asked for side by side. Each is asked for with one
-second more on either side, since it is not known whether the ends of the filter count. Totals tell only into how many
-parts a range is divided.
+The first page shows when some tickets were created; by their times the list is divided into ranges. A range whose
+answer is cut is divided by time, and its parts are asked for side by side. A part is a range, too, and may be divided
+again. Each range is asked for with a margin of one second on either side, since it is not known whether the ends of the
+filter count. A total decides only into how many parts a range is divided.
 """
 
 from collections import Counter
@@ -21,25 +21,25 @@ from workorder_async.walks.pages import Page
 
 _Ends: TypeAlias = tuple[float, float]
 
-# How full an answer should be: where more is aimed at, too many ranges have to be divided again.
+# The share of a full page that the answer of a part should have. With more, too many parts have to be divided again.
 _FILL: Final = 0.8
 # The parts of a range at the most.
 _PARTS: Final = 24
-# Rows are of a burst where they stand so many times closer together than all tickets of the range would, evenly spread.
+# The rows of an answer are a burst if they stand so many times closer together than the range's tickets on average.
 _BURST: Final = 8
-# The time beside a burst is divided, too: in a nearly sorted list, the rows may be of one end alone.
+# The parts that the time of a range outside of a burst is divided into: the rows may all be from one end of the range.
 _OUTSIDE: Final = 3
-# The rows of a first page that tell how many tickets a part of the list has.
+# Rows of the first page for each part of the list: fewer would not tell how many tickets the part has.
 _ROWS_OF_A_PART: Final = 8
-# How much longer than the one before it each part is, where nothing tells how far the list reaches.
+# How many times longer than the part before it a part is, where nothing tells how far the list reaches.
 _LONGER: Final = 8
-# Fewer seconds are not divided: with those on their margins, their parts would be as long.
+# A range of fewer seconds is not divided but read as a crowd: with their margins, its parts would be as long.
 _CROWD: Final = 3
-# How often a range is divided that counts more tickets than it shows, and shows fewer than a page.
+# How often a range is divided whose answer shows fewer rows than a full page, and than its total.
 _TRIES_TO_DIVIDE: Final = 2
-# So many pages are expected where an answer that is not whole does not count more than it shows.
+# The pages that a range is taken for if its answer is cut, but its total is not larger than the answer.
 _UNCOUNTED: Final = 2
-# How often a part that comes empty is asked for at the most, and how many tickets are lacking after the second time.
+# How often a part that comes empty is asked for at the most; from the third time on only if so many tickets lack.
 _TRIES: Final = 4
 _LACKING: Final = 1
 
@@ -52,14 +52,14 @@ class Range(Job):
     _low: float
     _high: float
     first: Page | None = None
-    """Its answer, if that has come."""
+    """The answer to this range, if that has come."""
     around: int = 0
-    """How many rows the answer has that was divided into it and others."""
+    """How many rows the answer to the range had that this one is a part of."""
     short: int = 0
-    """How many answers, one inside of the other, counted more tickets than they showed, and had room for them."""
+    """How many ranges in a row, each a part of the one before, had fewer rows than a page and than their total."""
 
     def steps(self) -> Steps[None]:
-        """Give the range, or divide it."""
+        """Give out the range's tickets if its answer shows all of them, or else divide the range."""
         state, page = self.state, self.first
         if page is None:
             (page,) = yield [state.ask(self._low - 1, self._high + 1)]
@@ -79,40 +79,44 @@ class Range(Job):
 
     @property
     def _dated(self) -> tuple[int, int]:
-        """The first second and the last one that tickets of it may have."""
+        """The first and the last second that a ticket of this range may have."""
         low = int(max(self._low, DATED[0]))
         return low, max(DATED[1], 2 * low) if self._high == inf else int(self._high)
 
     def _own(self, page: Page) -> list[int]:
-        """Return the places of its rows on a page; those on the margins are another range's."""
+        """Return the places of this range's rows on a page; rows of the margins are another range's."""
         return [place for place, second in enumerate(page.seconds) if self._low <= second <= self._high]
 
     def _is_whole(self, page: Page) -> bool:
-        """Tell whether an answer shows all of the range, or is to be taken for that."""
+        """Tell whether an answer shows all tickets of the range, or is to be taken for that."""
         state = self.state
         if not state.is_cut(page):
             return True
-        # Where one answer after the other has as many rows, pages have become smaller.
+        # If the answers to a range and to its part have equally many rows, pages have become smaller than `full`.
         self.short = 0 if page.count >= state.full or 0 < page.count == self.around else self.short + 1
         if self.short > _TRIES_TO_DIVIDE:
-            # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
+            # Smaller ranges lack tickets, too: so it is not for the size of a page that answers lack them.
             state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
             state.believes_totals = False
         return not state.is_cut(page)
 
     def _around_a_crowd(self, page: Page) -> list[_Ends]:
-        """Return three seconds around the second of most rows, and the newer and older parts; or nothing."""
+        """Divide a range with a crowd: three seconds around it, and the time before and after; [] if there is none.
+
+        Most rows of the answer are of the crowd's second.
+        """
         second, rows = max(Counter(page.seconds).items(), key=itemgetter(1), default=(0, 0))
         if not (self._low - 1 <= second <= self._high + 1 and 2 * rows > page.count):
             return []
-        # Three seconds of it, wherever it lies: crowds may stand side by side.
+        # The three seconds lie inside of the range, even if the crowd lies at its end or on its margin.
         second = int(max(min(second, self._high - 1), self._low + 1))
         return [(second + 2, self._high), (second - 1, second + 1), (self._low, second - 2)]
 
     def _outwards(self, page: Page) -> list[_Ends]:
-        """Return parts that are the longer the further out they are, of a range with one end; else nothing.
+        """Divide a range that has only one end into parts that grow with the distance from that end; else [].
 
-        The rows of its answer may be of all times, or those next to its end: so far out the parts go.
+        The rows of the answer may be spread over the range, or all be next to its end. The last part begins where the
+        tickets would end in the second case, and is open.
         """
         is_past = self._low == -inf
         if is_past is (self._high == inf) or not page.seconds:
@@ -126,7 +130,7 @@ class Range(Job):
         return [*ends, (-inf, edge) if is_past else (edge, inf)] if ends else []
 
     def parts(self, page: Page) -> list[_Ends]:
-        """Return parts that are equally long; where all rows are of a burst, those of the burst are shorter."""
+        """Divide the range evenly; if the rows of its answer are a burst, divide the burst more finely."""
         low, high = self._dated
         edges, seconds = self._even_edges(low, high, page), [one for one in page.seconds if low <= one <= high]
         first, last = min(seconds, default=low), max(seconds, default=high)
@@ -137,27 +141,28 @@ class Range(Job):
         return [(start, end - 1) for start, end in pairwise(edges)]
 
     def _even_edges(self, low: int, high: int, page: Page) -> list[int]:
-        """Return where parts begin that are equally long, and last the second behind them.
+        """Return the first seconds of equally long parts, and the second behind the last part.
 
-        They are such as one answer shows whole, if these are not too many.
+        One answer should show each part whole. If that takes over `_PARTS` parts, they are longer, and divided again.
         """
         full, length = self.state.full, high - low + 1
         total = page.total if page.total > page.count else _UNCOUNTED * full
-        # Pages may have become smaller than they were; and each shows a second more on either side.
+        # The rows of a page: pages may have become smaller than `full`. Those of the two margins are taken off.
         rows = _FILL * max(min(page.count, full), full / _PARTS, 1)
         count = ceil(length / max(1, rows * (length + 2) / total - 2))
         if count > _PARTS:
             count = min(_PARTS, ceil(count / _PARTS))
         if 3 * total > rows * (length + 2):
-            # A second with those beside it is more than an answer shows: they are read as crowds, not one by one.
+            # Three seconds are more than an answer shows, so they are read as a crowd: no part is shorter than that.
             count = min(count, ceil(length / _CROWD))
         count = min(max(count, 2), length)
         return [*(low + length * number // count for number in range(count)), high + 1]
 
     def _ask(self, parts: list["Range"], page: Page) -> Steps[None]:
-        """Ask for parts side by side, whose tickets are those that an answer shows or counts.
+        """Ask for the parts of a range side by side; `page` is the answer to the range.
 
-        Those that come empty are asked for once more unless all tickets came, and again where some are lacking.
+        An empty answer may be an accident: while the parts lack tickets that `page` shows or counts, those that came
+        empty are asked for again.
         """
         total, is_counted = max(page.total, page.count), page.total > page.count
         for times in range(_TRIES):
@@ -172,7 +177,7 @@ class Range(Job):
 
     @property
     def count(self) -> float:
-        """About how many tickets it has by its answer, without those on the margins."""
+        """About how many tickets this range has by its answer, without those on the margins."""
         page = self.first
         if page is None or not self.state.is_cut(page):
             return 0 if page is None else len(self._own(page))
@@ -181,10 +186,13 @@ class Range(Job):
 
 @define(eq=False)
 class Unordered(Range):
-    """The whole list, which the rows of its first page divide."""
+    """The whole list, divided by the rows of its first page."""
 
     def parts(self, page: Page) -> list[_Ends]:
-        """Return parts that hold about equally many tickets if the list is as these rows, and its two ends."""
+        """Divide the list at the times of the page's rows, into parts of about equally many tickets, and its two ends.
+
+        The two ends are the time after the newest row and the time before the oldest one.
+        """
         seconds = sorted(page.seconds[place] for place in self._own(page))
         if not seconds:
             return super().parts(page)
