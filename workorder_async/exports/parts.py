@@ -1,26 +1,27 @@
-"""Parts become durable: in a file that grows, which a manifest remembers, or on a stream.
+"""The parts of an export become durable: in a file that grows, with a manifest beside it, or on a stream without one.
 
 `Lines` takes rows in the event loop, and the thread of `Disk` writes them: one piece at a time, in order. The rows of a
-part are on disk before its line in the manifest is. A stream has no manifest.
+part are on disk before its line in the manifest is written.
 
-A manifest says which export it is of, then has a line for each part that is on disk:
+The first line of a manifest, its head, tells which export it is of. Each part that is on disk has a further line:
 
     {"manifest":"workorder_async","version":5,"platform":...,"app_id":...,"queries":[...],"format":...}
     {"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
     {"query":0,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
-`rest` is the rest of the query that is to be read: everything before it has been given out, and will not come again.
-About one page of it has come; `again` has the ids. The same call goes on from there, and needs to know no other ids.
-Times in the head are absolute, so that a call of tomorrow asks the same query. The last member of a line is a checksum
-of it and of all lines before it.
+`rest` is the range of created time that a later call reads. All tickets outside of it are on disk. About a page of
+tickets inside of it is on disk, too; `again` has their ids, by which the later call drops them. Times in the head are
+absolute, so that the same call asks the same query tomorrow. The last member of a line is a checksum of this line and
+of all lines before it.
 
-A line is added when its part is on disk, and is itself on disk before the next part is. A torn last line, as a crash
-leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again. A head
-that was changed is an error: nothing else says whose rows these are.
+A part's line is on disk before the next part is. A later call drops a torn last line, as a crash leaves it, and all
+lines from the first damaged one on: it reads their parts again. A damaged head is an error, since nothing else tells
+which export the rows are of.
 
-If a walk finds that the list has another order than it assumed, it adds a part that has no `rest` and is not the last
-one of its query. Then all parts before rest on a wrong order, and the next call begins anew.
+If a walk restarts, because the list has another order than it seemed to have, the export adds a *void* part: it has no
+`rest`, and does not end its query. The `rest` of earlier parts relies on the wrong order. So unless the query is read
+to its end by the same call, the next call begins anew.
 """
 
 import asyncio
@@ -51,30 +52,30 @@ from workorder_async.tasks import to_its_end
 
 T = TypeVar("T")
 
-#: Of this layout, and of the bytes that each format is written in: raised when either changes.
+#: The version of this layout and of the bytes of every format: raised when either changes.
 VERSION: Final = 5
 _BEGINS: Final = b'{"manifest":"workorder_async",'
 _SUM: Final = b',"sum":"%08x"}\n'
 _CONVERTER: Final = Converter()
-# Lines are read by the standard library: orjson refuses half a surrogate pair, as a path has it that is no UTF-8.
+# Lines are read by `json`: orjson refuses half a surrogate pair, which a path has whose bytes are no UTF-8.
 
-#: So much is held before it is written, and read at once to be checked.
+#: Bytes that are held before they are written; also bytes that are read at once to check a part.
 _BYTES_AT_ONCE: Final = 4 << 20
 _STDOUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-#: How often a stream that waits asks whether to stop, in seconds.
+#: Seconds between two calls of `check` while a stream waits for its reader.
 _NAP: Final = 0.05
 
 
 @frozen(kw_only=True)
 class Head:
-    """Which export it is: another one is not gone on with."""
+    """The first line of a manifest, which tells which export it is of. A call with another head does not go on."""
 
     manifest: str = "workorder_async"
     version: int = VERSION
     platform: str
     app_id: str = ""
     queries: tuple[Any, ...]
-    """As `encode` writes them."""
+    """The queries, each as `encode` makes it JSON."""
     format: str
     columns: tuple[str, ...]
     raw: bool
@@ -84,7 +85,7 @@ class Head:
     csv_defuse: bool
 
     def differences(self, other: "Head") -> str:
-        """Say in which points another one is another export; "" if in none."""
+        """Say in which fields another head differs from this one; "" if in none."""
         return "; ".join(
             f"{name} was {to_json(before).decode()}, and is {to_json(now).decode()}"
             for name in fields_dict(Head)
@@ -94,12 +95,12 @@ class Head:
 
 @frozen(kw_only=True)
 class Renamed:
-    """A file that is about to get its name, or has it."""
+    """The line that says which file is about to get the target's name, or has it."""
 
     named: tuple[int, int]
-    """Its inode and its size, by which it is told from any other file of that name."""
+    """The inode and the size of the file, which no other file of that name has."""
     changes: TextChanges = UNCHANGED
-    """The changes of its conversion."""
+    """The changes in texts when the rows were converted to the file."""
 
     def is_at(self, path: Path) -> bool:
         """Tell whether that file has this name."""
@@ -116,8 +117,8 @@ Line: TypeAlias = Head | Part | Renamed
 class Manifest:
     """A manifest, locked until it is closed; made if there is none. One thread uses it at a time.
 
-    `head` is None in a new one; with `resume` False no line is read. Raises `ExportError` if another process has it or
-    nobody can read it, `ConfigError` if it cannot be made.
+    `head` is None in a new manifest; with `resume` False no line is read. Raises `ExportError` if another process has
+    the manifest, or if its head cannot be read; `ConfigError` if it cannot be made.
     """
 
     def __init__(self, path: Path, *, resume: bool = True) -> None:
@@ -125,7 +126,7 @@ class Manifest:
         self.head: Head | None = None
         self.parts: list[Part] = []
         self.named: Renamed | None = None
-        # Where the lines end, and their checksums; first of all where they begin.
+        # For each line: the byte at which it ends, and the checksum up to there. In front: where the first line begins.
         self._ends: list[tuple[int, int]] = [(0, 0)]
         try:
             self._file = LockedFile(path, is_ours=True)
@@ -155,7 +156,7 @@ class Manifest:
             content = line[: -len(_SUM % 0)]
             total = crc32(content, total)
             try:
-                said = self._said(line, content + b"}" if line.endswith(_SUM % total) else b"")
+                parsed = self._parsed(line, content + b"}" if line.endswith(_SUM % total) else b"")
             except ExportError:
                 raise
             except Exception:  # noqa: BLE001 - a torn line may raise anything
@@ -163,11 +164,11 @@ class Manifest:
                     mend = "move it away with its part, or begin anew with resume=False"
                     raise ExportError(f"{str(self.path)!r} is damaged in its first line", mend=mend) from None
                 break
-            self._take_in(said, end + len(line), total)
+            self._take_in(parsed, end + len(line), total)
         self._file.cut(self._ends[-1][0])
 
-    def _said(self, line: bytes, content: bytes) -> Line:
-        """Read a line; its content is empty if its checksum is not right."""
+    def _parsed(self, line: bytes, content: bytes) -> Line:
+        """Return the value of a line; `content` is the line without its checksum, or empty if that is wrong."""
         if self.head is None:
             value = json.loads(line)
             if value["version"] != VERSION:
@@ -177,21 +178,21 @@ class Manifest:
                     mend="end the export with that one, or begin anew with resume=False",
                 )
             return _CONVERTER.structure(json.loads(content), Head)
-        # Its checksum covers all lines before it, so it stands where it was written.
+        # The checksum covers all lines before this one, too: none of them is missing.
         value = json.loads(content)
         return _CONVERTER.structure(value, Renamed) if "named" in value else _CONVERTER.structure(value, Part)
 
-    def _take_in(self, said: Line, end: int, total: int) -> None:
+    def _take_in(self, parsed: Line, end: int, total: int) -> None:
         self._ends.append((end, total))
-        if isinstance(said, Head):
-            self.head = said
-        elif isinstance(said, Part):
-            self.parts.append(said)
+        if isinstance(parsed, Head):
+            self.head = parsed
+        elif isinstance(parsed, Part):
+            self.parts.append(parsed)
         else:
-            self.named = said
+            self.named = parsed
 
     def add(self, line: Line) -> None:
-        """Write a line: the head, a part whose rows are on disk, or that a file is about to get its name."""
+        """Write a line: the head, a part whose rows are on disk, or the file that is about to get its name."""
         content = to_json(_CONVERTER.unstructure(line))[:-1]
         total = crc32(content, self._ends[-1][1])
         with naming(self.path):
@@ -200,13 +201,13 @@ class Manifest:
         self._take_in(line, self._file.size, total)
 
     def check_place(self) -> None:
-        """Raise `OSError` if the name leads to another manifest by now: its parts are those of another process."""
+        """Raise `OSError` if the name leads to another manifest by now, which then is another process's."""
         self._file.check_place()
 
     def keep(self, parts: int) -> None:
-        """Forget all parts but the first so many, and that a file was to get its name.
+        """Forget all parts but the first `parts` of them, and the file that was to get its name.
 
-        If the last one, or a forgotten one, says that the parts before it do not count, none is kept.
+        If the last kept part or a forgotten one is void, all parts are forgotten.
         """
         if any(part.is_void for part in self.parts[max(0, parts - 1) :]):
             parts = 0
@@ -221,13 +222,13 @@ class Manifest:
         self.head, self.named, self.parts, self._ends = None, None, [], [(0, 0)]
 
     def remove(self) -> None:
-        """Take it away, while nobody else can have it; on Windows nobody can take away an open file."""
+        """Remove the manifest while it is locked; first close it on Windows, where no open file can be removed."""
         if sys.platform == "win32":
             self._file.close()
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unlock it; an empty one is taken away."""
+        """Unlock the manifest; an empty one is removed."""
         try:
             if self._file.size == 0:
                 self.check_place()
@@ -237,14 +238,17 @@ class Manifest:
 
 
 class StoppedError(Exception):
-    """The work was given up: nobody waits for it."""
+    """The export ended while this work was under way: its result is not needed."""
 
 
 class Disk:
-    """A thread, for `async with`. On leaving, work under way is waited for; long work asks `check` whether to stop."""
+    """The thread that does an export's work on files, one piece at a time; for `async with`.
+
+    On leaving, the work under way is waited for. Long work calls `check`, which then stops it.
+    """
 
     def __init__(self) -> None:
-        #: The work enters here, in the thread, the files that it opens; they are closed on leaving in any case.
+        #: The files that work in the thread has opened; on leaving they are closed in any case.
         self.opened: ExitStack = ExitStack()
         self._thread = ThreadPoolExecutor(1, "workorder-export")
         self.opened.callback(self._thread.shutdown)
@@ -258,19 +262,19 @@ class Disk:
         self._stopped = True
         try:
             if self._busy is not None:
-                # Its error is nobody's: another one ended the export before.
+                # An error of this work is dropped: the export has ended already, with an error of its own.
                 await to_its_end(asyncio.gather(self._busy, return_exceptions=True))
         finally:
-            with suppress(OSError):  # the next call finds files that cannot be cleared away
+            with suppress(OSError):  # a file that cannot be removed now is found by the next call
                 self.opened.close()
 
     def check(self) -> None:
-        """Raise `StoppedError` if the work was given up; for long work in the thread."""
+        """Raise `StoppedError` if the export has ended. Long work in the thread calls this now and then."""
         if self._stopped:
             raise StoppedError
 
     async def submit(self, work: Callable[[], object]) -> None:
-        """Begin this once the work before it has ended; raises the error of that work."""
+        """Begin work once the work before it has ended. Raises the error of the work before it."""
         await self.wait()
         self._busy = asyncio.get_running_loop().run_in_executor(self._thread, work)
 
@@ -284,13 +288,13 @@ class Disk:
             return busy.result()
         except OSError as error:
             place = f" {str(error.filename)!r}" if error.filename else ""
-            why = error.strerror or " ".join(map(str, error.args))  # its text has the name, too
-            # If somebody else has moved or changed the file, no call may go on with it.
+            why = error.strerror or " ".join(map(str, error.args))  # `str(error)` would repeat the file's name
+            # If another process has moved or changed the file, no call may go on with it.
             goes_on = "" if isinstance(error, MovedError) else ", and the same call goes on from there"
             raise ExportError(f"cannot write{place}: {why}; what is on disk stays{goes_on}") from error
 
     async def run(self, work: Callable[[], T], while_busy: Callable[[], None] | None = None) -> T:
-        """Do this, and return its result; `while_busy` is called a few times a second meanwhile."""
+        """Do work, and return its result; `while_busy` is called a few times a second meanwhile."""
         await self.submit(work)
         while while_busy is not None and self._busy is not None and not self._busy.done():
             await asyncio.wait({self._busy}, timeout=0.2)
@@ -300,7 +304,11 @@ class Disk:
 
 
 class GrowingFile(LockedFile):
-    """The rows of an export. Bytes after its last durable part are cut off; a damaged part is forgotten."""
+    """The file that an export's rows go to.
+
+    On opening, the parts of the manifest are checked: from the first damaged one on they are forgotten. The bytes
+    behind the last part that is kept are cut off.
+    """
 
     def __init__(self, path: Path, manifest: Manifest, check: Callable[[], None]) -> None:
         super().__init__(path, is_ours=True)
@@ -313,14 +321,14 @@ class GrowingFile(LockedFile):
             raise
 
     def append(self, content: bytes | bytearray) -> None:
-        """Have this on disk, in the file that has the name."""
+        """Add bytes, and return when they are on disk. Raises `MovedError` if the name leads to another file by now."""
         with naming(Path(self._path)):
             super().append(content)
             self.check_place()
 
 
 def _intact(rows: BinaryIO, done: Sequence[Part], check: Callable[[], None]) -> int:
-    """Return how many of the parts are there as they were written."""
+    """Return how many parts, counted from the first one, are in the file as they were written."""
     for number, part in enumerate(done):
         total = 0
         while left := part.end - rows.tell():
@@ -335,9 +343,9 @@ def _intact(rows: BinaryIO, done: Sequence[Part], check: Callable[[], None]) -> 
 
 
 class Stream:
-    """Stdout, or a device or pipe that is written to at once.
+    """Stdout, or a device or pipe, written to without a part file and a manifest.
 
-    A pipe that nobody reads from does not hold up the thread for ever: `check` is asked whether to stop.
+    While a pipe is full, or has no reader yet, `check` is called again and again: it ends the wait if the export ended.
     """
 
     def __init__(self, path: Path, check: Callable[[], None]) -> None:
@@ -345,7 +353,7 @@ class Stream:
         self._check = check
         self._is_own = str(path) not in _STDOUT
         self._descriptor = self._opened() if self._is_own else _stdout()
-        self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self._may_block = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
 
     def _opened(self) -> int:
         """Open a path; a named pipe once a reader has opened it."""
@@ -359,7 +367,7 @@ class Stream:
             time.sleep(_NAP)
 
     def append(self, content: bytearray) -> None:
-        """Write all of this; what was written cannot be taken back."""
+        """Write all bytes; none of them can be taken back."""
         view = memoryview(content)
         try:
             while view:
@@ -369,25 +377,25 @@ class Stream:
             raise ExportError(f"cannot write to {name}: {error.strerror}; it got only part of the tickets") from error
 
     def _write(self, view: memoryview) -> int:
-        if sys.platform == "win32" or not self._waits:
+        if sys.platform == "win32" or not self._may_block:
             return os.write(self._descriptor, view)
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         while not poll.poll(1000 * _NAP):
             self._check()
-        # A pipe that is ready takes so much without waiting.
+        # A pipe that is ready takes `PIPE_BUF` bytes without blocking.
         return os.write(self._descriptor, view[: select.PIPE_BUF])
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the stream, unless it is stdout."""
         if self._is_own:
             os.close(self._descriptor)
 
 
 def _stdout() -> int:
     """Return the descriptor of stdout. Raises `OSError` if there is none."""
-    with suppress(ValueError):  # it was closed, or is no file
-        # Both are None in `program >&-`, unless somebody has put a stream that leads nowhere in its place.
+    with suppress(ValueError):  # stdout was closed, or is no file
+        # In `program >&-` both are None, or `sys.stdout` is a dummy that a library has put there.
         if None not in (sys.stdout, sys.__stdout__):
             sys.stdout.flush()
             return sys.stdout.fileno()
@@ -396,35 +404,37 @@ def _stdout() -> int:
 
 @define(eq=False, slots=False)
 class Lines:
-    """Parts as bytes, each by a sink of its own."""
+    """The parts of an export on their way to the output: a new sink for each part makes bytes of its rows."""
 
     _output: GrowingFile | Stream
     _new_sink: Callable[[], Sink]
     done: list[Part]
     """The parts that are durable, in order."""
     _remember: Callable[[Part], None]
-    """Adds a part that is durable to them."""
+    """Adds a durable part to `done`; for a file, also to the manifest."""
     disk: Disk
 
     def __attrs_post_init__(self) -> None:
         self._sink = self._new_sink()
+        # Bytes that the thread has not been given yet.
         self._pending = bytearray() if self.done else bytearray(self._sink.begin())
+        # How many bytes are written in all, and the CRC-32 of those of the part under way.
         self._end, self._crc = self.done[-1].end if self.done else 0, 0
 
     async def add(self, rows: Sequence[Record]) -> None:
-        """Take rows of the part, and begin to write them once there are enough."""
+        """Take rows of the part under way; begin to write its bytes once there are enough of them."""
         self._pending += self._sink.encode(rows)
         if len(self._pending) >= _BYTES_AT_ONCE:
-            await self.disk.submit(partial(self._write, self._taken()))
+            await self.disk.submit(partial(self._write, self._take_pending()))
 
     async def end_part(self, part: Part) -> None:
-        """Begin to make the part durable."""
+        """End the part under way, and begin to make it durable; the next rows are of the next part."""
         self._pending += self._sink.end_part()
         part.changes = self._sink.changes
         self._sink = self._new_sink()
-        await self.disk.submit(partial(self._finish, self._taken(), part))
+        await self.disk.submit(partial(self._finish, self._take_pending(), part))
 
-    def _taken(self) -> bytearray:
+    def _take_pending(self) -> bytearray:
         taken, self._pending = self._pending, bytearray()
         return taken
 
@@ -440,5 +450,5 @@ class Lines:
         self._remember(part)
 
     def close(self) -> None:
-        """Close it as it is."""
+        """Close the output as it is."""
         self._output.close()
