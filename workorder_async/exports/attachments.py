@@ -1,11 +1,12 @@
 """The attachments of tickets as files in a folder: `FOLDER/<ticket id>/<safe file name>`.
 
-A file has its name only when it is whole. Until then its bytes are in a part beside it, which the next attempt, or the
-next process, goes on with if the server allows it, and has the same version of the file. A file that is there with the
-right size is not fetched again. So a folder is for one platform, which `FOLDER/.platform` names.
+A file gets its name only when it is whole. Until then its bytes are in a *part file* beside it. The next attempt, or
+the next process, asks for the missing bytes, if the server allows that and still has the same version of the file.
+A file of the right name and size is not fetched again. Two platforms may have tickets of the same id, so a folder is
+for one platform, which `FOLDER/.platform` names.
 
-The requests for files carry nothing of ours: no signature, no header, no cookie. The author of a ticket chooses their
-URLs, so the address of each connection is looked at, that of each redirect too: a name may lead anywhere.
+The requests for files carry nothing of ours: no signature, no header, no cookie. The author of a ticket chooses the
+URLs, so the address of every connection is checked, after each redirect too: a host name may lead to any address.
 """
 
 import asyncio
@@ -36,80 +37,84 @@ from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import without_credentials
 from workorder_async.tasks import for_each, to_its_end
 
-#: Seconds between the attempts to fetch one file; there is one attempt more.
+#: Seconds between the attempts to fetch one file: one wait less than there are attempts.
 WAITS: Sequence[float] = (1.0, 5.0)
-#: An attempt has failed after so many seconds in which nothing came.
+#: An attempt fails after so many seconds in which no byte came.
 STALLED_AFTER = 30.0
-#: Bytes that are held in memory for each download; then they are put on the disk.
+#: Bytes of a download that are held in memory before they are written to the disk.
 FLUSH_AT = 1 << 20
-#: So many files are fetched at a time.
+#: Files that are fetched at a time.
 AT_ONCE = 4
-#: How many bytes one call may have in a folder, those of its tickets that are there already among them, and how many
+#: Bytes that the files of one call's tickets may have in all, those that are there already among them; and bytes that
 #: one file may have.
 MOST_BYTES = 100 << 30
 MOST_BYTES_OF_A_FILE = 1 << 30
-#: All attempts at a file may take some seconds, and one more for so many bytes of it; so many at the most.
+#: The attempts at one file may take `GRACE` seconds, and one second for each `SLOWEST` bytes of the file; but all in
+#: all not more than `MOST_SECONDS`.
 GRACE = 60.0
 SLOWEST = 1024
 MOST_SECONDS = 3600.0
 
-# Names the platform in a folder: a ticket's number is another ticket on another one, and its file would pass for ours.
+# The file that names the platform of a folder: on another platform the same id is another ticket.
 _PLATFORM: Final = ".platform"
 _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
+# Statuses below 500 that may be better at the next attempt.
 _PASSING: Final = (408, 425, 429)
-# Storage repeats the encoding that was given when a file was put there, such as utf-8, which packs nothing.
+# Content encodings that change the bytes. Others, such as "utf-8", do not: a storage server repeats any encoding that
+# was named when the file was put there.
 _PACKED: Final = frozenset(["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"])
 # ::/96, ::ffff:0:0/96 and 64:ff9b::/96, whose last 32 bits are an address of IPv4.
 _OF_IPV4: Final = (0, 0xFFFF, 0x64_FF9B << 64)
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
-#: The longest safe name in bytes of UTF-8: the usual 255 of a file system, less the marks around the name of a part.
+#: The longest safe name in bytes of UTF-8: of the usual 255 of a file system, a part file's name needs some more.
 LONGEST: Final = 200
 _LONGEST_SUFFIX = 24
 _FORBIDDEN = '<>:"|?*'
-# Windows takes these for devices, whatever comes after the first dot.
+# Windows takes these names for devices, with any suffix.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\.|$)", re.IGNORECASE)
 
 
 class NotFetchedError(Exception):
-    """The file cannot be had, and another attempt would be of no use; the text says why."""
+    """The file cannot be fetched, and another attempt would not help; the text says why."""
 
 
 class BrokenError(Exception):
-    """An attempt failed that another one may make good; the text says why."""
+    """An attempt failed, and the next one may succeed; the text says why."""
 
 
 class StaleError(Exception):
-    """The URL is good no longer; the text says how the server told it."""
+    """The URL is not valid any more; the text is the HTTP status that the server answered."""
 
 
 class _File:
-    """An attachment that is to be a file. Until it is whole, its bytes are in a part beside it.
+    """An attachment that is to become a file. Until the file is whole, its bytes are in a part file beside it.
 
-    The part's name has a digest of the attachment, so that a part of another file is never gone on with. Its time says
-    of which version its bytes are, for the next process. One thread uses it at a time.
+    The part file's name has a digest of the attachment, so that bytes of two attachments never get into one file. For
+    the next process, the part file's modification time holds the version of its bytes, a number of `_version`. One
+    thread uses a `_File` at a time.
     """
 
     def __init__(self, attachment: Attachment, path: Path) -> None:
         self.path = path
         self.url = attachment.file_path
-        #: Its bytes by the ticket; 0 if the ticket does not say.
+        #: The size in bytes that the ticket gives; 0 if it gives none.
         self.size = max(attachment.file_size, 0)
-        #: Its bytes that count towards the limit so far.
+        #: How many bytes of this file are counted in `MOST_BYTES` so far.
         self.counted = 0
-        #: Of which version the bytes of its part are.
+        #: The version of the bytes in the part file (`_version`).
         self.version = 0
-        #: Why its URL is good no longer; "" if it is.
+        #: Why the URL is not valid any more; "" while it is.
         self.stale = ""
-        # The storage key, before the token of the temporary URL, stays the same when the URL is asked for again.
+        # Each read of a ticket gives temporary URLs with new tokens; the storage key in front of "?" stays the same.
         key = attachment.file_path.partition("?")[0]
         digest = hashlib.sha256(f"{key}\n{attachment.file_size}".encode(errors="surrogatepass")).hexdigest()[:8]
         self._part_path = path.with_name(f".{path.name}.{digest}.part")
         self._part: LockedFile | None = None
 
     def there(self) -> int | None:
-        """Return the bytes of the file that is there already, if it is as the ticket says; else None."""
+        """Return the size of the file, if it is there already with the size that the ticket gives; else None."""
         with suppress(FileNotFoundError):
             found = self.path.lstat()
             if stat.S_ISREG(found.st_mode) and self.size in (0, found.st_size):
@@ -118,35 +123,35 @@ class _File:
 
     @property
     def part(self) -> LockedFile:
-        """The part, which is open."""
+        """The part file, which must be open."""
         if self._part is None:
             raise ValueError("the part is not open")
         return self._part
 
     def open(self) -> None:
-        """Open and lock the part; the bytes that it received before are still there, if they are not too many."""
+        """Open and lock the part file. It keeps the bytes of earlier attempts, unless they are more than the file's."""
         self._part = LockedFile(self._part_path, is_ours=True)
         self.version = int(self._part_path.stat().st_mtime)
         if self.size and self._part.size > self.size:
             self._part.cut(0)
 
     def append(self, content: bytes, version: int) -> None:
-        """Add bytes of this version to the part."""
+        """Add bytes of this version to the part file."""
         try:
             self.part.append(content)
             self.version = version
-        finally:  # the bytes that came before a failure stay, and they changed the time, too
+        finally:  # each write sets the modification time, one that failed as well
             os.utime(self._part_path, (self.version, self.version))
 
     def finish(self) -> None:
-        """Give the part its name, in place of any file that has it."""
+        """Give the part file the name of the file, in place of any file that has it; its time is now."""
         os.utime(self._part_path)
         self.part.close()
         self._part = None
         rename_whole(self._part_path, self.path)
 
     def close(self, *, keeps: bool = True) -> None:
-        """Close the part, if it is open; it stays, unless it is empty, or `keeps` is False."""
+        """Close the part file, if it is open, and remove it if it is empty or `keeps` is False."""
         part, self._part = self._part, None
         if part is not None:
             part.close()
@@ -155,14 +160,14 @@ class _File:
 
 
 def _claim(folder: Path, platform: str) -> str:
-    """Make a folder, and return the platform whose tickets it is for; the first that comes is written down."""
+    """Make a folder, and return the platform that it is for: the one that `.platform` names, or else the given one."""
     _make(folder)
     with open(folder / _PLATFORM, "a+b", opener=open_private) as file:
         file.seek(0)
         line = file.readline()
         if line.endswith(b"\n"):
             return line[:-1].decode(errors="replace")
-        file.truncate(0)  # torn
+        file.truncate(0)  # a line without its end was torn by a crash
         file.write(platform.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -176,44 +181,52 @@ def _make(folder: Path) -> None:
         folder.chmod(0o700)  # a umask may have taken more
 
 
-def _look(folder: Path, files: Iterable[_File]) -> list[int | None]:
-    """Make the folder of a ticket, and return the bytes of each file that is there already."""
+def _sizes_there(folder: Path, files: Iterable[_File]) -> list[int | None]:
+    """Make the folder of a ticket, and return the size of each file that is there already, None for the others."""
     _make(folder)
-    if not stat.S_ISDIR(folder.lstat().st_mode):  # a link may lead anywhere
+    if not stat.S_ISDIR(folder.lstat().st_mode):  # a link could lead out of the attachment folder
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     return [one.there() for one in files]
 
 
 def _remove_parts(folder: Path) -> None:
-    """Remove the parts that earlier runs left of files that are whole by now; not those that another run receives."""
+    """Remove part files that earlier runs have left, but none that another run is writing.
+
+    To be called once all files of the folder are whole.
+    """
     for part in folder.glob(".*.part"):
         try:
             LockedFile(part, is_ours=True).close()
         except InUseError:
             continue
         except OSError:
-            pass  # a link, or the like
+            pass  # a link, or another file that cannot be locked: remove it as well
         part.unlink(missing_ok=True)
 
 
 def _checked(text: str, base: URL | None = None) -> URL:
-    """Return a URL that may be asked: http or https, without a user. A relative one is seen from `base`."""
+    """Return a URL that a request may go to: http or https, without user and password. `base` resolves a relative one.
+
+    Raises `NotFetchedError` for any other text.
+    """
     with suppress(ValueError, IndexError):  # yarl raises either
-        # A URL that can be sent stays as it is: its signature may cover these very bytes.
+        # A URL that can be sent as it is stays so, byte for byte: its signature may cover these bytes.
         url = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
         url = url if base is None else base.join(url)
-        # A name with NUL in it would be refused only where it is looked up, or written to a proxy.
+        # A host name with NUL or the like must be refused here: the next place is a DNS lookup, or a proxy.
         if url.scheme in ("http", "https") and url.host and url.host.isprintable() and url.port:
-            # aiohttp would make an Authorization header of it.
+            # aiohttp would make an Authorization header of user and password.
             return url.with_user(None) if url.raw_user is not None or url.raw_password is not None else url
     who = "the ticket gives" if base is None else "the server redirects to"
     raise NotFetchedError(f"{who} no URL of http or https that can be asked")
 
 
 def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[int, int | None] | None:
-    """Return the first byte of an answer to a request from the byte `asked` on, and the size of the whole file.
+    """Return the place in the file of an answer's first byte, and the size of the whole file.
 
-    The size is None if only the answer's end tells it. All is None if the server has no such bytes.
+    The request asked for the bytes from `asked` on; `size` is the size that the ticket gives, or 0. The size returned
+    is None if only the end of the answer tells it. Returns None if the server does not give the bytes from `asked` on.
+    Raises an error if the answer does not hold the file.
     """
     status = response.status
     if status in _PASSING or status >= 500:
@@ -238,16 +251,20 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[in
 
 
 def _version(response: aiohttp.ClientResponse, url: str, size: int | None) -> int:
-    """Return a number for the content that the server has now: 31 bits of what it says of it, or of key and size."""
+    """Return a number of 31 bits for the version of a file that the server has now.
+
+    It is made of the ETag and Last-Modified headers; if the answer has neither, of the storage key and the size.
+    """
     said = "".join(response.headers.get(name, "") for name in ("ETag", "Last-Modified"))
     return crc32((said or f"{url.partition('?')[0]} {size}").encode(errors="surrogatepass")) >> 1
 
 
 def _refused(address: str, *, private: bool) -> str:
-    """Return why no file is fetched from an address; "" if it may be, as a public one always is."""
+    """Return why no file is fetched from an address; "" for a public one, and with `private` for most others."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
-        # The kinds of IPv6 addresses that stand for one of IPv4. Other prefixes like these may, for all we know.
+        # IPv6 addresses that stand for an IPv4 address: that one is checked. Prefixes 0::/16 and 64::/16 that are not
+        # in `_OF_IPV4` may stand for IPv4 addresses, too, so they are checked for link-local and multicast ones.
         number = int(ip)
         if number >> 112 in (0, 0x64) and number > 1:
             low = IPv4Address(number & 0xFFFF_FFFF)
@@ -260,14 +277,14 @@ def _refused(address: str, *, private: bool) -> str:
 
 
 def _opened(address: tuple[Any, ...], *, private: bool) -> socket.socket:
-    """Open the socket for a connection to this address. Raises `PermissionError` for one that may not be asked."""
+    """Open a socket for a connection to an address. Raises `PermissionError` if no file is fetched from there."""
     if why := _refused(address[4][0], private=private):
         raise PermissionError(errno.EACCES, why)
     return socket.socket(*address[:3])
 
 
 def _address_in(url: URL) -> str:
-    """Return the address that a URL has in place of a name, however it is written; "" for a name."""
+    """Return the IP address that a URL has as its host, in any spelling ("127.1"); "" if the host is a name."""
     host = url.host or ""
     if ":" in host:
         return host
@@ -277,17 +294,17 @@ def _address_in(url: URL) -> str:
         return ""
 
 
-# Names that others gave to their files become names that are safe in a folder of ours, and different there. A safe name
-# leads nowhere else, is seen as it is, and is taken by Linux, macOS and Windows. It never begins with a dot, so that
-# such names are free for files of our own.
+# The names of attachments were chosen by other people. They become safe names, all different within a ticket's folder.
+# A safe name leads to no other folder, is displayed as it is, and is allowed on Linux, macOS and Windows. It
+# never begins with a dot, so that such names are free for our own files.
 
 
 def safe_name(name: str) -> str:
     """Return the last part of a name, without characters that could mislead a file system or a reader."""
     last, encoding = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1]), sys.getfilesystemencoding()
-    # Characters that a file's name cannot hold become question marks: all of Chinese where names are ASCII.
+    # Characters that the file system's encoding lacks become "?" here, and "_" below: with ASCII, all of Chinese.
     last = last.encode(encoding, "replace").decode(encoding)
-    # NUL, other control characters, and marks that turn the text around do not print.
+    # NUL, other control characters, and marks that reverse the direction of text are not printable.
     shown = "".join(one if one.isprintable() and one not in _FORBIDDEN else "_" for one in last)
     kept = _joined(shown.lstrip(". ").rstrip(". ") or "file")
     return _joined(f"_{kept}") if _DEVICES.match(kept) else kept
@@ -325,16 +342,16 @@ def _joined(name: str, number: str = "") -> str:
 
 
 class AttachmentFolder:
-    """A folder that the attachments of tickets are fetched into; for `async with`, which every `fetch` ends in.
+    """A folder that the attachments of tickets are fetched into; for `async with`. Every `fetch` must end inside of it.
 
-    It is made if it is missing; the folder that it lies in must be there. Files are for their owner alone. One process
-    uses it at a time, and it is for the tickets of one platform.
+    The folder is made if it is missing; the folder above it must be there. Only the owner may read the files. One
+    process uses a folder at a time, and all its files are of the tickets of one platform.
 
-    The client reads a ticket again when its URLs are stale, and its proxy and certificates are those for the files.
-    Files come from public addresses only; the host and port of the client's own base URL may be private, too, as those
-    of a sandbox are. With `private_addresses` they may come from this machine and from private networks; link-local
-    addresses, where clouds keep credentials, never are asked. A proxy looks names up itself: only an address in a URL
-    is looked at then.
+    The client reads a ticket again when its URLs are stale. Files are fetched by the client's proxy and certificates.
+    Files come from public addresses only, and from the host and port of the client's own base URL, which may be
+    private, as those of a sandbox are. With `private_addresses` files may also come from this machine and from private
+    networks. No request ever goes to a link-local address, where clouds keep credentials. If there is a proxy, it
+    resolves host names, so only an address that stands in the URL itself can be checked.
 
     Raises `ConfigError` on entering, for a folder that cannot be made, or is for another platform.
     """
@@ -346,8 +363,9 @@ class AttachmentFolder:
         self._client = client
         self._private = private_addresses
         self._places = asyncio.Semaphore(AT_ONCE)
-        # Connections to public addresses, and to others, too.
-        self._http: dict[bool, aiohttp.ClientSession] = {}
+        # By whether private addresses are allowed.
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        # Bytes that count towards `MOST_BYTES`.
         self._bytes = 0
 
     async def __aenter__(self) -> Self:
@@ -363,58 +381,59 @@ class AttachmentFolder:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for http in self._http.values():
-            await http.close()
+        for session in self._sessions.values():
+            await session.close()
 
     async def fetch(self, detail: TicketDetail) -> AttachmentCounts:
         """Fetch every attachment of a ticket that is not there yet, and return how many were fetched, and which not.
 
-        To be called soon after the detail was read: its URLs are good for about 600 seconds. They are asked for again
-        once. A file that cannot be had, or is beyond a limit, is told in `failures`; the others are fetched all the
-        same. Raises `ExportError` if the disk does not do its part: a later call goes on with the bytes that came.
+        Call it soon after the detail was read: the URLs in it are valid for about 600 seconds. If they are not, the
+        ticket is read again, once, for new ones. A file that cannot be fetched, or is too large, is named in
+        `failures`; the others are fetched all the same. Raises `ExportError` if the disk fails: a later call goes on
+        with the bytes that came.
         """
         files = list(map(_File, attachments_of(detail), self.places(detail)))
         if not files:
             return NO_ATTACHMENTS
         folder = self._folder / str(detail.id)
-        there = await on_disk(folder, partial(_look, folder, files))
+        there = await on_disk(folder, partial(_sizes_there, folder, files))
         kept = [size for size in there if size is not None]
         self._bytes += sum(kept)
         wanted = [file for file, size in zip(files, there, strict=True) if size is None]
-        became = await for_each(wanted, self._bring)
+        counts = await for_each(wanted, self._bring)
         if stale := [file for file in wanted if file.stale]:
             why = await self._renew(detail, files)
             if not why:
-                became += await for_each(stale, self._bring)
+                counts += await for_each(stale, self._bring)
                 why = "the ticket was read again once already"
-            became += [_failed(one, f"its URL is not good ({one.stale}), and {why}") for one in stale if one.stale]
-        if not any(one.failed for one in became):
+            counts += [_failed(one, f"its URL is not good ({one.stale}), and {why}") for one in stale if one.stale]
+        if not any(one.failed for one in counts):
             await on_disk(folder, partial(_remove_parts, folder))
-        return sum(became, AttachmentCounts(kept=len(kept)))
+        return sum(counts, AttachmentCounts(kept=len(kept)))
 
     def places(self, detail: TicketDetail) -> list[Path]:
-        """Return where the attachments of a ticket are once they were fetched, in their order."""
+        """Return the paths that the attachments of a ticket have once they were fetched, in the ticket's order."""
         names = distinct_names(one.file_name for one in attachments_of(detail))
         return [self._folder / str(detail.id) / name for name in names]
 
     async def _renew(self, detail: TicketDetail, files: Sequence[_File]) -> str:
-        """Read a ticket again, and give its files the new URLs; return why that cannot be done, "" if it was."""
+        """Read a ticket again, and give its files the new URLs. Return "", or why the ticket cannot be read."""
         try:
             again = await self._client.get_ticket_detail(detail.id)
         except WorkorderError as error:
             return f"the ticket could not be read again: {error}"
-        # Attachments that look the same are taken in their order.
+        # Attachments of equal name, size and type get the new URLs in their order.
         new: dict[tuple[str, int, str], list[str]] = {}
         for one in reversed(attachments_of(again)):
-            new.setdefault(_looks(one), []).append(one.file_path)
+            new.setdefault(_traits(one), []).append(one.file_path)
         for file, one in zip(files, attachments_of(detail), strict=True):
-            file.url = urls.pop() if (urls := new.get(_looks(one))) else ""
+            file.url = urls.pop() if (urls := new.get(_traits(one))) else ""
         return ""
 
     async def _bring(self, file: _File) -> AttachmentCounts:
-        """Have one file there, and return its counts; where its URL is stale, the file says so, and nothing counts.
+        """Fetch one file, and return its counts; if the URL is stale, note that in the file, and return no counts.
 
-        The limits are asked before anything is awaited.
+        The limits are checked before the first `await`: files that are fetched side by side count in their order.
         """
         file.stale = ""
         try:
@@ -423,15 +442,15 @@ class AttachmentFolder:
                 return AttachmentCounts(fetched=1, bytes=await self._fetch(file))
         except StaleError as error:
             file.stale = str(error)
-            became = NO_ATTACHMENTS
+            counts = NO_ATTACHMENTS
         except (NotFetchedError, BrokenError) as error:
-            became = _failed(file, str(error))
+            counts = _failed(file, str(error))
         self._bytes -= file.counted
         file.counted = 0
-        return became
+        return counts
 
     def _count(self, file: _File, size: int) -> None:
-        """Count a file towards the limits as one of so many bytes. Raises `NotFetchedError` beyond them."""
+        """Count `size` bytes for a file, less those counted for it before. Raises `NotFetchedError` beyond a limit."""
         if size > MOST_BYTES_OF_A_FILE:
             raise NotFetchedError(f"it has more than {MOST_BYTES_OF_A_FILE:,} bytes")
         more = max(size - file.counted, 0)
@@ -441,7 +460,10 @@ class AttachmentFolder:
         file.counted += more
 
     async def _fetch(self, file: _File) -> int:
-        """Fetch one file, and return its size. The bytes that came stay, unless they can never become the file."""
+        """Fetch one file, and return its size. If that fails, the bytes that came stay for a later call.
+
+        They are removed if the file can never be fetched (`NotFetchedError`).
+        """
         do = partial(on_disk, file.path)
         seconds = min(MOST_SECONDS, GRACE + (file.size or MOST_BYTES_OF_A_FILE) / SLOWEST)
         try:
@@ -461,7 +483,7 @@ class AttachmentFolder:
             await do(file.close)
 
     async def _receive(self, file: _File) -> None:
-        """Receive the rest of a part, if it is not whole, in as many attempts as there may be."""
+        """Receive the rest of a file, if bytes of it are lacking, in several attempts at the most."""
         waits = iter(WAITS)
         while not file.size or file.part.size < file.size:
             try:
@@ -474,7 +496,7 @@ class AttachmentFolder:
                 await asyncio.sleep(wait)
 
     async def _attempt(self, file: _File) -> None:
-        """Make one attempt to receive the rest of a part, or all of it if the server does not go on from there."""
+        """Make one attempt to receive the rest of a file, or all of it if the server does not give the rest alone."""
         part = file.part
         failure: Exception
         try:
@@ -484,7 +506,7 @@ class AttachmentFolder:
                     size = extent and extent[1]
                     version = _version(response, file.url, size)
                     if extent is not None and extent[0] and version != file.version:
-                        extent = None  # the rest of another content
+                        extent = None  # the server has another version by now: its rest does not fit our bytes
                     if extent is None or extent[0] < part.size:
                         await on_disk(file.path, partial(part.cut, 0))
                     if extent is not None:
@@ -495,17 +517,17 @@ class AttachmentFolder:
             failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s")
         except (aiohttp.ClientError, OSError) as error:
             refused = getattr(error, "os_error", None)
-            # Without passwords, and without the secret part of a temporary URL.
+            # The text of a failure has no password, and no token of a temporary URL.
             text = re.sub(r"\?\S*", "?...", without_credentials(str(error)))
             failure = BrokenError(" ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")[:300])
             if isinstance(refused, PermissionError):
                 failure = NotFetchedError(refused.strerror)
-        # Outside the `except`: aiohttp's errors know the proxy's password.
+        # Raised outside of `except`, so that aiohttp's error is no `__context__` of it: it has the proxy's password.
         raise failure
 
     @asynccontextmanager
     async def _answer(self, text: str, start: int) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask for a file from a byte on, and follow the redirects of the server."""
+        """Ask for the bytes of a file from `start` on, and follow the server's redirects."""
         url, proxy = _checked(text), self._client.proxy
         for _ in range(_MOST_REDIRECTS + 1):
             async with self._session(url).get(
@@ -523,28 +545,28 @@ class AttachmentFolder:
         raise NotFetchedError(f"the server redirects more than {_MOST_REDIRECTS} times")
 
     def _session(self, url: URL) -> aiohttp.ClientSession:
-        """Return the connections for a URL. Raises `NotFetchedError` if it names an address that may not be asked."""
+        """Return the session for a URL. Raises `NotFetchedError` if the URL has an address that no file comes from."""
         own = URL(self._client.base_url)
         private = self._private or (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
         is_through_proxy = self._client.proxy is not None
         address = _address_in(url) if is_through_proxy else ""
         if address and (why := _refused(address, private=private)):
             raise NotFetchedError(why)
-        if private not in self._http:
-            # A proxy may be anywhere.
+        if private not in self._sessions:
+            # With a proxy every connection goes to the proxy, which may have any address.
             opened = None if is_through_proxy else partial(_opened, private=private)
-            self._http[private] = aiohttp.ClientSession(
+            self._sessions[private] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=opened),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                # A size and a place in the file count the bytes as they are kept.
+                # Not packed: sizes and ranges have to count the bytes that are written.
                 headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=STALLED_AFTER, sock_read=STALLED_AFTER),
             )
-        return self._http[private]
+        return self._sessions[private]
 
     async def _take_body(self, file: _File, response: aiohttp.ClientResponse, size: int | None, version: int) -> None:
-        """Put a body at the end of a part; bytes that came before a failure are kept."""
+        """Add the body of an answer to the part file; after a failure, the bytes that came before it are kept."""
         part, held = file.part, bytearray()
         try:
             async for piece in response.content.iter_any():
@@ -554,7 +576,7 @@ class AttachmentFolder:
                     raise NotFetchedError(f"the server sends more than its {size:,} bytes")
                 self._count(file, received)
                 if len(held) >= FLUSH_AT:
-                    # Bytes that are being written, even amid a cancellation, are not written again below.
+                    # Empty `held` first: if the task is cancelled in this write, `finally` must not write them again.
                     content, held = bytes(held), bytearray()
                     await on_disk(file.path, partial(file.append, content, version))
         finally:
@@ -565,11 +587,12 @@ class AttachmentFolder:
 
 
 def attachments_of(detail: TicketDetail) -> list[Attachment]:
-    """Return every attachment of a ticket, in the order that their names are given by."""
+    """Return every attachment of a ticket, in the order in which safe names get their numbers."""
     return [*detail.attachment, *detail.handle_attachment]
 
 
-def _looks(attachment: Attachment) -> tuple[str, int, str]:
+def _traits(attachment: Attachment) -> tuple[str, int, str]:
+    """Return the facts of an attachment that stay the same when the ticket is read again."""
     return attachment.file_name, attachment.file_size, attachment.file_type
 
 
