@@ -1,16 +1,17 @@
-"""`mirror_tickets`: a SQLite database that keeps up with the platform, by the fewest requests that show what changed.
+"""`mirror_tickets`: a SQLite database that keeps up with the platform, by as few requests as show what changed.
 
-    time      one request, where no answer has told the server's time yet
-    all       the first run, or with `full`: every ticket, newest or oldest first, and on from where that was cut short
-    open      the pending tickets, and those in process
-    new       tickets that were created since the newest one that was there, less the lag
-    left      open tickets that these lists do not show any more, by narrow ranges of created time
-    missing   tickets that earlier runs missed in the list are asked for one by one
-    audit     totals: where the list has more or fewer tickets than the database, the ranges that differ are read
+    time      one request, if no answer has told the server's time yet
+    all       the first run, or with `full`: every ticket, or the rest of them if that was cut short before
+    open      the list of pending tickets, then the list of those in process
+    new       tickets created since the newest ticket in the database, and in the `lag` before it
+    left      tickets that were open, and that no list of open tickets shows now: by narrow ranges of created time
+    missing   tickets that earlier runs found missing in the list: one by one
+    audit     totals: the ranges in which the list has more or fewer tickets than the database are read
     details   full records of tickets that are new or have changed, and their files
 
-However a run ends, the next one begins with the first of these, and does what is left: all rows that were read are in
-the database. A step takes a ticket for absent only if an exact walk missed it, and no absent one for gone.
+Each page that is read is in the database at once. So after a run that was cut short, the next run begins with the first
+step again, and does only the work that is left. A ticket is *absent* if an exact walk of its range did not show it, and
+is marked missing at the end of the run. Only a later run, which asks for that ticket alone, can find it gone.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -40,17 +41,17 @@ from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
 EVERYTHING: Final = TicketQuery()
-#: So many absent tickets may be marked in one run, or this share of all.
+#: Absent tickets that may be marked missing in one run: so many, or this share of all tickets if that is more.
 _FEW: Final = 20
 _SHARE: Final = 0.01
-#: Where so many differ for each page of a range, reading all of it costs less than asking for totals.
+#: A range that differs by so many tickets for each of its pages is read whole: asking for totals would cost more.
 _DENSE: Final = 0.5
-#: So many tickets are named in a doubt.
+#: Tickets that are named in a doubt, at the most.
 _NAMED: Final = 20
 
 Phase: TypeAlias = Literal["all", "new", "open", "left", "audit", "missing", "details"]
-"""The work of a run: to read all tickets, the new ones, the open ones, the ones that left the lists of open tickets; to
-compare totals; to look for missing tickets; to read full records."""
+"""A step of a run: to read all tickets, the new ones, the open ones, the ones that left the lists of open tickets; to
+compare totals; to ask for missing tickets; to read full records."""
 
 
 @frozen(kw_only=True)
@@ -58,15 +59,15 @@ class MirrorProgress:
     """A run so far."""
 
     phase: Phase
-    """The work that is under way."""
+    """The step that is under way."""
     rows: int
-    """Rows that were read in this run; while full records are read, these."""
+    """Rows that were read in this run; in the phase "details", full records instead."""
     total: int
-    """How many there will be, about; -1 where nothing tells."""
+    """About how many rows there will be; -1 if that is not known."""
     requests: int
     """Requests that were made in this run."""
     seconds: float
-    """Since the run began."""
+    """Seconds since the run began."""
 
 
 class MirrorOptions(TypedDict, total=False):
@@ -77,20 +78,20 @@ class MirrorOptions(TypedDict, total=False):
     detail: Annotated[bool, Option(False, flag)]
     """Whether the full record of each ticket is read when it is new or has changed, one request each (False)."""
     recheck: Annotated[int, Option(0, partial(whole, at_least=0))]
-    """How many full records of open tickets are read again in each run, those that are the oldest (0)."""
+    """How many full records of open tickets are read again in each run: those read longest ago (0)."""
     attachments: Annotated[str | PathLike[str] | None, Option(None, path)]
-    """A folder for the attachments, the same in each run; full records are read then, too (None). A file that somebody
-    takes away from it is not fetched again."""
+    """A folder for the attachments, the same in each run; with it, full records are read, too (None). A file that is
+    removed from the folder is not fetched again."""
     private_addresses: Annotated[bool, Option(False, flag)]
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
     port of the platform itself)."""
     full: Annotated[bool, Option(False, flag)]
-    """Whether every ticket is read, and differences are written (False: only in the first run). Where a run that
-    reads all was cut short, only the rest is read."""
+    """Whether every ticket is read, and differences are written (False: only in the first run). If an earlier run that
+    read every ticket was cut short, only the rest is read."""
     accept_gone: Annotated[bool, Option(False, flag)]
-    """Whether tickets that are not shown any more are marked, however many they are (False)."""
+    """Whether tickets that are not shown any more are marked as missing, however many they are (False)."""
     on_progress: Annotated[Callable[[MirrorProgress], None] | None, Option(None, function)]
-    """Told how far it is, once a page at the most, in the event loop."""
+    """A function that is told how far the run is, once a page at the most, in the event loop."""
     page_size: Annotated[int, Option(100, a_page_size)]
     """Tickets to ask for per request (100)."""
     concurrency: Annotated[int, Option(8, whole)]
@@ -110,41 +111,42 @@ class MirrorReport:
     """The results of a run."""
 
     run: int
-    """Its number; `runs` and `changes` in the database have it."""
+    """The run's number, as in the tables `runs` and `changes`."""
     began_at: int = 0
-    """When it began, in seconds since the epoch by the server's clock. Every ticket that was created before, less the
-    lag, is there."""
+    """When the run began, in seconds since the epoch by the server's clock. Every ticket that was created before this
+    moment, less the lag, is in the database."""
     tickets: int = 0
     """Tickets in the database that the list shows."""
     created: int = 0
     """Tickets that are new in the database; in the first run all of them."""
     changed: int = 0
-    """Tickets that differ from their rows before."""
+    """Tickets whose values changed since they were read before, or that the list shows again."""
     missing: list[int] = Factory(list)
-    """Tickets that an answer should have shown and did not, for the first time. The next run looks for them."""
+    """Tickets that an answer should have shown and did not, for the first time. The next run asks for each of them."""
     gone: list[int] = Factory(list)
     """Tickets that were missing, and that the platform does not know any more."""
     left: list[int] = Factory(list)
     """Tickets that were missing, and exist: they do not match the query any more, or may not be listed."""
     held_back: int = 0
-    """How many tickets were not shown and not marked, because they are too many at once; `accept_gone=True` marks
+    """How many absent tickets were not marked as missing, because they are too many at once; `accept_gone=True` marks
     them."""
     details: int = 0
     """Full records that were read."""
     attachments: AttachmentCounts = NO_ATTACHMENTS
     """Files that were fetched."""
     skipped: int = 0
-    """Rows, and full records, that cannot be read; older values stay. Where there are none, the run is not exact."""
+    """Rows and full records that cannot be read. The database keeps older values of them; if it has none, the run is
+    not exact."""
     requests: int = 0
-    """Requests."""
+    """Requests of the run."""
     oldest_read_at: int = 0
-    """When the row was read that nobody has read for longest."""
+    """When the oldest row of a listed ticket was read, in seconds since the epoch by the server's clock."""
     exact: bool = True
     """Whether every step saw all that it had to see."""
     reason: str = ""
-    """Why not."""
+    """Why the run is not exact."""
     seconds: float = 0.0
-    """How long it took."""
+    """How long the run took."""
 
 
 async def mirror_tickets(
@@ -157,23 +159,24 @@ async def mirror_tickets(
 
     `database` is made by the first run, which reads everything. Later runs read the open tickets, the new ones, and
     those that are open no more. `query` has no status, for a mirror follows tickets from one status to the next.
-    `options` are those of `MirrorOptions`. `workorder_async.mirror.database` tells the tables.
+    `options` are those of `MirrorOptions`. The head of `workorder_async/mirror/database.py` describes the tables.
 
-    After a run every ticket is there that was created before it began, less the lag; the open ones are as the list
-    showed them. Until a ticket is read again it does not see: an edit of a closed ticket; a change that was undone
-    between two runs; with `detail`, a new comment on an open ticket. `recheck` reads full records again, the oldest
-    first, and `full` reads every ticket. If a run is cut short at any moment, the next one goes on from there.
+    After a run, the database has every ticket that was created before the run began, less the lag; the open tickets are
+    as the list showed them. Until a ticket is read again, the database lacks: an edit of a closed ticket; a change that
+    was undone between two runs; with `detail`, a new comment on an open ticket. `recheck` reads full records again, the
+    oldest first, and `full` reads every ticket. If a run is cut short at any moment, the next one goes on from there.
 
-    **Absent is not gone.** A lost right, a filter or a replica that is behind look like a deletion. A ticket that is
-    absent from an answer that should show it has `missing_since`. The next run asks for it: if the platform does not
-    know it any more, it has `gone_at`; if it exists, it has `left_at`. A row stays, and if the list shows it again, all
-    that is taken back. If more than 20 tickets, and more than one in a hundred, are absent at once, none is marked, and
-    the report says so; `accept_gone=True` marks them. Only a `NotFoundError` says that a ticket is gone: the client has
-    to know the platform's errno for it (`errnos=`). The book's page on mirrors has the whole promise.
+    **Absent is not gone.** A lost right, a filter or a replica that is behind look like a deletion. If an answer that
+    should show a ticket does not show it, the ticket gets `missing_since`. The next run asks for this ticket: if the
+    platform does not know it any more, it gets `gone_at`; if it exists, `left_at`. No row is deleted, and if the list
+    shows the ticket again, all three are NULL again. If more than 20 tickets, and more than one in a hundred, are
+    absent at once, none is marked, and the report says so; `accept_gone=True` marks them. Only a `NotFoundError` says
+    that a ticket is gone: the client has to know the platform's errno for it (`errnos=`). The book's page on mirrors
+    has the whole promise.
 
-    Raises `ConfigError` before the first request for an argument that cannot work; `ExportError` if the disk does not
-    do its part, and for a database that another program writes (it is named), or that is of another platform, AppId or
-    query; and the errors that every request may raise.
+    Raises `ConfigError` before the first request for an argument that cannot work; `ExportError` if the disk fails, for
+    a database that another program is writing (the error names the program), and for a database of another platform,
+    AppId or query; and the errors that every request may raise.
     """
     settings = checked(options)
     async with database_of(client, database, query) as mirror:
@@ -181,7 +184,7 @@ async def mirror_tickets(
 
 
 class Run:
-    """One run."""
+    """One run: a method for each step, in the order of `run`."""
 
     def __init__(
         self, client: WorkorderClient, query: TicketQuery, mirror: MirrorDatabase, options: MirrorOptions
@@ -198,16 +201,17 @@ class Run:
         self._walks = WalkOptions(page_size=options["page_size"], concurrency=self._at_once, on_bad_row="skip")
         self._phase: Phase = "all"
         self._rows, self._total_rows = 0, -1
-        # The statuses of tickets that are looked for where the lists of these do not show them any more.
+        # The statuses whose lists were read: a ticket that had one of these, and that no list shows, is looked for.
         self._followed = [*OPEN]
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
-        # The ids of rows and full records that cannot be read, by the tables that they would be in, each once.
-        self._unread: dict[str, set[JSON]] = {"tickets": set(), "details": set()}
+        # The ids of rows and of full records that cannot be read, by the table that would have them.
+        self._unreadable: dict[str, set[JSON]] = {"tickets": set(), "details": set()}
+        # Why the run may not be exact.
         self._doubts: list[str] = []
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
-        """Do all of it. If `quiet`, only new rows are read, unless a total shows that more has changed."""
+        """Do all steps. If `quiet`, read only new tickets, unless a total shows that more has changed."""
         async with self._files or nullcontext():
             await self.learn_time()
             self._report.began_at = began = self.now()
@@ -234,7 +238,10 @@ class Run:
             return await self._end()
 
     async def _is_level(self) -> bool:
-        """Tell whether the list has as many tickets as the database: all of them, the pending, those in process."""
+        """Tell whether the list and the database have equally many tickets: in all, pending, and in process.
+
+        A platform may count no further than to a number, which the database keeps under "most".
+        """
         counts = await self._do(MirrorDatabase.counts)
         queries = [self._query, *(evolve(self._query, status=TicketStatus(status)) for status in OPEN)]
         totals = [await self._total(query) for query in queries]
@@ -242,7 +249,7 @@ class Run:
         return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
     async def learn_time(self) -> None:
-        """Make one request where no answer has told the server's time yet, by which tickets are new or absent."""
+        """Make one request if no answer has told the server's time yet: that time decides which are new, or absent."""
         if self._client.ahead() is None and not self._report.requests:
             self._report.requests = 1
             await self._client.ping()
@@ -254,14 +261,14 @@ class Run:
     # Reading
 
     async def _read_all(self, known: Mark | None) -> None:
-        """Read every ticket, or the rest where an earlier run has begun."""
+        """Read every ticket, or only the rest if an earlier run that did so was cut short."""
         self._phase = "all"
         mark = Mark(since=self._report.run, is_first=known is None) if known is None or known.ended else known
         at, resumed = self.now(), mark.rest != (None, None)
         async with self._client.walk(Window(self._query, *mark.rest), **self._walks) as walk:
             async for rows, rest in self._pages(walk):
                 if walk.is_restarted:
-                    mark = evolve(mark, rest=(None, None))  # the rows so far do not end at a second
+                    mark = evolve(mark, rest=(None, None))  # the rows so far came in a wrong order: they leave no rest
                 elif rest is not None:
                     mark = evolve(mark, rest=(rest.start, rest.end))
                 is_exact = mark.exact and not walk.flaws and not walk.report.skipped_rows
@@ -269,7 +276,7 @@ class Run:
                 await self._write(rows, at, mark)
         self._note_walk(walk)
         if resumed and (walk.is_restarted or await undated_in(self._total, self._query)):
-            # The earlier rows rest on an order that the list does not have, or the rest does not show all that is left.
+            # The rest relied on an order that the list does not have, or lacks tickets without a created time.
             await self._read_all(evolve(mark, rest=(None, None)))
             return
         if mark.exact and walk.report.exact and not mark.is_first:
@@ -279,9 +286,10 @@ class Run:
     async def _read_open(self) -> None:
         """Read the pending tickets, then those in process, page after page, which takes the fewest requests.
 
-        Side by side, an answer of one list might be written over a later one of the other: a change back that never
-        was. A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
-        A list of a status that the API document does not have is read where its total differs.
+        If both lists were read side by side, an answer of one might be written over a later answer of the other, and a
+        ticket would seem to change back. A ticket that goes from one list to the other meanwhile, and is seen in
+        neither, is read in the step "left". The list of a status that the API document does not have is read if its
+        total is not the database's count.
         """
         self._phase = "open"
         self._followed = [*OPEN]
@@ -289,20 +297,20 @@ class Run:
             await self._read((None, None), TicketStatus(status))
         for status, count in await self._do(MirrorDatabase.odd_statuses):
             odd = TicketStatus(status)
-            with suppress(ApiError):  # of a platform that cannot be asked for it, each of its tickets is read
+            with suppress(ApiError):  # if the platform refuses this status, the step "left" reads each of its tickets
                 if await self._total(evolve(self._query, status=odd)) == count:
                     continue
                 await self._read((None, None), odd)
             self._followed.append(status)
 
     async def _read_new(self, start: int | None) -> None:
-        """Read what was created since a second."""
+        """Read the tickets created since a second (None: all)."""
         self._phase = "new"
         await self._read((start, None))
         await self._do(MirrorDatabase.keep, "new", None)
 
     async def _read_left(self) -> None:
-        """Read the tickets that were open, and that no list of open tickets shows any more."""
+        """Read the tickets that were open, and that no list of open tickets has shown in this run."""
         self._phase = "left"
         ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"], self._followed)
         await for_each(ranges, self._read, at_once=self._at_once)
@@ -313,7 +321,7 @@ class Run:
             self._doubts.append(f"no list of open tickets shows {named} any more, {why}")
 
     async def _read(self, range: Range, status: TicketStatus | None = None) -> None:
-        """Read a range. If the walk is exact, tickets that it does not show are absent, or of another status."""
+        """Read a range, of one status or of all. A ticket that an exact walk of all statuses lacks is absent."""
         at = self.now()
         walks: WalkOptions = {**self._walks, "concurrency": 1}
         async with self._client.walk(Window(evolve(self._query, status=status), *range), **walks) as walk:
@@ -324,18 +332,18 @@ class Run:
             await self._note_absent(self._report.run, range)
 
     async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
-        """Yield the rows of each page as they came, and the rest of the list that a later run goes on with."""
+        """Yield the rows of each page as they came, and the page's `rest`, which a later run goes on with."""
         walk.raw()
         while page := await walk.next_page():
             self._total_rows = page.total
             yield cast("list[Row]", page.rows), page.rest
 
     async def _write(self, rows: Sequence[Row], at: int, mark: Mark | None = None) -> None:
-        """Write rows; the list is read on meanwhile."""
+        """Write rows, while the walk goes on reading."""
         self._rows += len(rows)
-        created, unread = await self._do(MirrorDatabase.write, rows, at, self.now(), mark)
+        created, unreadable = await self._do(MirrorDatabase.write, rows, at, self.now(), mark)
         self._report.created += created
-        self._unread["tickets"].update(unread)
+        self._unreadable["tickets"].update(unreadable)
         self._tell()
 
     def _note_walk(self, walk: Walk) -> None:
@@ -347,9 +355,9 @@ class Run:
             self._doubts.append(f"{report.skipped_rows} rows have no number that can be read")
 
     async def _note_absent(self, run: int, range: Range) -> None:
-        """Note the tickets of a range not read since a run; the newest may not be shown to everybody yet.
+        """Take the tickets of a range that were not read since `run` for absent, but no ticket of the `lag`.
 
-        Those without a created time are in no range but that of all.
+        Tickets without a created time are in the range of all tickets, and in no other one.
         """
         start, end = range
         shown_until = self._shown_until()
@@ -358,7 +366,7 @@ class Run:
         self._absent.update(id for _, id in await self._do(MirrorDatabase.not_read, run, range))
 
     def _shown_until(self) -> int:
-        """Return the second from which on a ticket may not be shown to everybody yet."""
+        """Return the second from which on a new ticket may not be listed yet: the run's beginning, less the `lag`."""
         return self._report.began_at - int(self._options["lag"])
 
     def _tell(self) -> None:
@@ -379,19 +387,20 @@ class Run:
         """Compare the list's totals with the database's counts, and read the ranges that differ."""
         self._phase = "audit"
         top = await self._do(MirrorDatabase.gap_before, self._shown_until())
-        # Whether a range that has only an end counts tickets without a created time is not known; and each range is
-        # asked for with a second more on either side.
+        # A server may count tickets without a created time in a range that has only an end, or show them at second 0.
+        # A range with its margin of a second that begins at `LEAST` shows none of them.
         has_undated = await self._do(MirrorDatabase.count, (None, 1)) > 0
-        dated: Range = (2 if has_undated else None, top)
+        dated: Range = (LEAST if has_undated else None, top)
         ranges = [(dated, await self._total_of(dated))]
         while ranges:
             parts = await for_each(ranges, self._audited, at_once=self._at_once)
             ranges = [part for found in parts for part in found]
 
     async def _audited(self, asked: tuple[Range, int]) -> list[tuple[Range, int]]:
-        """Return the halves of a range that differs from the list, with their totals there; read small ranges.
+        """Compare a range's total in the list with the database; return its two halves, with their totals, or nothing.
 
-        Where half a range has the total of the whole, the platform counts no further than that.
+        Nothing is left to compare if both are equal, or once the range is read: it is if it is small, or if many of its
+        tickets differ. If the lower half of a range has the same total as the range, the platform counts no further.
         """
         range, total = asked
         count = await self._do(MirrorDatabase.count, range, [*self._absent])
@@ -399,7 +408,7 @@ class Run:
             return []
         size, gap = self._options["page_size"], None
         is_dense = abs(count - total) >= _DENSE * max(count, total) / size
-        # Where there are far fewer, the platform may count no further than to a number.
+        # If the list has far fewer tickets, do not read the range yet: the platform may count no further than that.
         if max(count, total) + ROOM > size and (count > total or not is_dense):
             gap = await self._do(MirrorDatabase.gap, range)
         if gap is not None:
@@ -423,7 +432,7 @@ class Run:
         return await self._client.count_tickets(query)
 
     async def _look_for_missing(self) -> None:
-        """Ask for each ticket that an earlier run missed in the list, and that no list shows now."""
+        """Ask for each ticket that an earlier run marked as missing, and that this run has not read."""
         self._phase = "missing"
         missing = await self._do(MirrorDatabase.to_be_found)
         answers = await self._client.get_tickets(missing, concurrency=self._at_once)
@@ -441,12 +450,12 @@ class Run:
         report.left = sorted(await self._do(MirrorDatabase.note, "left", left, at))
 
     async def _has_too_many(self) -> bool:
-        """Tell whether so many tickets are absent that a right was lost, or a filter is off."""
+        """Tell whether too many tickets are absent to be deletions: a right may be lost, or a filter may not work."""
         count = await self._do(MirrorDatabase.count)
         return len(self._absent) > max(_FEW, _SHARE * count) and not self._options["accept_gone"]
 
     async def _mark_absent(self) -> None:
-        """Mark the tickets that are absent, unless they are too many."""
+        """Mark the absent tickets as missing, unless they are too many."""
         if not await self._has_too_many():
             self._report.missing = await self._do(MirrorDatabase.note, "missing", sorted(self._absent), self.now())
             return
@@ -459,7 +468,7 @@ class Run:
     # Full records
 
     async def _read_details(self) -> None:
-        """Read the full records that are due, and of the open tickets those that are the oldest; fetch their files."""
+        """Read the full records that are due, and the oldest ones of open tickets (`recheck`); fetch their files."""
         self._phase, options = "details", self._options
         due = await self._do(MirrorDatabase.details_due, options["recheck"], options["attachments"])
         self._rows, self._total_rows = 0, len(due)
@@ -473,14 +482,14 @@ class Run:
             self._tell()
 
     async def _detail(self, id: int, *, lane: Lane) -> tuple[TicketDetail, list[Path], bool] | None:
-        """Read a full record, and fetch its files: where they are, and whether all of them are there.
+        """Read a full record and fetch its files; return it, the paths of the files, and whether all of them are there.
 
-        None for a record that is refused, or cannot be read.
+        Returns None for a record that is refused, or cannot be read.
         """
         self._report.requests += 1
         detail = await read_detail(self._client, id, lane)
         if not isinstance(detail, TicketDetail):
-            self._unread["details"].add(id)
+            self._unreadable["details"].add(id)
             return None
         if self._files is None:
             return detail, [], False
@@ -491,7 +500,7 @@ class Run:
     async def _end(self) -> MirrorReport:
         report = self._report
         report.tickets, report.changed, report.oldest_read_at = await self._do(MirrorDatabase.summary)
-        for table, ids in self._unread.items():
+        for table, ids in self._unreadable.items():
             report.skipped += len(ids)
             if unknown := await self._do(MirrorDatabase.unknown_of, table, sorted(ids, key=str)):
                 more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
