@@ -2,27 +2,33 @@
 
     tickets            the columns of an export, and facts of the mirror about each row:
                        extra            fields that no model knows, as JSON
-                       first_run        the run that read it first
-                       run              the run that read it last
-                       read_at          when that was: the row is as of then
-                       missing_since    when an answer that should have shown it did not; NULL: it is listed
-                       left_at          when it was found to exist, though the list of the query does not show it
-                       gone_at          when it was found to exist no more
-                       detail_at        when its full record was read; NULL: it is due
-                       files_at         when all its attachments were there
-    changes            run, ticket, kind, field, old, new, seen_at: the differences from one run to the next
-    runs               when each run began and ended, and its counts; an interrupted one has no end
-    tickets_present    the tickets that are not gone
+                       first_run        the run that read the ticket first
+                       run              the run that read the ticket last
+                       read_at          when it did: the row is as of then
+                       missing_since    when an answer that should have shown the ticket did not; NULL: it is listed
+                       left_at          when the ticket was found to exist, though the query's list does not show it
+                       gone_at          when the ticket was found to exist no more
+                       detail_at        when the full record was read; NULL: it is due, that is, to be read
+                       files_at         when all attachments of the ticket were there
+    changes            run, ticket, kind, field, old, new, seen_at: the differences from one run to the next; `kind` is
+                       new, changed, missing, left, gone, back (listed again; `old` is the state before), or gap (no
+                       run from `old` to `new`)
+    runs               when each run began and ended, its requests and its report; `ended_at` of an interrupted one
+                       is NULL
+    tickets_present    the tickets that are neither gone nor left
     status_periods     ticket, status, since, until: how long each status lasted, as far as runs saw it
     tickets_as_of      the tickets as a run left them: SELECT * FROM tickets_as_of WHERE run = 7
     tickets_text       SQLite's full-text index of titles and texts
     details            id (key), then the columns of TicketDetail that hold one value: the full records
     ticket_assigns     and so on: the tables of a SQLite export with `detail`
-    detail_facts       id (key), and as JSON the facts that no row of the list has and that do not change by themselves
+    detail_facts       id (key), and as JSON the fields of the full record that no row of the list has, without those
+                       that change by themselves, as durations do
     files              ticket_id, name, path: the attachments that were fetched; a path that is no UTF-8 is its bytes
+    mirror             name, value (JSON): what the mirror is of, how far its runs are, and numbers kept for later runs
 
-Times are whole seconds since the epoch, by the server's clock as far as it is known. Others may read the database at
-any time, also while a run writes. One thread uses a `MirrorDatabase` at a time; its `do` lets an event loop do so.
+A ticket is *listed* while `missing_since` is NULL. Times are whole seconds since the epoch, by the server's clock as
+far as it is known. Other programs may read the database at any time, also while a run writes. One thread uses a
+`MirrorDatabase` at a time; an event loop calls its methods by `do`.
 """
 
 import asyncio
@@ -60,9 +66,10 @@ _APPLICATION_ID: Final = 0x574F6D69
 _VERSION: Final = 1
 #: The statuses of an open ticket in the API document: pending, processing.
 OPEN: Final = (1, 2)
-#: A range that has a second more on either side, and not second 0, begins here at the earliest.
+#: The first second of a range that, asked for with a margin of one second, does not have second 0: tickets without a
+#: created time may be shown there.
 LEAST: Final = 2
-#: A range is asked for with room for so many tickets that are not known yet.
+#: Rows of a page that a range leaves free, for tickets that the database does not have yet.
 ROOM: Final = 2
 
 _TIMES: Final = ("read_at", "missing_since", "left_at", "gone_at", "detail_at", "files_at")
@@ -112,7 +119,8 @@ _KINDS: Final = {
     "tickets": _COLUMNS,
     **{table.name: {column.name: column.sqlite for column in table.columns.columns} for table in _DETAILS.all()},
 }
-# Durations grow, and the URLs of attachments are others with each read.
+# The fields of `detail_facts`. Durations grow by themselves; the URLs of attachments, new with each read, are left out
+# when the facts are written.
 _FACTS: Final = tuple(
     name for name in fields_of(TicketDetail) if name not in fields_of(TicketSummary) and not name.endswith("_duration")
 )
@@ -123,7 +131,8 @@ _DETAIL_TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS files (ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, "
     "PRIMARY KEY (ticket_id, path)) WITHOUT ROWID",
 )
-# A ticket is pending from its creation on; another first status is known from the first read on.
+# In `status_periods`, the first status of a ticket begins with its creation if it is "pending", else with the first
+# run that read the ticket: nobody knows how long it had another status before.
 _VIEWS: Final = """
 DROP VIEW IF EXISTS tickets_present;
 CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL AND left_at IS NULL;
@@ -146,7 +155,7 @@ FROM runs JOIN tickets AS t ON t.first_run <= runs.id WHERE (
 
 
 def _then(field: str, *, after: str) -> str:
-    """Return the SQL of a field's value before all changes of it that satisfy this."""
+    """Return the SQL of the value that a field had before its changes that satisfy the condition `after`."""
     changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{field}' AND {after}"
     return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), {_VALUES[field]})"
 
@@ -155,8 +164,8 @@ Range: TypeAlias = tuple[int | None, int | None]
 """Seconds of created time: the first one, and the one after the last; None: no bound."""
 
 
-#: The SQL of each field's value in a ticket `t`: a code, or where that is not known its name. The NULL is there because
-#: `coalesce` needs two arguments.
+#: The SQL of each field's value in a ticket `t`: its first column that is not NULL, so a code, or a name if there is no
+#: code. `coalesce` needs two arguments, hence the NULL.
 _VALUES: Final = {
     field: f"coalesce({', '.join(f't.{column.name}' for column in columns)}, NULL)"
     for field, columns in groupby(TICKET_COLUMNS.columns, attrgetter("field"))
@@ -164,7 +173,7 @@ _VALUES: Final = {
 _BACKWARDS: Final = tuple(column.field for column in reversed(TICKET_COLUMNS.columns))
 _NAMES: Final = TICKET_COLUMNS.names
 _SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
-# A ticket's state, if it is not listed, and its values.
+# The state of a ticket ("missing", "left" or "gone"; NULL if it is listed), and the values of its fields.
 _READ: Final = (
     "SELECT iif(missing_since IS NULL, NULL, iif(gone_at IS NOT NULL, 'gone', "  # noqa: S608
     f"iif(left_at IS NOT NULL, 'left', 'missing'))), {', '.join(_VALUES.values())} FROM tickets AS t WHERE id = ?"
@@ -179,26 +188,26 @@ _WRITE: Final = (
 
 @frozen
 class Mark:
-    """How far all tickets were read, by one run or several."""
+    """How far the reading of all tickets is, which one run begins and later runs may end."""
 
     since: int
-    """The run that began."""
+    """The number of the run that began it."""
     is_first: bool
-    """Whether nothing was there before: then a new ticket is no change."""
+    """Whether the database was empty before: then a new ticket is no change."""
     rest: Range = (None, None)
-    """The seconds of created time that are left."""
+    """The seconds of created time that are left to read."""
     exact: bool = True
-    """Whether the runs so far saw all that they had to see."""
+    """Whether every walk so far was exact."""
     ended: bool = False
-    """Whether nothing is left."""
+    """Whether all tickets were read."""
 
 
 class MirrorDatabase:
     """A mirror on disk, for `async with`: open for one writer, and one run at a time; made if there is none.
 
-    `identity` says of what: another one is refused. `open` raises `ExportError` for a database that is in use, of
-    something else, or no mirror; every method raises `OSError` with the path if the disk, or SQLite, fails. `at` is
-    the time when the rows were read, in seconds since the epoch by the server's clock.
+    `identity` names platform, AppId and query; a mirror of another identity is refused. `open` raises `ExportError` for
+    a database that is in use, of another identity, or no mirror; every method raises `OSError` with the path if the
+    disk, or SQLite, fails. `at` is the time when rows were read, in seconds since the epoch by the server's clock.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
@@ -226,9 +235,10 @@ class MirrorDatabase:
         self._is_open = False
 
     async def do(self, work: "Callable[Concatenate[MirrorDatabase, P], T]", *args: P.args, **options: P.kwargs) -> T:
-        """Call a method in a thread, and return its result, once it is done even if the task is cancelled.
+        """Call a method in a thread, one call at a time, and return its result.
 
-        Calls have their turns. Raises `ExportError` in place of `OSError`, and `ConfigError` where it is not open.
+        If the task is cancelled, the call is waited for all the same. Raises `ExportError` in place of `OSError`, and
+        `ConfigError` if the database is not open.
         """
         async with self._turn:
             if not self._is_open:
@@ -238,7 +248,7 @@ class MirrorDatabase:
     # In a thread
 
     def open(self, /) -> None:
-        """Lock it, and make the tables that are not there."""
+        """Lock the database, check whose it is, and make the tables that are not there."""
         if not self.path.parent.is_dir():
             problem = f"{str(self.path)!r}: there is no folder {str(self.path.parent)!r}"
             raise ConfigError(problem, argument="database", mend="make it first")
@@ -266,7 +276,7 @@ class MirrorDatabase:
                 self._renew()
 
     def _refuse_foreign(self) -> None:
-        """Refuse a file that is no mirror before anything is done to it, or beside it."""
+        """Refuse a file that is no mirror, before anything is written to it or beside it."""
         if not os.path.lexists(self.path):
             return
         if not stat.S_ISREG(os.lstat(self.path).st_mode):
@@ -279,7 +289,7 @@ class MirrorDatabase:
             raise ExportError(f"{str(self.path)!r} is no mirror", mend="choose another name")
 
     def _lock(self) -> None:
-        """Lock the file beside it that says who writes it. Raises `ExportError` with the owner's name."""
+        """Lock the file beside the database, and write our name into it. Raises `ExportError` with another's name."""
         beside = self.path.with_name(f"{self.path.name}.lock")
         try:
             lock = LockedFile(beside, is_ours=True)
@@ -291,7 +301,7 @@ class MirrorDatabase:
         lock.append(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
     def _refuse_sides(self) -> None:
-        """Refuse to make a database beside the rows of another one, which SQLite would take for its own or remove."""
+        """Refuse to make a database where side files of a lost one lie: SQLite would use or remove their rows."""
         path, *sides = Format("sqlite").names(self.path)
         if not os.path.lexists(path):
             for side in filter(os.path.lexists, sides):
@@ -300,11 +310,11 @@ class MirrorDatabase:
                 )
 
     def close(self, /) -> None:
-        """Close it, and let others write it."""
+        """Close the database and unlock it."""
         self._opened.close()
 
     def _check_identity(self) -> None:
-        """Refuse a mirror of something else."""
+        """Refuse a mirror of another platform, AppId or query."""
         there, here = self.kept("identity") or {}, self._identity
         if differs := [
             f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
@@ -325,7 +335,7 @@ class MirrorDatabase:
         self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _renew(self) -> None:
-        """Add tables and columns that another version of the library did not have, and make the views of this one."""
+        """Add tables and columns that an earlier version of the library did not make, and make all views again."""
         for statement in _DETAIL_TABLES:
             self._database.execute(statement)
         for table, columns in _KINDS.items():
@@ -339,47 +349,52 @@ class MirrorDatabase:
 
     @contextmanager
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
-        """Make some changes, all or none; give the function that asks SQLite."""
+        """Make the changes of a block, all or none; yield the function that executes SQL."""
         check_place(self.path, self._place)
-        # SQLite's own block commits, or rolls back a transaction that a full disk has not ended already.
+        # The connection's own `with` commits or rolls back. After a full disk, SQLite may have rolled back by itself.
         with disk_errors(self.path), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             yield self._database.execute
 
     def ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a question."""
+        """Return the rows of an SQL question."""
         with disk_errors(self.path):
             return self._database.execute(question, values).fetchall()
 
     # Marks and runs
 
     def kept(self, name: str, /) -> Any:
-        """Return the value that is kept under a name, as JSON; None if there is none."""
+        """Return the value of a name in the table `mirror`; None if there is none."""
         found = self.ask("SELECT value FROM mirror WHERE name = ?", name)
         return json.loads(found[0][0]) if found else None
 
     def mark(self, /) -> "Mark | None":
-        """Return how far all tickets were read; None before the first run."""
+        """Return how far the reading of all tickets is; None before the first page of the first run."""
         found = self.kept("all")
         return None if found is None else Mark(**{**found, "rest": tuple(found["rest"])})
 
     def keep(self, name: Literal["new", "most", "bookmark"], number: int | None, /) -> None:
-        """Keep from which second on new tickets are read, how far the platform counts, or the last event done."""
+        """Keep a number in the table `mirror`.
+
+        "new": the second from which on new tickets are to be read; "most": the number beyond which the platform does
+        not count; "bookmark": the last change that a watch has dealt with.
+        """
         with self.transaction() as ask:
             ask(_SET, (name, json.dumps(number)))
 
     def bookmark(self, /) -> int:
-        """Return the last event that was dealt with; the first time, that is the last one that earlier runs saw."""
+        """Return the last change that a watch has dealt with; for the first watch, the last one of earlier runs."""
         if (done := self.kept("bookmark")) is None:
             ((done,),) = self.ask("SELECT coalesce(max(id), 0) FROM changes")
             self.keep("bookmark", done)
         return cast("int", done)
 
     def begin_new(self, latest: int, lag: float, /) -> int | None:
-        """Return from which second on new tickets are to be read: it stays the same until all were, and none is kept.
+        """Return the second from which on new tickets are to be read: that of the newest ticket, less the lag.
 
-        That is when the newest ticket was created that is there, of those until `latest`, less the lag. So a ticket
-        that is dated ahead does not hide those that come before its time.
+        It is kept until all new tickets are read: if a run is cut short, later runs begin at the same second. Tickets
+        created after `latest` do not count: one that is dated ahead would hide the tickets that are created before
+        its time. None: there is no ticket, so all are new.
         """
         if (begun := self.kept("new")) is not None:
             return cast("int", begun)
@@ -399,18 +414,18 @@ class MirrorDatabase:
     def end(self, at: int, requests: int, report: Mapping[str, object], /) -> None:
         """Note the end of the run."""
         with self.transaction() as ask:
-            said = to_json(cast("JSON", report)).decode()
-            ask("UPDATE runs SET ended_at = ?, requests = ?, report = ? WHERE id = ?", (at, requests, said, self.run))
+            text = to_json(cast("JSON", report)).decode()
+            ask("UPDATE runs SET ended_at = ?, requests = ?, report = ? WHERE id = ?", (at, requests, text, self.run))
 
     # Rows
 
     def write(self, rows: Sequence[Row], at: int, seen: int, mark: Mark | None = None, /) -> tuple[int, list[JSON]]:
         """Write rows of the list as they came, with their changes and the run's progress, in one transaction.
 
-        They were read after `at`, and before `seen`. Returns how many are new, and the ids, as they came, of those that
-        cannot be read and were left out.
+        The rows were read after `at` and before `seen`. Returns how many of the tickets are new, and the ids of the
+        rows that cannot be read and were left out.
         """
-        created, skipped, changes, records = 0, list[JSON](), list[_Change](), list[tuple[Value, ...]]()
+        created, unreadable, changes, records = 0, list[JSON](), list[_Change](), list[tuple[Value, ...]]()
         tells_new, known = mark is None or not mark.is_first, fields_of(TicketSummary)
         with self.transaction() as ask:
             for row in rows:
@@ -419,8 +434,8 @@ class MirrorDatabase:
                     cells, _ = storable(TICKET_COLUMNS.read(read_row(row)))
                     extra = to_json(unknown).decode() if unknown else None
                 except DecodeError:
-                    skipped.append(row["id"])
-                    # It was shown: it is not missing.
+                    unreadable.append(row["id"])
+                    # The list shows the ticket, so this run must not find it absent.
                     ask("UPDATE tickets SET run = ? WHERE id = ?", (self.run, row["id"]))
                     continue
                 records.append((*cells, extra, self.run, self.run, at))
@@ -436,7 +451,7 @@ class MirrorDatabase:
             self._note(changes)
             if mark is not None:
                 ask(_SET, ("all", json.dumps(asdict(mark))))
-        return created, skipped
+        return created, unreadable
 
     def _note(self, changes: "Iterable[_Change]") -> None:
         self._database.executemany(
@@ -445,20 +460,20 @@ class MirrorDatabase:
         )
 
     def note_gap(self, now: int, longest: float, /) -> None:
-        """Note that nobody looked for a while, once, if that is so many seconds at the least."""
+        """Note a gap in `changes`, once, if the last run ended at least `longest` seconds before `now`."""
         ((since,),) = self.ask("SELECT (SELECT ended_at FROM runs WHERE ended_at > 0 ORDER BY id DESC LIMIT 1)")
         if since is None:
             return
-        now = max(now, since)  # another process may take the server's clock for a second earlier or later
+        now = max(now, since)  # two processes may estimate the server's clock a second apart
         is_noted = self.ask("SELECT 1 FROM changes WHERE kind = 'gap' AND old = ?", since)
         if now - since >= longest and not is_noted:
             with self.transaction():
                 self._note([(0, 0, "gap", None, since, now, now)])
 
     def change_after(self, after: int, /) -> tuple[Sequence[Any], dict[str, Any]] | None:
-        """Return the next change that is an event, and its ticket's values by now; None behind the last one.
+        """Return the next change that is an event, and the present values of its ticket; None if there is no further.
 
-        That a ticket is missing is no event, nor its return then.
+        It is no event that a ticket is missing, nor that a ticket that was only missing is back.
         """
         found = self.ask(
             f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {', '.join(_VALUES.values())} "  # noqa: S608
@@ -472,10 +487,10 @@ class MirrorDatabase:
     def write_details(
         self, ids: Sequence[int], found: Sequence[tuple[TicketDetail, list[Path], bool] | None], at: int, seen: int, /
     ) -> int:
-        """Write full records, their changes, their files and whether all of these are there; return how many.
+        """Write full records, their changes and their files; return how many records were written.
 
-        They were read after `at`, and before `seen`. One that could not be read (None) is due: it would be the oldest
-        for ever, and be read again before the others.
+        They were read after `at` and before `seen`. A record that could not be read (None) becomes due: with its old
+        `detail_at` it would be the oldest for ever, and take a place of `recheck` in each run.
         """
         with self.transaction() as ask:
             for id, record in zip(ids, found, strict=True):
@@ -488,7 +503,7 @@ class MirrorDatabase:
                 for table, records in _DETAILS.records([((), detail)]):
                     table.add(self._database, [storable(record)[0] for record in records])
                 for path in filter(Path.is_file, files):
-                    # A path that is no UTF-8 is kept as its bytes, by which the file can be opened.
+                    # A path that is no UTF-8 is kept as bytes, which still open the file.
                     place = str(path) if arguments.has_bytes(str(path)) else os.fsencode(path)
                     ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (id, path.name, place))
                 values = cast("dict[str, Any]", encode(detail))
@@ -508,9 +523,9 @@ class MirrorDatabase:
         return len(found) - found.count(None)
 
     def details_due(self, recheck: int, folder: "str | os.PathLike[str] | None", /) -> list[int]:
-        """Return the listed tickets whose full record is due, and so many open ones whose record is the oldest.
+        """Return the listed tickets whose full record is due, and `recheck` open ones whose records are the oldest.
 
-        With a folder, those are due, too, whose files are not there yet, or only in another one.
+        With a folder for attachments, a ticket is also due if its files are not all there, or lie in another folder.
         """
         is_due, values = "detail_at IS NULL", list[object]()
         if folder is not None:
@@ -525,7 +540,7 @@ class MirrorDatabase:
         return [id for (id,) in (*due, *again)]
 
     def note(self, kind: Literal["missing", "left", "gone"], ids: Iterable[int], at: int, /) -> list[int]:
-        """Note the state of tickets that this run has not read; return those for which it is new."""
+        """Note the state of tickets, but not of those that this run has read; return those for which it is new."""
         column = {"missing": "missing_since", "left": "left_at", "gone": "gone_at"}[kind]
         update = f"UPDATE tickets SET {column} = ? WHERE id = ? AND run < ? AND {column} IS NULL"  # noqa: S608
         with self.transaction() as ask:
@@ -536,18 +551,18 @@ class MirrorDatabase:
     # Questions
 
     def count(self, range: Range = (None, None), absent: Iterable[int] = (), /) -> int:
-        """Return how many listed tickets were created in a range, without some that are absent."""
+        """Return how many listed tickets were created in a range, not counting the `absent` ones."""
         where, values = _within(range)
         question = f"SELECT count(*) FROM tickets WHERE {where} AND id NOT IN (SELECT value FROM json_each(?))"  # noqa: S608
         ((count,),) = self.ask(question, *values, json.dumps([*absent]))
         return cast("int", count)
 
     def unknown_of(self, table: str, ids: Iterable[JSON], /) -> list[JSON]:
-        """Return those of some tickets that are not in a table."""
+        """Return the ids that a table does not have."""
         return [id for id in ids if not self.ask(f"SELECT 1 FROM {table} WHERE id = ?", id)]  # noqa: S608
 
     def summary(self, /) -> tuple[int, int, int]:
-        """Return how many tickets are listed, how many this run saw changed, and when the oldest row was read, or 0."""
+        """Return how many tickets are listed, how many changed in this run, and when the oldest row was read, or 0."""
         ((tickets, oldest),) = self.ask(
             "SELECT count(*), coalesce(min(read_at), 0) FROM tickets WHERE missing_since IS NULL"
         )
@@ -556,7 +571,7 @@ class MirrorDatabase:
         return tickets, changed, oldest
 
     def counts(self, /) -> list[int]:
-        """Return how many tickets are listed: all, the pending ones, those in process."""
+        """Return how many tickets are listed: in all, pending, and in process."""
         part = "count(*) FILTER (WHERE status = ?)"
         return list(self.ask(f"SELECT count(*), {part}, {part} FROM tickets WHERE missing_since IS NULL", *OPEN)[0])  # noqa: S608
 
@@ -566,9 +581,9 @@ class MirrorDatabase:
         return self.ask(f"SELECT status, count(*) FROM tickets WHERE {where} GROUP BY 1")  # noqa: S608
 
     def not_read(self, run: int, range: Range = (None, None), statuses: Sequence[int] = (), /) -> list[tuple[int, int]]:
-        """Return the listed tickets of a range not read since a run: created time and id, the newest first.
+        """Return created time and id of the listed tickets of a range that no run since `run` has read, newest first.
 
-        With `statuses` those that have one of these, or one that has no code.
+        With `statuses`, only tickets that have one of them, or a status without a code.
         """
         where, values = _within(range)
         if statuses:
@@ -577,15 +592,15 @@ class MirrorDatabase:
         return self.ask(question, *values, run)
 
     def to_be_found(self, /) -> list[int]:
-        """Return the tickets that are missing, and of which nobody knows why."""
+        """Return the tickets that are missing, and neither known to be gone nor known to have left the list."""
         question = "SELECT id FROM tickets WHERE missing_since IS NOT NULL AND left_at IS NULL AND gone_at IS NULL"
         return [id for (id,) in self.ask(f"{question} ORDER BY 1")]
 
     def ranges_of_left(self, page_size: int, statuses: Sequence[int], /) -> list[Range]:
-        """Return ranges with all tickets of these statuses not read by this run, each of which one answer should show.
+        """Return ranges that hold all tickets of these statuses that this run has not read.
 
-        So neighbours share a request. A range is asked for with a second more on either side, and tickets without a
-        created time may be shown at 0: with them its walk would not be exact.
+        By the database's counts, one answer shows all of a range: so tickets that are near each other in time share a
+        request. No range begins before `LEAST`: a walk that shows tickets without a created time is not exact.
         """
         ranges, low = list[Range](), 2**62
         for second, _ in self.not_read(self.run, (LEAST, None), statuses):
@@ -601,9 +616,10 @@ class MirrorDatabase:
         return ranges
 
     def gap(self, range: Range, /) -> int | None:
-        """Return a second near the middle of a range's tickets, or None: no listed ticket was created within a second.
+        """Return a second at which to cut a range, near the middle of its tickets; None if there is no such second.
 
-        So it does not matter whether the ends of the server's filter count.
+        No listed ticket was created in that second or in one beside it. So it does not matter for the totals of both
+        halves whether the ends of the server's filter count.
         """
         where, values = _within(range)
         half = self.count(range) // 2
@@ -614,7 +630,7 @@ class MirrorDatabase:
         return min(_gaps(seconds), key=lambda gap: abs(first + gap[0] - half), default=(0, None))[1]
 
     def gap_before(self, second: int, /) -> int | None:
-        """Return the latest such second before this one, or None."""
+        """Return the latest second before `second` at which a range can be cut like that (see `gap`), or None."""
         question = "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time < ? ORDER BY 1 DESC"
         seconds = self.ask(f"{question} LIMIT {_LOOKED_THROUGH}", second)
         return next((gap for _, gap in _gaps([(second,), *seconds])), None)
@@ -633,7 +649,7 @@ def database_of(client: WorkorderClient, database: object, query: object) -> Mir
 
 
 _Change: TypeAlias = tuple[Value, ...]
-# A gap is looked for among so many tickets, on either side of the middle.
+# The tickets among which a gap is looked for, on either side of the middle.
 _LOOKED_THROUGH: Final = 2000
 
 
@@ -641,15 +657,16 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
     """Return the differences between a row that `_READ` found and a new one: kind, field, old, new."""
     if found is None:
         return [("new", None, None, None)]
-    what, *before = found
-    # As `_VALUES` has them: the first of a field's cells that has something. A field that had none was not read then.
-    there = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
+    state, *before = found
+    # The new value of each field, as in `_VALUES`: its first cell that is not None. A field that had no value before
+    # has not changed: the row was written when the field was not read yet.
+    after = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
     differs: list[tuple[Value, ...]] = [
-        ("changed", field, old, there.get(field))
+        ("changed", field, old, after.get(field))
         for field, old in zip(_VALUES, before, strict=True)
-        if old not in (None, there.get(field))
+        if old not in (None, after.get(field))
     ]
-    return differs if what is None else [("back", None, what, None), *differs]
+    return differs if state is None else [("back", None, state, None), *differs]
 
 
 def _plain(value: Any) -> Value:
@@ -658,13 +675,13 @@ def _plain(value: Any) -> Value:
 
 
 def _gaps(seconds: Sequence[tuple[int]]) -> Iterator[tuple[int, int]]:
-    """Yield the place of each gap in sorted seconds, and a second in it."""
+    """Yield the place of each gap between neighbouring seconds of a sorted list, and a second in the gap."""
     for place, ((one,), (other,)) in enumerate(pairwise(seconds)):
         if abs(one - other) >= _GAP:
             yield place, min(one, other) + _GAP // 2
 
 
-# So far apart are two tickets that lie more than a second from the one between.
+# Two tickets so many seconds apart have a second between them that is more than one second away from both.
 _GAP: Final = 4
 
 
