@@ -102,8 +102,8 @@ class Proofs:
 class PageReader:
     """Reads the answers to one query.
 
-    With `raw`, rows are taken as they came, else as models. These are made while the answer is at hand, since they take
-    less room than it until their turn comes. A row that cannot be read is a `DecodeError`, or with `skips` left out.
+    With `raw`, rows stay as they came; else they become models at once, since models that wait for their turn take less
+    memory than the answer. A row that cannot be read is a `DecodeError`, or with `skips` left out.
     """
 
     def __init__(self, query: TicketQuery, *, skips: bool = False, raw: bool = False) -> None:
@@ -111,7 +111,7 @@ class PageReader:
         self._query = query
         self._checks = _checks(query)
         self._skips = skips
-        #: The rows that were left out, each once, though neighbouring answers may both show it.
+        #: The rows that were left out. A row that two neighbouring answers show has one key, and so is here once.
         self.skipped: dict[tuple[int | None, str, str, str], SkippedRow] = {}
 
     def read(self, ask: Ask, answer: Answer) -> Page:
@@ -162,13 +162,13 @@ class PageReader:
 
 
 def _plain_seconds(rows: list[Row]) -> list[int] | None:
-    """Return the created times of rows where each is a whole number of seconds; else None."""
+    """Return the created times of rows if all are whole numbers of seconds: the fast way; else None."""
     times = cast("list[int]", [row.get("created_time") for row in rows])
     return times if set(map(type, times)) <= {int} and max(times, default=0) < SECONDS_END else None
 
 
 def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
-    """Return a check for each field of the query that a row shows; a value without a plain meaning passes."""
+    """Return a check for each filter of the query whose field is in a row; a value that cannot be decoded passes."""
 
     def check(name: str, wanted: object) -> _Fits:
         @cache
@@ -178,10 +178,10 @@ def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
             except MisfitError:
                 return True
             if isinstance(shown, OpenEnum):
-                # The platform may have another name for a code, and 0 for none; another code is another one.
+                # Only another code is refused. A name may be the platform's own for the same code, and 0 means none.
                 return shown == wanted or not shown.value or isinstance(shown.value, str)
             if isinstance(shown, str):
-                # Whether a part of the name is enough for the server is not documented.
+                # It is not documented whether the server finds a customer by a part of the name: a part is enough.
                 return not shown or str(wanted).strip().casefold() in shown.casefold()
             return not shown or shown == wanted
 
@@ -192,7 +192,7 @@ def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
 
 
 def worst_inversion(keys: Sequence[int]) -> int:
-    """Return the largest difference between a key and a smaller key that stands before it."""
+    """Return the largest difference between a key and a smaller key in front of it: 0 if keys never grow."""
     lowest, worst = keys[0], 0
     for key in keys:
         lowest = min(lowest, key)

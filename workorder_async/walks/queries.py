@@ -1,6 +1,7 @@
-"""Several queries, read one after the other: their walks as one, and whether it is exact.
+"""Several queries that are read one after the other: their reports as one, and whether the result is exact.
 
-A ticket may pass from one query to another, unseen by both.
+Each walk may be exact, and a ticket still be missing: while the first query is read, it matches the second; then it
+changes, so that it matches the first while the second is read.
 """
 
 from collections.abc import Sequence
@@ -13,17 +14,18 @@ from attrs import fields
 from workorder_async.document import TicketQuery
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 
-# A ticket's creator and created time stay. The fields of these filters may change.
+# The filters whose fields may change. The others are by creator and created time, which a ticket keeps.
 _CHANGING: Final = ("status", "type", "sub_type", "second_subtype", "product_group_id", "customer_organization_name")
 _ADDED: Final = tuple(field.name for field in fields(WalkReport) if field.type is int)
-# A filter of time and the time that is shown may differ by so many seconds.
+# A server's filter by created time and the created time that it shows may differ by so many seconds.
 _BLUR: Final = 1
 
 
 def together(queries: Sequence[TicketQuery], reports: Sequence[WalkReport]) -> WalkReport:
-    """Return one report of the walks over several queries, added up; the last ones may have none yet.
+    """Return the sum of the reports of several queries; the last queries may not have a report yet.
 
-    It is exact where each of them is, and no ticket can have passed from one to another; else the first doubt counts.
+    The sum is exact if each report is, and no ticket can have passed from one query to another. If not, its reason is
+    the first doubt.
     """
     doubt = next((report.reason for report in reports if not report.exact), "") or "".join(doubts_of(queries))
     added = {name: sum(max(0, getattr(report, name)) for report in reports) for name in _ADDED}
@@ -36,8 +38,12 @@ def together(queries: Sequence[TicketQuery], reports: Sequence[WalkReport]) -> W
 
 
 def doubts_of(queries: Sequence[TicketQuery]) -> list[str]:
-    """Return the doubts about queries together; none if every ticket that some query matched all along is seen."""
-    # A query that covers another one also finds the tickets of that one.
+    """Return why a ticket that always matched some of the queries may be unseen by all of them; [] if it cannot.
+
+    No ticket slips through two queries if the filters of one let through all values that those of the other let
+    through, or if the two can never share a ticket.
+    """
+    # A query that covers another one finds the tickets of that one, too.
     alone = [*dict.fromkeys(queries)]
     kept = [one for one in alone if not any(other is not one and _covers(other, one) for other in alone)]
     for one, other in combinations(kept, 2):
@@ -48,13 +54,13 @@ def doubts_of(queries: Sequence[TicketQuery]) -> list[str]:
 
 
 def _is_wider(wide: TicketQuery, narrow: TicketQuery, names: Sequence[str] = _CHANGING) -> bool:
-    """Tell whether these filters of the one let through all that those of the other do."""
+    """Tell whether each of these filters of `wide` lets through all values that the same filter of `narrow` does."""
     pairs = [(_wanted(wide, name), _wanted(narrow, name)) for name in names]
     return all(not wanted or (given and given <= wanted) for wanted, given in pairs)
 
 
 def _wanted(query: TicketQuery, name: str) -> set[object]:
-    """Return the values that a filter lets through; an empty set: all."""
+    """Return the values that a filter lets through; an empty set if it lets all through."""
     value = getattr(query, name)
     return {*value} if isinstance(value, tuple) else {value} - {None}
 
@@ -65,13 +71,13 @@ def _span(query: TicketQuery) -> tuple[float, float]:
 
 
 def _covers(wide: TicketQuery, narrow: TicketQuery) -> bool:
-    """Tell whether all that matches the one query matches the other."""
+    """Tell whether every ticket that matches `narrow` matches `wide`."""
     (start, end), (first, last) = _span(wide), _span(narrow)
     return start <= first and last <= end and _is_wider(wide, narrow, (*_CHANGING, "creator_id"))
 
 
 def _are_apart(one: TicketQuery, other: TicketQuery) -> bool:
-    """Tell whether no ticket can ever match both: its creator or its created time is another one."""
+    """Tell whether no ticket can ever match both queries: their creators or ranges of created time differ."""
     (start, end), (first, last) = _span(one), _span(other)
     creators = {one.creator_id, other.creator_id}
     return end + _BLUR < first or last + _BLUR < start or (len(creators) == 2 and None not in creators)

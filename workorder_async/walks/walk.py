@@ -1,4 +1,4 @@
-"""Drives a walk's rules over the wire: keeps requests in flight, gives pages out in order, lets go of all at once."""
+"""Drive a walk's rules over the wire: keep requests in flight, give pages out in order, cancel them all at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,15 +24,15 @@ from workorder_async.walks.pages import Ask, Page, Proofs
 from workorder_async.walks.rules import WalkRules
 from workorder_async.walks.windows import Window
 
-# One read more for so many requests in flight.
-_READS_AT_HAND: Final = 8
+# For so many requests in flight, one further read waits for a slot.
+_SLOTS_OF_A_SPARE_READ: Final = 8
 
 
 class Walk(AsyncIterator[list[TicketSummary]]):
     """A walk under way: an async context manager that iterates over pages of tickets, in order.
 
-    Requests go on while a page is being used, until enough pages wait. Leaving the block cancels what is in flight and
-    waits for it to end.
+    Requests go on while the caller uses a page, until enough rows wait for their turn. Leaving the block cancels the
+    requests in flight and waits for their end.
     """
 
     def __init__(
@@ -44,8 +44,9 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     ) -> None:
         self._rules = WalkRules(window, options, proofs)
         self._read = read
-        # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
-        self._most_reads = options["concurrency"] + max(1, options["concurrency"] // _READS_AT_HAND)
+        # A few reads more wait for a slot: when a request ends, the next one is sent before the answer is parsed.
+        spare = max(1, options["concurrency"] // _SLOTS_OF_A_SPARE_READ)
+        self._most_reads = options["concurrency"] + spare
         self._tasks: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
         self._failure: Exception | None = None
@@ -59,22 +60,22 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
     async def __anext__(self) -> list[TicketSummary]:
         while page := await self.next_page():
-            if page.rows:  # without them the walk begins anew
+            if page.rows:  # a page without rows only tells of a restart
                 return cast("list[TicketSummary]", page.rows)
         raise StopAsyncIteration
 
     def raw(self) -> Self:
-        """Let `next_page` give rows as they come, not decoded; to be called before the first page."""
+        """Let `next_page` give rows as they came, not decoded. Call it before the first page."""
         self._rules.reader.raw = True
         return self
 
     async def next_page(self) -> WalkedPage | None:
         """Return the next page; None at the end.
 
-        An answer of very many rows comes as several pages; between pages the loop turns. A page without rows says that
-        the list proved to be of another kind than it seemed, and is read again from its beginning.
+        An answer of very many rows comes as several pages; between two pages other tasks may run. A page without rows
+        tells of a restart: the list has another order than it seemed to have, and is read again from its beginning.
         """
-        # Before a page is taken: a cancellation here loses no page.
+        # Other tasks run before a page is taken, not after: so a cancellation here loses no page.
         await asyncio.sleep(0)
         while True:
             self._arrived.clear()
@@ -104,16 +105,16 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
     @property
     def is_restarted(self) -> bool:
-        """Whether the list was read again from its beginning: then do not rely on the `rest` of earlier pages."""
+        """Whether the walk restarted (see `next_page`): then do not rely on the `rest` of earlier pages."""
         return self._rules.is_restarted
 
     @property
     def in_flight(self) -> int:
-        """How many of its requests are under way, or wait for a slot."""
+        """How many requests of this walk are in flight, or wait for a slot."""
         return len(self._tasks)
 
     def _send(self) -> None:
-        """Begin as many requests as may be under way."""
+        """Begin reads until there are as many as there may be, or the rules want none."""
         while len(self._tasks) < self._most_reads and not self._closed and self._failure is None:
             read = self._rules.next_read()
             if read is None:
@@ -133,12 +134,12 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         try:
             self._rules.receive(read, await self._page(read))
         except Exception as error:  # noqa: BLE001 - raised where the next page is taken
-            # The first failure ended the walk; later ones may only follow from it.
+            # The first failure ends the walk. Later ones may be its consequences: they are dropped.
             if not read.job.is_left:
                 self._failure = self._failure or error
 
     async def _page(self, read: Read) -> Page | None:
-        """Read an answer, a large one in a thread; None where the server refused a later page, or a mere question."""
+        """Send a read and return its page; None: refused, and a later page or an ask without `for_rows`."""
         reader, ask = self._rules.reader, read.ask
         try:
             answer = await self._read(ask)
@@ -149,6 +150,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 # A refusal in the platform's own words says that there is no such page; that of a gateway does not.
                 self._rules.state.flaw(f"asked for the page behind the first one, the server failed: {error}")
             return None
+        # A large answer is read in a thread, so that the event loop does not stand still.
         return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 
     async def aclose(self) -> None:
@@ -161,10 +163,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
 
 async def undated_in(count: Callable[[TicketQuery], Awaitable[int]], query: TicketQuery) -> str:
-    """Say that the list counts tickets that no range of created time shows; "" if it does not.
+    """Return a doubt if a list counts tickets without a created time; "" if it does not.
 
-    A walk of the whole list finds them by itself; one of a rest cannot. Tickets that come or go evenly meanwhile add as
-    much to the whole as to the mean of what is dated.
+    A walk of a whole list finds such tickets by itself; a walk that goes on with the rest of a list cannot. The dated
+    tickets are counted before and after all tickets: if the list grows evenly, their mean and the total grow alike.
     """
     if (query.created_start, query.created_end) != (None, None):
         return ""
@@ -183,7 +185,7 @@ async def undated_in(count: Callable[[TicketQuery], Awaitable[int]], query: Tick
 
 
 def _may_be_about_the_question(error: ApiError | ResponseError) -> bool:
-    """Tell whether a refusal may be about the page or range: not about who asks, how often, or the data."""
+    """Tell whether a refusal may be about the page or the range asked for, not about the signature, rate or data."""
     if isinstance(error, AuthenticationError | RateLimitedError | DecodeError):
         return False
     return isinstance(error, ApiError) or error.status >= 400

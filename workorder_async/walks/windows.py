@@ -1,10 +1,10 @@
-"""A part of a list by created time, with an owner for every second, and how a list is cut into such parts.
+"""Windows: parts of a list by created time, each second of which belongs to one window; and a plan that cuts a list.
 
-A plan is for work that is divided among processes. It asks for totals. Each total cuts a stretch in two, until a
-stretch holds only a few windows. A stretch is then divided evenly by time: so there is one request for some four
-windows. Windows follow each other edge to edge over the whole range, and each second has one owner. A total decides
-only the place of a cut, never whether a part of the range is read: a wrong one makes windows larger or smaller, and
-loses nothing.
+A plan is for work that is divided among processes. It begins with one stretch of time, and asks for totals to cut each
+large stretch in two, until a stretch holds only a few windows. Then it divides the stretches evenly by time. So a plan
+takes about one request for four windows. The windows follow each other edge to edge over the whole range. A total
+decides only where to cut, never whether a part of the range is read: a wrong total makes windows larger or smaller, and
+loses no ticket.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,16 +20,19 @@ from workorder_async.errors import ConfigError
 from workorder_async.tasks import for_each
 from workorder_async.walks.pages import Ask, Page
 
+# Rows to ask for in the first request of a plan.
 _FIRST_PAGE: Final = 100
-# So many windows are cut by time alone.
+# A stretch of at most so many windows is divided evenly by time, without further totals.
 _WINDOWS_OF_A_STRETCH: Final = 8
-# A little less than the most is aimed at, so that uneven data does not double the number of cuts.
+# The share of the largest stretch that a cut aims at: tickets are not spread evenly, and a stretch that turns out a
+# little too large would have to be cut once more.
 _AIM: Final = 0.9
-# How much longer than they seem to reach back tickets are looked for, and how many times that if they do.
+# How far back a plan looks for the first tickets: so many times the time that all tickets would take if they lay as
+# close as those of the first page; and, while there are tickets before that, so many times as far.
 _BEYOND: Final = 1.25
 _LOOKS_BACK: Final = (1, 4, 64, 1024)
-# It is not documented whether `created_start` and `created_end` are inclusive: a second more on either side is asked
-# for, and what is not owned is left out.
+# It is not documented whether `created_start` and `created_end` are inclusive. So a window asks for one second more on
+# either side, and leaves out the tickets that it does not own.
 _MARGIN = 1
 _QUERY: Final = arguments.must_be("a TicketQuery", lambda given: isinstance(given, TicketQuery))
 _END_OF_9999: Final = 253_402_300_800
@@ -43,19 +46,19 @@ _SECOND: Final = arguments.must_be(
 class Window:
     """A window of created time: the tickets of `query` with `start` <= created_time < `end`.
 
-    Windows that `plan_windows` gives follow each other edge to edge, so every ticket has exactly one owner, whichever
-    way the server reads its two filters. A window is a value: it compares, pickles, and can be walked in any process,
-    as often as need be. `client.walk(window)` gives the tickets that it owns.
+    Windows that `plan_windows` gives follow each other edge to edge, so exactly one window owns each ticket, whether
+    the server takes `created_start` and `created_end` as inclusive or not. A window is a value: it compares, pickles,
+    and can be walked in any process, as often as need be. `client.walk(window)` gives the tickets that it owns.
     """
 
     query: TicketQuery
-    """The query of the whole; its `created_start` and `created_end` are the outer edges."""
+    """The query of the whole list; its `created_start` and `created_end` are the outer edges."""
     start: int | None = None
-    """The first second that it owns; None: from the whole's beginning on."""
+    """The first second of the window, in seconds since the epoch; None: the window begins where the query does."""
     end: int | None = None
-    """The second after the last one that it owns; None: to the whole's end."""
+    """The second after the last one of the window; None: the window ends where the query does."""
     total: int = field(default=0, eq=False)
-    """About how many tickets it holds, by the totals of the plan."""
+    """About how many tickets the window holds, by the totals of the plan."""
 
     def __attrs_post_init__(self) -> None:
         _QUERY("Window.query", self.query)
@@ -67,13 +70,13 @@ class Window:
 
     @property
     def asked(self) -> tuple[int | None, int | None]:
-        """From which second to which one the server is asked: one more than its span on either side."""
+        """The first and the last second to ask the server for: one more on either side than `span`."""
         start, end = self.span
         return None if start is None else max(0, start - _MARGIN), None if end is None else end + _MARGIN
 
     @property
     def span(self) -> tuple[int | None, int | None]:
-        """The first and the last second that it owns; None where nothing bounds it."""
+        """The first and the last second that the window owns; None: no bound."""
         first, last = self.query.created_start, self.query.created_end
         if self.start is not None:
             first = self.start if first is None else max(self.start, first)
@@ -82,7 +85,7 @@ class Window:
         return first, last
 
     def owns(self, second: int) -> bool:
-        """Tell whether a ticket that was created in this second is one of this window."""
+        """Tell whether the window owns the tickets that were created in this second."""
         start, end = self.span
         return (start is None or second >= start) and (end is None or second <= end)
 
@@ -102,7 +105,7 @@ def window_of(query: WhatToWalk) -> Window:
 
 @define
 class _Stretch:
-    """Part of the range, from second `start` to the second before `end`, and how many tickets it seems to hold."""
+    """A part of the range of a plan, from second `start` to the second before `end`; it holds about `total` tickets."""
 
     start: int
     end: int
@@ -112,11 +115,11 @@ class _Stretch:
 async def plan_windows(
     whole: Window, read: Callable[[Ask], Awaitable[Page]], *, max_tickets: int, now: float
 ) -> list[Window]:
-    """Ask for totals, side by side, and return the windows of a window, from the earliest to the latest.
+    """Ask for totals, side by side, and cut a window into windows, from the earliest to the latest.
 
-    A query without an end ends at `now`, the server's time, or at the newest ticket of its first page. If later ones
-    exist, or no query ends so late, the last window has no end. Undated tickets have no window; without a filter by
-    created time, everything is one. Raises `ConfigError`.
+    A query without an end ends at `now`, the server's time, or at the newest ticket of its first page. If there are
+    later tickets, or no query ends so late, the last window has no end. Tickets without a created time have no window.
+    If the server's filter by created time does not work, there is one window only. Raises `ConfigError`.
     """
     most = arguments.whole("max_tickets", max_tickets) * _WINDOWS_OF_A_STRETCH
     start, last = whole.span
@@ -129,7 +132,7 @@ async def plan_windows(
         frozen = whole if max(late.seconds, default=latest) > latest or _may_have_more(late) else frozen
     begin, total, final = start or 0, first.total, list[_Stretch]()
     for times in _LOOKS_BACK if start is None and first.total > max_tickets and first.seconds else ():
-        # Years without a ticket are no place to cut: the time before the first tickets is a window of its own.
+        # Do not cut the years before the first tickets, where there is nothing: they become one window.
         begin = _likely_begin(first, times)
         page = await read(Ask(None, begin - 1, 1, 1))
         if not page.is_in_range:
@@ -138,7 +141,7 @@ async def plan_windows(
             final = [_Stretch(0, begin, page.total)]
             total = max(0, total - page.total)
             break
-    # Behind the newest ticket there is nothing to cut, either.
+    # Nor cut the time after the newest ticket, which is the first row if the newest comes first.
     latest = min(latest, first.seconds[0]) if first.seconds[:1] == [max(first.seconds, default=0)] else latest
     to_cut = [_Stretch(begin if final else start or 0, max(latest, begin) + 1, total)]
     while to_cut:
@@ -162,7 +165,7 @@ def _may_have_more(page: Page) -> bool:
 
 
 def _likely_begin(first: Page, times: int) -> int:
-    """Guess where the tickets begin, by how close those of the first page are, and by so many times as much."""
+    """Guess when the first ticket was created, if all lie as close as on the first page, or `times` as far apart."""
     oldest, newest = min(first.seconds), max(first.seconds)
     is_oldest_first = first.seconds[0] == oldest < newest
     reach = 0 if is_oldest_first and times == 1 else (newest - oldest) * first.total / len(first.seconds) * _BEYOND
@@ -170,13 +173,13 @@ def _likely_begin(first: Page, times: int) -> int:
 
 
 def _cut_of(stretch: _Stretch, most: int) -> int:
-    """Return where to cut a stretch, so that both sides need few cuts more."""
+    """Return the second at which to cut a stretch, so that both sides need few further cuts."""
     parts = ceil(stretch.total / (most * _AIM))
     return stretch.start + max(1, (stretch.end - stretch.start) * (parts // 2) // parts)
 
 
 def _windows(whole: Window, stretches: list[_Stretch], max_tickets: int) -> list[Window]:
-    """Divide stretches evenly by time; neighbours that fit into one window are one."""
+    """Divide stretches evenly by time into windows; neighbours that fit into one window are joined."""
     merged: list[_Stretch] = []
     for stretch in stretches:
         if merged and merged[-1].total + stretch.total <= max_tickets:
@@ -192,7 +195,7 @@ def _windows(whole: Window, stretches: list[_Stretch], max_tickets: int) -> list
             )
             for number in range(count)
         ]
-    # The outer edges are the whole's own.
+    # The first window begins, and the last one ends, where the whole does.
     starts = [whole.start, *(one.start for one in merged[1:])]
     ends = [*(one.end for one in merged[:-1]), whole.end]
     return [Window(whole.query, start, end, one.total) for one, start, end in zip(merged, starts, ends, strict=True)]
