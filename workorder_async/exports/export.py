@@ -1,9 +1,9 @@
-"""An export, from its arguments to a file that has its name: reads queries, and has the rows on disk meanwhile.
+"""An export, from its arguments to a file that has its name, in four steps.
 
     opened      the manifest is locked and read; a new one gets a head
     read        one walk for each query, or for the rest of it; part after part is made durable
-    made        rows become the file that was asked for, if its format cannot be cut after a part
-    named       the file gets its name; nothing else is left
+    converted   if the format cannot be cut after a part, the rows become a file of that format
+    named       the file gets its name; the part file and the manifest are removed
 
 If a call is cut short at any moment, the same call goes on from there.
 """
@@ -45,7 +45,7 @@ from workorder_async.walk_report import SKIPPED_ROWS_NAMED
 from workorder_async.walks.queries import doubts_of
 
 WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
-"""One query, or several, one after the other: each ticket that any of them matches comes once."""
+"""One query, or several that are read one after the other; a ticket that matches several of them comes once."""
 
 
 def _queries_of(query: WhatToExport) -> tuple[TicketQuery, ...]:
@@ -157,7 +157,7 @@ class _Export:
         named = await disk.run(self._open_manifest)
         manifest = self._manifest
         if named is not None:
-            # Killed after the file got its name: only the files beside it are left.
+            # An earlier call was killed after the file got its name: only the files beside it are left to be removed.
             self._resumed = sum(part.rows for part in manifest.parts)
             self._checked(self._report(manifest.parts, named.named[1], named.changes), self._target.path)
             return await disk.run(partial(self._end, named))
@@ -200,9 +200,9 @@ class _Export:
         self._parts = Lines(output, self._new_sink, done, done.append, self._disk)
 
     def _open_manifest(self) -> Renamed | None:
-        """Open the manifest; refuse one of another export; without `resume` clear it away.
+        """Open the manifest; refuse one of another export; without `resume` clear it.
 
-        Return its line about the file, if that has its name already.
+        Return the manifest's line about the finished file, if that file has the target's name already.
         """
         target, options = self._target, self._options
         manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
@@ -218,7 +218,7 @@ class _Export:
             target.refuse_existing()
         target.refuse_kept()
         if differences or not options["resume"]:
-            self._clear()  # of another export that has nothing on disk, nothing is lost
+            self._clear()  # another export's manifest comes here only without a part: no row is lost
             return None
         beside = next(filter(os.path.lexists, target.leftovers()), None)
         if manifest.head is None and beside is not None:
@@ -229,7 +229,7 @@ class _Export:
         return named
 
     def _open_parts(self) -> None:
-        """Open the file that takes the rows, behind those of the parts that are there as they were written."""
+        """Open the file that the rows go to, behind the parts in it that are intact."""
         self._disk.opened.callback(self._clear_if_nothing)
         if self._manifest.head is None:
             self._manifest.add(self._head)
@@ -248,7 +248,7 @@ class _Export:
         self._manifest.clear()
 
     def _name(self, made: Path, changes: TextChanges) -> ExportReport:
-        """Give a file that is on disk its name, and clear away; `changes` are those of its conversion."""
+        """Give a finished file its name, and remove the others; `changes` are those of its conversion."""
         target, found = self._target, made.stat()
         named = Renamed(named=(found.st_ino, found.st_size), changes=changes)
         if not self._options["overwrite"]:
@@ -283,7 +283,7 @@ class _Export:
         """Add up the parts; `changes` are those of a conversion."""
         last = {part.query: part for part in parts}.values()
         named = [row for part in parts for row in part.skipped]
-        # Another query, or the call that goes on, may have come across the same ticket.
+        # Two queries, or two calls, may have skipped the same ticket: it counts once, if it has an id.
         rows = {(row.id, place if row.id is None else 0): row for place, row in enumerate(named)}
         skipped = sum(part.skipped_rows for part in parts) - len(named) + len(rows)
         gone = sum(part.gone_tickets for part in parts)

@@ -1,7 +1,7 @@
-"""Reads the queries of an export, each in one walk, and has their parts on disk while the walk goes on.
+"""Read the queries of an export, each in one walk, and have their parts put on disk while the walk goes on.
 
-Each page of a walk says which rest of the list a later walk would go on with, and which tickets that would show again.
-There the rows so far can become a part. A page that cannot say its rest, as in a crowd, makes the part longer.
+A page of a walk tells with which `rest` of the list a later walk would go on, and which tickets that walk would show
+`again`. So a part can end with this page. A page that has no `rest`, as in a crowd, makes the part longer.
 """
 
 from collections.abc import Sequence
@@ -26,23 +26,24 @@ from workorder_async.walks.walk import undated_in
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
-#: So many full records are a page and a part. A kill may lose two parts: the one that is read, and the one that goes to
-#: disk. So no more than a hundred are read again, and they are read 8, 16 or 24 at a time without a rest.
+#: With full records, a page and a part have so many tickets. A kill may lose two parts, one that is being read and one
+#: that is being written: so at most a hundred records are read again. 48 can be divided by the usual concurrencies 8,
+#: 16 and 24.
 DETAILS_AT_ONCE: Final = 48
-#: A part is on disk once it has so many rows, or is so many seconds old; with full records, which cost a request each,
-#: after every page.
+#: A part ends once it has so many rows, or is so many seconds old; with full records, which cost a request each, after
+#: every page.
 ROWS_OF_A_PART: int = 2000
 SECONDS_OF_A_PART: float = 1.0
-#: If so many tickets in a row are refused with one errno, the tickets are not the cause.
+#: If so many tickets in a row are refused with the same errno, the tickets are not the cause.
 REFUSED_IN_A_ROW: Final = 16
 
 
 class UnfoundedError(Exception):
-    """The rows of an earlier call rest on an order that the list proved not to have: all must be read anew."""
+    """An earlier call relied on an order that the list does not have: its rows must be read anew."""
 
 
 async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> TicketDetail | ApiError | DecodeError:
-    """Read a full record; return the error of one that is refused, if that is about this ticket, or cannot be read."""
+    """Return a full record, or the error if it is refused or cannot be read; raise errors that hold for all tickets."""
     try:
         return await client.get_ticket_detail(id, lane=lane)
     except (AuthenticationError, RateLimitedError):
@@ -52,27 +53,28 @@ async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> TicketDet
 
 
 class Details:
-    """Reads full records, and lets a folder, if there is one, fetch their attachments.
+    """Reads full records, and has their attachments fetched, if there is a folder for these.
 
-    `options` are those of the walk: its `concurrency` is the most that are read at a time.
+    `options` are those of the walk: at most `concurrency` records are read at a time.
 
-    A ticket that is gone by now (`NotFoundError`, or any other refusal that is about this ticket) is left out and told.
-    Sixteen refusals in a row with one errno that nobody gave a meaning are not about the tickets: the last is raised.
+    A ticket that is gone by now (`NotFoundError`, or another refusal by the platform) is left out, and named in the
+    part. But if sixteen tickets in a row are refused with the same errno, and the user has not mapped that errno to
+    `NotFoundError`, the last refusal is raised.
     """
 
     def __init__(self, client: WorkorderClient, folder: AttachmentFolder | None, options: WalkOptions) -> None:
         self._client = client
         self._folder = folder
-        # A call's deadline begins when it is made: no more are made than may be under way.
+        # The deadline of a call begins with the call, so calls do not wait for each other: no more than these are made.
         self._at_once = options["concurrency"]
         self._lane = Lane(self._at_once)
         self._skips = options["on_bad_row"] == "skip"
         self._errno, self._refused = 0, 0
 
     async def read(self, ids: Sequence[int], part: Part) -> list[TicketDetail]:
-        """Return the records of these tickets, in their order.
+        """Return the records of these tickets, in their order, without those that are refused or cannot be read.
 
-        The part counts the requests and the attachments, and notes the tickets that are missing.
+        `part` counts the requests and the attachments, and names the tickets without a record.
         """
         found = []
         results = await for_each(ids, partial(self._one, part=part), at_once=self._at_once)
@@ -100,7 +102,7 @@ class Details:
         return found
 
     def _count_refusals(self, result: TicketDetail | ApiError | DecodeError) -> None:
-        """Raise the last of too many refusals in a row."""
+        """Raise a refusal if it is the last one of too many in a row with the same errno."""
         if not isinstance(result, ApiError) or isinstance(result, NotFoundError):
             self._refused = 0
             return
@@ -112,7 +114,7 @@ class Details:
 
 @define(eq=False, slots=False)
 class Reading:
-    """Reads the rest of some queries, and tells how far it is; owns the part that is not on disk yet."""
+    """Reads what is left of the queries, and tells the user's function about it; owns the part that is being read."""
 
     _client: WorkorderClient
     _queries: Sequence[TicketQuery]
@@ -134,12 +136,13 @@ class Reading:
         self._rows = self._expected_rows = self.resumed_rows
         for part in done[:-1]:
             part.again = []
-        # The tickets that may come again: of the newest page, those that several queries match, and undated ones.
+        # The tickets of earlier parts that may come again: those of the newest page, those that several queries may
+        # match, and those without a created time.
         self._seen = {id for part in done for id in (*part.ids, *part.again)}
         self._begin_part(0)
 
     async def read(self) -> None:
-        """Read all that is left; it is durable then. Raises `UnfoundedError`."""
+        """Read all that is left, and return when it is on disk. Raises `UnfoundedError`."""
         last = self._parts.done[-1] if self._parts.done else None
         for number in range(last.query if last else 0, len(self._queries)):
             before = last if last and last.query == number else None
@@ -149,7 +152,7 @@ class Reading:
         self.tell("reading")
 
     def tell(self, phase: Phase, rows: int | None = None) -> None:
-        """Tell the user's function how far it is: so many rows, by default those that are read."""
+        """Tell the user's function how far the export is: `rows`, by default the rows that were read."""
         rows = self._rows if rows is None else rows
         if self._options["on_progress"] is not None:
             self._options["on_progress"](
@@ -163,34 +166,34 @@ class Reading:
             )
 
     async def _read(self, number: int, before: Part | None) -> None:
-        """Read a query; `before` is the newest part that an earlier call has of it."""
+        """Read a query; `before` is the newest part of it that an earlier call has put on disk."""
         query, rows_before = self._queries[number], self._rows
         if before is not None:
-            rows_before -= len(before.again)  # the rest counts them, too
+            rows_before -= len(before.again)  # the total of the rest counts them, too
         begun = (before and before.rest) or (None, None)
-        # The doubts about its tickets that the walk does not know of.
+        # Doubts of earlier calls about this query, which the present walk does not have.
         self._doubts = [] if before is None or before.exact else [before.reason]
-        # Whether a call would go on from an earlier part of this query, not begin anew.
+        # Whether a part of this query is on disk that a later call would go on from.
         is_founded = before is not None
         self._part.query = number
-        # Those of an earlier call that this one was not shown yet.
+        # The tickets of `before.again` that the present walk has not shown yet.
         left = {*before.again} if before else set[int]()
         async with self._client.walk(Window(query, *begun), **self._walks) as walk:
             if self._options["raw"] or self._options["detail"]:
                 walk.raw()
-            # The report as the parts have it: the next one tells the difference.
+            # `_told` is the walk's report at the end of the last part: the next part has the difference.
             self._walk, self._told = walk, walk.report
             while page := await walk.next_page():
                 self._expected_rows = rows_before + page.total
                 await self._take(page)
                 if walk.is_restarted and is_founded:
-                    # The list proved to have another order than assumed: no call goes on from a part of it.
+                    # The list has another order than it seemed to have: no later call may go on from these parts.
                     if before is not None:
                         raise UnfoundedError
                     is_founded = False
                     await self._end_part(None)
                 elif (rest := page.rest) is not None:
-                    # A call that went on from a part that ends where it began would come no further.
+                    # No part ends where this call began: calls that are killed there again and again would not get on.
                     if self._is_due() and (before is None or (rest.start, rest.end) != begun):
                         is_founded = True
                         self._part.again = [*left.union(page.again)]
@@ -201,7 +204,7 @@ class Reading:
         await self._end_part(None, ended=True)
 
     async def _take(self, page: WalkedPage) -> None:
-        """Take in a page of the list."""
+        """Write the rows of a page that did not come before, or their full records."""
         part, rows, ids = self._part, page.rows, page.ids
         if self._seen:
             fresh = [place for place, id in enumerate(ids) if id not in self._seen]
@@ -227,14 +230,14 @@ class Reading:
         self._part_began = monotonic()
 
     def _is_due(self) -> bool:
-        """Tell whether the part should be on disk."""
+        """Tell whether the part is large or old enough to end."""
         is_large = self._details is not None or self._part.rows >= ROWS_OF_A_PART
         return is_large or monotonic() - self._part_began >= SECONDS_OF_A_PART
 
     async def _end_part(self, rest: Window | None, *, ended: bool = False) -> None:
-        """Begin to have the part on disk, and begin the next one."""
+        """End the part that is being read, begin to make it durable, and begin the next one."""
         for done in self._parts.done[-2:-1]:
-            done.again = []  # a newer one is on disk
+            done.again = []  # only that of the newest part is needed
         part, report, told = self._part, self._walk.report, self._told
         doubts = [*self._doubts, *self._walk.flaws]
         part.rest = None if rest is None else (rest.start, rest.end)

@@ -24,14 +24,14 @@ class ExportProgress:
     phase: Phase
     """The work that is under way."""
     rows: int
-    """Rows by now, resumed ones included; while it converts, rows that are converted. It falls only if the list proves
-    to have another order than an earlier call assumed, so that all begins anew."""
+    """Rows that were read by now, resumed ones included; in the phase "converting", rows that were converted. The
+    number falls only if the list has another order than an earlier call assumed, so that the export begins anew."""
     total: int
-    """How many there will be, about: resumed rows, and the list's own count for each query once it is begun."""
+    """About how many rows there will be: resumed rows, and the list's own total for each query that is begun."""
     resumed_rows: int
     """Rows of an earlier call that this one went on from; 0 if it began anew."""
     seconds: float
-    """Since this call began."""
+    """Seconds since this call began."""
 
 
 class ExportOptions(WalkOptions, total=False):
@@ -57,7 +57,7 @@ class ExportOptions(WalkOptions, total=False):
     strict: Annotated[bool, Option(False, flag)]
     """Whether a result that is not exact is an `ExportError`; the file keeps its part name then (False)."""
     on_progress: Annotated[Callable[[ExportProgress], None] | None, Option(None, function)]
-    """Told how far it is, once a page at the most, in the event loop."""
+    """A function that is told how far the export is, once a page at the most, in the event loop."""
     csv_bom: Annotated[bool, Option(True, flag)]
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
     csv_defuse: Annotated[bool, Option(True, flag)]
@@ -103,65 +103,65 @@ NO_ATTACHMENTS: Final = AttachmentCounts()
 
 @define(kw_only=True)
 class Part:
-    """Rows of a query, which come after those of the part before. It grows while they are read.
+    """A finished piece of an export: rows of one query, behind those of the part before.
 
-    Once they are on disk, the manifest remembers it, with all these fields.
+    A part grows while its rows are read. Once the rows are on disk, the manifest has a line with all these fields.
     """
 
     query: int
-    """The place of its query, from 0."""
+    """The place of the part's query, from 0."""
     rows: int = 0
-    """Its rows."""
+    """How many rows the part has."""
     rest: tuple[int | None, int | None] | None = None
-    """The rest of the query, with the tickets of about a page that came, from a first second to the one after the last;
-    None: there is no rest that a call could go on with."""
+    """The range of created time that a later call reads: the first second, and the one after the last; None: no bound.
+    About a page of its tickets has come already. None in place of both: no call can go on from this part."""
     ended: bool = False
-    """Whether it is the last one of its query."""
+    """Whether this is the last part of its query."""
     exact: bool = True
     """Whether there is no doubt about the query up to here, apart from tickets that are skipped or gone."""
     reason: str = ""
-    """The doubts; in the last part of a query also the reason why it is exact."""
+    """The doubts; in the last part of a query without a doubt, why the query is exact."""
     requests: int = 0
-    """Requests that it took."""
+    """Requests that the part took."""
     read_from: int = 0
-    """When it was begun, in seconds since the epoch by our own clock."""
+    """When the part was begun, in seconds since the epoch by our own clock."""
     read_at: int = 0
-    """When the last of it was read."""
+    """When the last rows of the part were read, by the same clock."""
     skipped: list[SkippedRow] = field(factory=list)
     skipped_rows: int = 0
     gone: list[int] = field(factory=list)
     gone_tickets: int = 0
     attachments: AttachmentCounts = NO_ATTACHMENTS
     ids: list[int] = field(factory=list)
-    """The ids of its tickets that may come again in any call: all of them if there are several queries, else those
-    without a created time."""
+    """The ids of the part's tickets that any later call may meet again: all of them if there are several queries, else
+    those without a created time."""
     again: list[int] = field(factory=list)
-    """The ids of its other tickets that the rest shows, too: of the newest part alone, once there is another."""
+    """The ids of further tickets that a later call meets again, in `rest`. Only the newest part in memory has them."""
     changes: TextChanges = UNCHANGED
-    """The changes in its texts."""
+    """How many cells of the part are not as they came."""
     end: int = 0
-    """The end of its bytes in a file of lines."""
+    """Where the part's bytes end in the file that grows."""
     crc: int = 0
-    """The CRC-32 of its bytes."""
+    """The CRC-32 of the part's bytes."""
 
     @property
     def is_void(self) -> bool:
-        """Whether the list proved to have another order than assumed: then its query counts only once it has ended."""
+        """Whether the walk restarted in this part: no call goes on from it, nor from an earlier part of its query."""
         return self.rest is None and not self.ended
 
 
 @frozen(kw_only=True)
 class ExportReport:
-    """The result of an export, with its earlier calls that were cut short, if a field does not say otherwise."""
+    """The result of an export: of this call, and of the earlier calls that it went on from, unless a field tells."""
 
     target: Path
     """The file; `-` for stdout."""
     rows: int
-    """Tickets in it."""
+    """Tickets in the file."""
     bytes: int
-    """Its size."""
+    """The size of the file."""
     requests: int
-    """Requests that read it: pages and full records."""
+    """Requests that the export took: for pages, full records and totals, not for attachments."""
     seconds: float
     """How long this call took."""
     resumed_rows: int
@@ -171,22 +171,23 @@ class ExportReport:
     skipped: tuple[SkippedRow, ...]
     """Tickets that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int
-    """How many were left out. One without a readable id counts in each query, and may count again in each call."""
+    """How many tickets were left out. A row without a readable id counts once in each query, and may count again in
+    each call."""
     gone: tuple[int, ...]
     """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
     gone_tickets: int
-    """How many these are. They are not in the file."""
+    """How many tickets `gone` has in all. They are not in the file."""
     attachments: AttachmentCounts
     """Attachments that were fetched, and those that were not."""
     read_from: int
     """The list is as of this moment, when reading began, in seconds since the epoch by our own clock: tickets that
     match only since then may be missing. Each row is as of its own read."""
     read_until: int
-    """When its last rows were read."""
+    """When the last rows were read, by the same clock."""
     exact: bool
     """Whether every ticket that matched all along is in the file exactly once; False if that cannot be known."""
     reason: str
-    """Why, in a few words; if it is not exact, the doubts."""
+    """Why the export is exact, in a few words; if it is not, the doubts."""
 
 
 class InexactExportError(ExportError):
