@@ -1,8 +1,8 @@
 """How a JSON object becomes a model: the meaning of each value, a generated function for each model, and its errors.
 
-Null and a missing field are the field's default, and refused where the field must be there. For anything but text, so
-are "", blanks and "null", and {} for a list. A null in a list is left out, but among the tickets of a page. Unknown
-fields are ignored. Otherwise the plain meaning of a value counts:
+A field that is null or missing gets its default, or is refused if it is required. The same holds for "", blanks and
+"null" in a field that is no text, and for {} in place of a list. A null inside a list is left out, except in the
+tickets of a page, where it is refused. Unknown fields are ignored. Any other value is read by its plain meaning:
 
     a field of the kind    reads                                               and holds
     whole number, 64 bits  7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
@@ -19,10 +19,10 @@ fields are ignored. Otherwise the plain meaning of a value counts:
 Anything else is refused with its JSON path: JSON of more than 64 levels, a text with broken bytes, a fraction as a time
 before 2001 (Jackson writes later ones with nanoseconds), a time before the year 1, a ticket's id below 1.
 
-Each model has one generated function, which makes a list of them: `decoder_of(Tag).source` shows that of `Tag`. It
-checks the exact classes of all values of an object at once. Where they are right, the values are taken as they are.
-Where they are not, each wrong value goes to the reader of its field. `v4 | v5` is at least as large as each of them:
-one comparison does for all.
+Each model has one generated function, which makes a list of models: `decoder_of(Tag).source` shows the one of `Tag`. It
+compares the classes of all values of an object in one condition. If all are as expected, the values are taken as they
+are; if not, each wrong value goes to the reader of its field. To check a range, it compares `v4 | v5` once: no bitwise
+"or" of whole numbers from 0 on is smaller than one of them.
 """
 
 import re
@@ -69,9 +69,9 @@ _DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
 SECONDS_BEGIN: Final = -62_135_625_600
 #: The first second after the year 9999, in every zone. A larger number of seconds has no date; milliseconds have.
 SECONDS_END: Final = 253_402_387_200
-#: Jackson writes an `Instant` as seconds with a fraction; this one is of 2001. A smaller fraction is no time.
+#: Jackson writes an `Instant` as seconds with a fraction. A number with a fraction is a time only from here on (2001).
 _FIRST_INSTANT: Final = 10**9
-#: As milliseconds these numbers are years about 2600; their digits are those of a date: 20211111111111.
+#: Numbers whose digits are a date and a time: 20211111111111. As milliseconds they would be years about 2600.
 _DIGITS_OF_A_DATE: Final = range(1900_0101_000000, 2100_0101_000000)
 _EPOCH: Final = datetime(1970, 1, 1)
 _SECOND: Final = timedelta(seconds=1)
@@ -98,12 +98,12 @@ def misfit(expected: str, value: object) -> MisfitError:
 
 
 def is_absent(value: object) -> bool:
-    """Tell whether this means "none" where no text is expected: null, a blank text, and Java's text of null."""
+    """Tell whether a value means "none" in a field that is no text: null, a blank text, or the text "null" of Java."""
     return value is None or (isinstance(value, str) and value.strip().lower() in ("", "null"))
 
 
 def whole_number(value: object) -> int:
-    """Read a whole number of 64 bits: as such, as a float without a fraction that is exact, or as a text of either."""
+    """Read a whole number of 64 bits: a number, a float without fraction below 2**53, or either of them as text."""
     number = _number(value) if isinstance(value, str) else value
     if isinstance(number, float) and abs(number) < _INEXACT and number.is_integer():
         number = int(number)
@@ -113,7 +113,7 @@ def whole_number(value: object) -> int:
 
 
 def _number(text: str) -> int | float | str:
-    """Read a decimal number; a text that is none stays as it is."""
+    """Read a decimal number; any other text is returned as it is."""
     stripped = text.strip()
     if (whole := _WHOLE.fullmatch(stripped)) is not None:
         return int(whole[1])
@@ -123,8 +123,9 @@ def _number(text: str) -> int | float | str:
 def seconds(value: object) -> int:
     """Read a point in time as whole seconds since the epoch, rounded down; without a zone it is China Standard Time.
 
-    It comes as seconds, as milliseconds, as a date-time, or as the list of year, month, day, hour, minute, second that
-    Jackson makes of a `LocalDateTime`. A number is milliseconds where as seconds it would be after the year 9999.
+    The value is a number of seconds or of milliseconds, a date-time, or the list of year, month, day, hour, minute and
+    second that Jackson makes of a `LocalDateTime`. A number is taken for milliseconds if as seconds it would be after
+    the year 9999.
     """
     number: object = value
     if isinstance(value, str):
@@ -163,7 +164,7 @@ def _of_date(match: re.Match[str]) -> int:
 
 
 def _moment(parts: list[int], minutes_east: int = _CHINA) -> int:
-    """Return the second of year, month, day and so on at a place so far east of Greenwich."""
+    """Return the second of a local date-time (year, month, day and so on) in a zone so many minutes ahead of UTC."""
     try:
         local = datetime(*parts)  # type: ignore[arg-type]
     except (ValueError, OverflowError):
@@ -221,7 +222,7 @@ def mapping(value: object) -> dict[str, JSON]:
 
 
 def items(value: object, names: Set[str]) -> list[JSON]:
-    """Read a list of objects with fields of these names, which may be inside a text; one object is a list of one."""
+    """Read a list of objects, which may be inside a text. A single object with one of these fields is a list of one."""
     found = _unwrapped(value)
     if isinstance(found, dict) and not names.isdisjoint(found):
         return [found]
@@ -267,7 +268,7 @@ class Decoder:
         """Make the model of one object. Raises `DecodeError`, whose message begins with `name`."""
         try:
             return self.hooks((value,))[0]
-        except Exception as error:  # noqa: BLE001 - of any kind: the place is found out now
+        except Exception as error:  # noqa: BLE001 - of any kind: the search for the place tells which value it was
             raise self.explained(error, value, path, name) from None
 
     def explained(self, error: Exception, value: object, path: str, name: str = "") -> DecodeError:
@@ -286,7 +287,7 @@ class Decoder:
         return None
 
     def _locate_in(self, name: str, value: object, path: str) -> tuple[str, Exception] | None:
-        """Do the same for one field, and for the models inside it."""
+        """Return the same as `locate` for one field, and for the models inside it."""
         try:
             self.readers[name](value)
         except Exception as error:  # noqa: BLE001 - the same
@@ -305,9 +306,10 @@ class Decoder:
 def _make_decoder(model: type) -> Decoder:
     """Make the decoder of a model.
 
-    An object is one pass over local names: a loop over fields costs several times as much. It picks all values at once
-    (null for a missing field), checks the classes of all values of a kind in one chain, looks codes up, and sets the
-    slots without a call of `__init__`. Where a chain does not hold, each value of a wrong class goes to its reader.
+    The generated function reads an object without a loop over its fields, which would take several times as long. It
+    picks all values at once (null for a missing field), checks the classes of all values of a kind in one chain, looks
+    codes up, and sets the slots without a call of `__init__`. If a chain fails, each value of a wrong class goes to its
+    reader.
     """
     fields = fields_of(model).values()
     readers = {field.name: _reader(field) for field in fields}
@@ -377,7 +379,7 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
         *(f" {line}" for line in quick or ["pass"]),
         "else:",
         *(f" {line}" for line in careful or ["pass"]),
-        # A frozen class refuses plain assignment, and is rarely read.
+        # A frozen class refuses assignment to its slots: it is made by a call, which is slower, and rarely needed.
         *([f"made[at] = model({picked})"] if "__setattr__" in vars(model) else ["made[at] = one = new(model)", *made]),
     ]
 

@@ -1,12 +1,13 @@
-"""The table of fields: each field of a model, on the wire, in Python, in plain values and in a column.
+"""The table of fields: what each field of a model is on the wire, in Python, in plain values and in a column.
 
 A model declares each field once: its name, its type, its default, and a sentence under it. `fields_of` reads the table
-off the class. Everything else is derived from it: the functions that decode (`decoding.py`), `to_dict`, `from_dict` and
-the JSON schema (`model.py`), the columns of exports with their types, the `_at` properties, and their docstrings.
+off the class. Everything else is derived from the table: the functions that decode (`decoding.py`), `to_dict`,
+`from_dict` and the JSON schema (`model.py`), the columns of exports with their types, and the `_at` properties with
+their docstrings.
 
-A field's metadata adds facts that its type cannot tell. `WIRE` is the class of its value in most answers, if that is
-unusual. `ALONE` says that a text in place of the whole object is this field. `NEEDED` says that an answer must have it,
-though the class has a default. `LEAST` is the least that a number may be.
+A field's metadata adds facts that its type cannot tell. `WIRE` is the class that the field's value has in most answers,
+if that is unusual. `ALONE`: if an answer has a text in place of the whole object, the text is this field. `NEEDED`: an
+answer must have the field, though the class has a default. `LEAST` is the smallest allowed number.
 """
 
 import dataclasses
@@ -50,21 +51,21 @@ class Column:
     """One column of an export, and one entry of `to_dict`."""
 
     name: str
-    """Its name in every format."""
+    """The column's name in every format."""
     arrow: str
-    """Its type in Parquet, as Arrow writes it: int64, string, bool or timestamp[ms, tz=UTC]."""
+    """The column's type in Parquet, as Arrow writes it: int64, string, bool or timestamp[ms, tz=UTC]."""
     field: str
-    """The model's field that it is read from."""
+    """The model's field that the column is read from."""
     says: str = ""
-    """Its relation to the field, if it is not the value itself: "Its name."."""
+    """A sentence on the column, if its cells are not the field's own values: "Its name."."""
     source: str = ""
-    """The place of the value in a model, as Python: `status._value_`."""
+    """The expression behind `row.` that reads the value off a model: `status._value_`."""
     convert: Callable[[object], Plain] | None = None
-    """The function that makes the cell of that value, if the cell is not the value itself."""
+    """The function that makes a cell of the value, if the cell is not the value itself."""
 
     @property
     def sqlite(self) -> str:
-        """Its type in SQLite."""
+        """The column's type in SQLite."""
         return _SQLITE[self.arrow]
 
 
@@ -75,30 +76,30 @@ class WireField:
     model: type
     name: str
     kind: type
-    """int, str, bool, dict, an enumeration or a model; of a list, the kind of its items."""
+    """int, str, bool, dict, an enumeration or a model; if the field is a list, the kind of its items."""
     is_list: bool
     is_optional: bool
     is_required: bool
     is_code: bool
-    """Whether it is a member of an enumeration."""
+    """Whether the field is a member of an enumeration."""
     is_model: bool
-    """Whether it holds a model, or a list of models."""
+    """Whether the field holds a model, or a list of models."""
     is_time: bool
-    """Whether it is a point in time, in whole seconds since the epoch."""
+    """Whether the field is a point in time, in whole seconds since the epoch."""
     is_alone: bool
     """Whether a text in place of the whole object is this field."""
     wire: type | None
-    """The class of its value in most answers: int, str or bool; None for a list, an object, or an optional value."""
+    """The class of the value in most answers: int, str or bool; None for a list, an object, or an optional value."""
     least: int | None
-    """The least that a number may be; None for any."""
+    """The smallest allowed number; None: any number."""
     beside: str
-    """The name of the second entry that stands beside it in plain values; "" for none."""
+    """The name of the second entry for this field in plain values (`status_name`, `created_at`); "" for none."""
     default: object
-    """As attrs has it: a value, a `Factory`, or NOTHING."""
+    """The default as attrs has it: a value, a `Factory`, or NOTHING."""
 
     @property
     def says(self) -> str:
-        """The sentence under it in the source, of the class that declares it; "" without a source."""
+        """The sentence under the field in the source of the class that declares it; "" without a source."""
         return next((said for kind in self.model.__mro__ if (said := fields_said(kind).get(self.name))), "")
 
     @property
@@ -162,7 +163,7 @@ fields_of: Final[Callable[[type], Mapping[str, WireField]]] = cache(_read_fields
 def expressions(columns: Iterable[Column]) -> tuple[dict[str, str], dict[str, object]]:
     """Return the Python text that reads each column off `row`, by its name, and the names that these texts use.
 
-    Functions are generated of them, since a loop over the columns of each row would take twice the time.
+    The callers generate functions of these texts: a loop over the columns of each row would take twice the time.
     """
     texts, names = {}, dict[str, object]()
     for column in columns:
@@ -172,9 +173,9 @@ def expressions(columns: Iterable[Column]) -> tuple[dict[str, str], dict[str, ob
 
 
 class _Known(dict[object, Plain]):
-    """A table of known codes. An unknown value is kept if it is of `kind`; any other becomes None.
+    """A table of known codes: an unknown value is returned itself if it is of `kind`, else None.
 
-    Its `__getitem__` takes half the time of a function.
+    A look-up in a dict takes half the time of a call of a function.
     """
 
     def __init__(self, known: dict[object, Plain], kind: type) -> None:
@@ -204,7 +205,7 @@ def _day(number: int) -> str:
 
 
 class DataclassFields:
-    """The fields as dataclasses have them, for libraries that do not know attrs: FastAPI's bodies are dataclasses."""
+    """The fields in the form of dataclasses, for libraries that do not know attrs, as FastAPI for bodies."""
 
     def __get__(self, instance: object, model: type) -> dict[str, dataclasses.Field[object]]:
         if not attrs.has(model):
