@@ -1,6 +1,6 @@
-"""Between answers and models: rows and pages are read, and models are written as the JSON of the wire.
+"""Between answers and models: answers become models, and models become the JSON of the wire.
 
-`decoding.py` says how a JSON value becomes a model.
+`decoding.py` has the rules by which a JSON value becomes a model.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ _id_of: Final = itemgetter(*as_orjson_keeps(["id"]))
 def make_converter() -> Converter:
     """Make a cattrs converter with the rules of this folder, for use on its own or as part of a larger one.
 
-    It structures the models of answers from JSON values, and unstructures every model to JSON values. Enumerations are
-    written as codes. Queries and mutations are written with only those fields that were set.
+    The converter structures the models of answers from JSON values, and unstructures every model to JSON values.
+    Enumerations are written as codes. Of queries and mutations only the fields that were set are written.
     """
     converter = Converter(detailed_validation=False)
 
@@ -77,7 +77,7 @@ def decode(model: type[T], answer: Answer) -> T:
 
 
 def decode_page(answer: Answer, page: int = 1) -> TicketPage:
-    """Turn an answer of `list_tickets` into a model; `page` is which was asked for. Raises `DecodeError`."""
+    """Turn an answer of `list_tickets` into a model; `page` is the number asked for. Raises `DecodeError`."""
     pagination, rows, _ = read_rows(answer, page=page)
     return TicketPage(pagination, decode_rows(rows, answer, page=page))
 
@@ -87,8 +87,8 @@ def read_rows(
 ) -> tuple[Pagination, list[Row], list[int]]:
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
-    Walks and raw exports need no more of a row. A row whose id cannot be read is left out and noted in `skipped`.
-    Without that list it raises `DecodeError`, which names the `page`. An answer that is no page at all always does.
+    Walks and raw exports need no more of a row. A row whose id cannot be read is left out and noted in `skipped`; if
+    that is None, it raises `DecodeError`, which names the `page`. An answer that is no page always raises it.
     """
     try:
         data = answer.data
@@ -135,7 +135,7 @@ def _id_in(row: object) -> int:
 
 
 def number_in(row: Row, name: str) -> int | None:
-    """Return the number or the time, in seconds, in a row that `read_rows` gave; None if it cannot be read."""
+    """Return the number in a field of a row, of a time its seconds; None if it cannot be read."""
     try:
         return cast("int", _ROW.readers[name](row.get(name)))
     except MisfitError:
@@ -147,7 +147,7 @@ def decode_rows(
 ) -> list[TicketSummary]:
     """Turn rows of an answer, as `read_rows` gave them, into models.
 
-    A row that does not fit is left out and noted in `skipped`. Without that list it raises `DecodeError`.
+    A row that does not fit is left out and noted in `skipped`; if that is None, it raises `DecodeError`.
     """
     try:
         return cast("list[TicketSummary]", _ROW.hooks(rows))

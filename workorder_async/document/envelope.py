@@ -1,12 +1,15 @@
-"""One HTTP answer in, its data or the right error out: the rules of the platform's envelope, without any I/O.
+"""The platform's envelope, without any I/O: an HTTP answer becomes its data, or the right error.
 
 Every answer is `{"errno": int, "errmsg": str, "request_id": str, "data": ...}`; errno 10000 is success and everything
 else a failure (API document, close_ticket: 10000表示接口请求成功, 其他均表示失败). `data` may be absent in both.
 
-The status is judged before the errno. With a status of 500 or more an envelope of any errno does not tell whether the
-request was carried out, and success with any status but 2xx contradicts itself: both are a `ResponseError`. A page
-without the envelope is one as well, but for 401 and 403 (`AuthenticationError`) and 429 (`RateLimitedError`), with the
-errno 0.
+The status is judged before the errno:
+
+    status 500 and more, with an envelope of any errno      `ResponseError`: nobody knows whether it was carried out
+    another status than 2xx, with the errno of success      `ResponseError`: the answer contradicts itself
+    a page without an envelope                              `ResponseError`; but with status 401 and 403
+                                                            `AuthenticationError`, with 429 `RateLimitedError`, errno 0
+    any other envelope                                      its data, or the `ApiError` of its errno
 """
 
 import re
@@ -28,7 +31,8 @@ E = TypeVar("E", bound=WorkorderError)
 _BODY_START = 200
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NO_UTF8 = re.compile("[\ud800-\udfff]")
-#: An odd body of this much holds the event loop up for some 20 ms; a longer one is parsed in a thread, or not at all.
+#: Bytes of a body that orjson refuses. One of this size stops the event loop for some 20 ms; a longer one is parsed in
+#: a thread, or not at all.
 _ODD = 64 << 10
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: errors.AuthenticationError,
@@ -36,9 +40,9 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     404: errors.NotFoundError,
     429: errors.RateLimitedError,
 }
-#: The errors of statuses that mean the same on a page without an envelope.
+#: The statuses that mean the same on a page without an envelope. A gateway's 404 does not say that a ticket is missing.
 _OF_PAGES = {status: kind for status, kind in _BY_STATUS.items() if status != 404}
-#: Names for bodies, by their first bytes.
+#: Words for a body without an envelope, by its first byte.
 _PAGES: dict[bytes, str] = dict.fromkeys((b"{", b"["), "broken JSON")
 _PAGES |= {b"": "an empty body", b"<": "an HTML page, as a proxy or gateway sends"}
 _NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands for its absence
@@ -58,7 +62,7 @@ class Answer:
     large: bool = False
 
     def told_in(self, error: E) -> E:
-        """Let an error tell that it is about this answer, and return it."""
+        """Put this answer's operation, request_id and attempts into an error, and return the error."""
         error.operation, error.request_id, error.attempts = self.operation, self.request_id, self.attempts
         return error
 
@@ -75,9 +79,9 @@ def open_envelope(
 ) -> Answer:
     """Return the contents of a successful answer.
 
-    For a failure that the platform declared with a status below 500, it raises `ApiError`, or the class that `errnos`
-    has for the errno. For an envelope whose errno is no number it raises `DecodeError`; with a status of failure it is
-    a page. For anything else it raises `ResponseError`.
+    Raises `ApiError`, or the class that `errnos` has for the errno, for a failure that the platform declared with a
+    status below 500; `DecodeError` for an envelope whose errno is no number, if the status is below 400; else
+    `ResponseError`, or the error of the status (see the head of this file).
 
     `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
     answer. `parsed` is the body as JSON, if it was parsed already.
@@ -107,7 +111,7 @@ def open_envelope(
 
 
 def _whole(errno: object, status: int, body: bytes) -> int:
-    """Read an errno that was written as Java may write it: "10000", 10000.0."""
+    """Read an errno that is not a plain whole number, as Java may write it: "10000", 10000.0."""
     try:
         return whole_number(errno)
     except MisfitError:
@@ -118,7 +122,7 @@ def _whole(errno: object, status: int, body: bytes) -> int:
 
 
 def _text(value: JSON) -> str:
-    """Read a text that is for people; a value of another type is taken, too, lest it hide the rest of the answer.
+    """Read a text that is for people. A value of another type becomes JSON: it is no reason to refuse the answer.
 
     Characters without UTF-8 bytes become U+FFFD, so that an error can be printed, sent and stored.
     """
@@ -131,7 +135,7 @@ def _text(value: JSON) -> str:
 
 
 def parse_json(status: int, body: bytes) -> JSON:
-    """Parse a body, by orjson or, where that refuses a short one, slowly. Raises `ResponseError` if it is not JSON."""
+    """Parse a body by orjson, or a short one that orjson refuses slowly. Raises `ResponseError` if it is not JSON."""
     with suppress(ValueError):
         parsed: JSON = loads(body)
         return parsed

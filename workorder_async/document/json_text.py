@@ -1,7 +1,9 @@
-"""JSON as text and bytes: the one place that imports orjson, the limit of depth, a parser of large and odd bodies.
+"""JSON as text and bytes: the one place that imports orjson, the limit of depth, and a parser for unusual bodies.
 
-`loads`, `dumps` and `LINE_FEED` are orjson's own, so a caller pays for no step between. `loads` raises `ValueError`
-where a text is not JSON, `dumps` raises `TypeError` where a value has no UTF-8 bytes or is too deep.
+`loads`, `dumps` and `LINE_FEED` are orjson's own, so that a call costs nothing more. `loads` raises `ValueError` for a
+text that is not JSON, `dumps` raises `TypeError` for a value that has no UTF-8 bytes or is too deep.
+
+A value is *sound* if it is at most `MAX_DEPTH` deep, and all its numbers are finite.
 """
 
 import codecs
@@ -25,15 +27,15 @@ loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 #: The option of `dumps` that writes a line feed after the value.
 LINE_FEED: Final = orjson.OPT_APPEND_NEWLINE
-#: The same, and refuse an `Unread` by a `TypeError`.
+#: The option that also makes `dumps` refuse an `Unread`, by a `TypeError`.
 READ_LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS
 
-#: So many lists and objects may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each.
+#: Lists and objects that may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each of them.
 MAX_DEPTH: Final = 64
 _UNSOUND: Final = f"more than {MAX_DEPTH} lists and objects stand inside each other, or a number is not finite"
 _WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
-#: Larger bodies are parsed in a thread, in bytes; orjson takes some 10 ms for this much.
+#: Bytes of a body; a larger one is parsed in a thread. orjson takes some 10 ms for a body of this size.
 LARGE: Final = 2 << 20
 _PIECE: Final = 1 << 20
 #: Half a surrogate pair. It is JSON as an escape, and has no UTF-8 bytes.
@@ -46,14 +48,14 @@ _REST_OF_TEXT: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 class Unread(str):
     """The stand-in for a value of a body that is no JSON: a text with broken bytes, or NaN.
 
-    No field takes it, so it costs its row and no other.
+    No field of a model takes an `Unread`. So a broken value makes one row unreadable, and not the whole body.
     """
 
     __slots__ = ()
 
 
 def is_sound(value: object) -> bool:
-    """Tell whether a JSON value is at most `MAX_DEPTH` deep, and holds finite numbers and no `Unread` one."""
+    """Tell whether a JSON value is at most `MAX_DEPTH` deep, all its numbers are finite, and nothing is `Unread`."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         if any(isinstance(part, Unread) or (isinstance(part, float) and not isfinite(part)) for part in level):
@@ -77,7 +79,7 @@ def parse(text: str) -> JSON:
 
 
 def write(value: JSON) -> str:
-    """Write JSON in its shortest form, with every character as itself; raises `ValueError` if it is not sound."""
+    """Write JSON without spaces, and with every character as itself; raises `ValueError` if it is not sound."""
     if not is_sound(value):
         raise ValueError(_UNSOUND)
     return _WRITER.encode(value)
@@ -108,17 +110,17 @@ def with_bytes(value: JSON) -> JSON:
 
 
 def as_orjson_keeps(names: Iterable[str]) -> list[str]:
-    """Return names as the strings that orjson itself uses for keys: a lookup by an equal string takes longer."""
+    """Return names as the very strings that orjson uses for keys: a look-up by an equal string would take longer."""
     return list(loads(dumps(dict.fromkeys(names))))
 
 
 def parse_slowly(body: bytes) -> JSON:
-    """Parse a body that is large, or that orjson refuses; in a thread, the event loop goes on beside it.
+    """Parse a body that is large, or that orjson refuses. In a thread, this does not stop the event loop.
 
     A parser in C keeps Python's lock until it ends: even in a thread, 64 MiB would stop the event loop for half a
-    second. So this one is the standard library's parser in Python. Only its texts and numbers are read in C.
-    A text or a number that is no JSON becomes an `Unread`; a lone surrogate, which is JSON, is read as such. Raises
-    `ValueError` if the body is not JSON all the same, `RecursionError` if hundreds of lists stand inside each other.
+    second. So this is the standard library's parser in Python; only single texts and numbers are read in C.
+    A text or a number that is no JSON becomes an `Unread`; a lone surrogate, which is JSON, is read as it is. Raises
+    `ValueError` if the body is otherwise not JSON, `RecursionError` if hundreds of lists stand inside each other.
     """
     decoder = codecs.getincrementaldecoder(json.detect_encoding(body))("surrogateescape")
     pieces = [decoder.decode(body[start : start + _PIECE]) for start in range(0, len(body), _PIECE)]
@@ -136,9 +138,9 @@ def _text(text: str, start: int, strict: bool) -> tuple[str, int]:
     if (rest := _REST_OF_TEXT.match(text, start)) is None:
         raise ValueError("a text has no end")
     try:
-        # Its own piece alone: an error counts the lines of all that it was given, up to where it is.
+        # Given only this piece of the body: an error of `scanstring` counts lines from the beginning of its text.
         found, _ = scanstring(rest[0], 0, strict)
-    except ValueError:  # an escape that is none
+    except ValueError:  # a backslash that begins no escape of JSON
         return Unread(rest[0][:-1]), rest.end()
     return (found if _BROKEN.search(rest[0]) is None else Unread(found)), rest.end()
 

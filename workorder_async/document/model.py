@@ -1,13 +1,13 @@
-"""The base of all models: they become plain values, which `json.dumps` takes, and are made of them again.
+"""The base of all models: a model becomes plain values, which `json.dumps` takes, and is made of them again.
 
-Every field is there under its own name. Some have a second entry, by the same names as the columns of an export:
+Every field is an entry under its own name. Some fields have a second entry, as they have a second column in an export:
 
     a time            created_time   whole seconds since the epoch; 0: has not happened
                       created_at     the same as ISO 8601 with zone: 2021-11-11T11:11:11+08:00; None for 0
     a code            status         the code; None where the platform sent a name that is not known
                       status_name    its name in the API document; None where the code is not known
 
-`from_dict` reads the first of the two, and the name of a code where the code is None.
+`from_dict` reads the first of the two entries; if a code is None, it reads the name.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,13 +26,13 @@ from workorder_async.errors import ConfigError, WorkorderError
 class Model:
     """The base of all models, with `to_dict`, `to_json` and `from_dict`.
 
-    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. Models of pydantic, answers of FastAPI
-    (`-> list[TicketSummary]`) and its bodies (`body: CloseTicket`) take a model as it is.
+    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of tickets. A model can be a field of a pydantic
+    model, an answer of FastAPI (`-> list[TicketSummary]`), and the body of a request to FastAPI (`body: CloseTicket`).
     """
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[DataclassFields] = DataclassFields()
-    # `pprint` asks whether dataclasses made the `repr`.
+    # `pprint` looks here whether dataclasses made the `repr`.
     __dataclass_params__: ClassVar[object] = vars(make_dataclass("Model", (), repr=False))["__dataclass_params__"]
 
     def __new__(cls, *_values: object, **named: object) -> Self:
@@ -43,14 +43,15 @@ class Model:
         return object.__new__(cls)
 
     def to_dict(self) -> dict[str, JSON]:
-        """Return it as plain values, of which `from_dict` makes its equal.
+        """Return the model as plain values, of which `from_dict` makes an equal model.
 
-        Names stand beside codes (`status_name`), and times in ISO 8601 beside seconds (`created_at`); None for none.
+        Names stand beside codes (`status_name`), and times in ISO 8601 beside seconds (`created_at`). A value that does
+        not exist is None.
         """
         return _writer(type(self))(self)
 
     def to_json(self) -> str:
-        """Return the same as JSON on one line; `from_dict(json.loads(text))` makes its equal of it."""
+        """Return the model as JSON on one line; `from_dict(json.loads(text))` makes an equal model of it."""
         return to_json(self.to_dict()).decode()
 
     @classmethod
@@ -71,7 +72,7 @@ class Model:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
-        """Tell pydantic that `from_dict` makes one, and `to_dict` writes it."""
+        """Tell pydantic to make a model by `from_dict`, and to write it by `to_dict`."""
         from pydantic_core import core_schema
 
         def read(value: Any) -> object:
@@ -92,7 +93,7 @@ class Model:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: object, handler: Any) -> dict[str, object]:
-        """Tell pydantic the fields: those that `from_dict` reads, or those that `to_dict` writes."""
+        """Return the JSON schema of the entries that `from_dict` reads, or of those that `to_dict` writes."""
         return _json_schema(cls, is_read=handler.mode == "validation")
 
 
@@ -119,7 +120,7 @@ def _json_schema(model: type, *, is_read: bool) -> dict[str, object]:
 
 
 def _any_of(kinds: list[str]) -> dict[str, object]:
-    """Return the JSON schema of a value of any of these kinds; OpenAPI before 3.1 knows no list of types."""
+    """Return the JSON schema of a value of any of these kinds; no list of types, which OpenAPI before 3.1 lacks."""
     shapes: list[dict[str, object]] = [{"type": kind} for kind in dict.fromkeys(kinds)]
     return {"anyOf": shapes} if len(shapes) > 1 else shapes[0]
 
@@ -141,7 +142,7 @@ _writer: Final[Callable[[type], Callable[[object], dict[str, JSON]]]] = cache(_m
 
 
 def _inner_text(field: WireField) -> str:
-    """Return the text that writes a list or an object of `row`."""
+    """Return the expression that makes plain values of a list or an object of `row`."""
     at = f"row.{field.name}"
     if field.is_model:
         return f"[part.to_dict() for part in {at}]" if field.is_list else f"{at}.to_dict()"
@@ -149,7 +150,7 @@ def _inner_text(field: WireField) -> str:
 
 
 def picked(model: type, value: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return the fields of a model among the entries of `to_dict`, each in the one spelling that its reader takes."""
+    """Pick the fields of a model out of the entries of `to_dict`: of a field with two entries, the one to be read."""
     fields = {}
     for name, field in fields_of(model).items():
         found = value.get(name)
