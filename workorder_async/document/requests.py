@@ -1,9 +1,9 @@
 """The values that users send: the filters of a list, and one frozen value for each mutation.
 
-A field that stays None or empty is not sent. Every field is checked when the value is made: a wrong one is refused with
-a `ConfigError` that names the class and the field, and tells the mend. So no request is made that the platform
-could only refuse. Do not mix up two staff numbers: `creator_id` is a long staff number of the business platform
-(业务平台长工号), `closer_id` one of the address book (通讯录工号).
+A field that stays None or empty is not sent. Every field is checked when the value is made: for a wrong one a
+`ConfigError` names the class, the field, and the mend. So no request is sent that the platform can only refuse. Do not
+mix up two staff numbers: `creator_id` is a long staff number of the business platform (业务平台长工号), `closer_id` a
+staff number of the address book (通讯录工号).
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,23 +38,23 @@ __all__ = ["CloseTicket", "CommentTicket", "CreateTicket", "Mutation", "RejectTi
 
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
-#: The year 5138: a larger number is milliseconds.
+#: A second of the year 5138. A larger number is refused: it is in milliseconds, or stands for "no end".
 SECONDS_MAX = 10**11
-# The last second of the year 9999, which is the last one of a datetime.
+# The last second of the year 9999, after which there is no datetime.
 _LAST_SECOND = 253_402_300_799
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _T = TypeVar("_T")
 
 
-# Converters. Each leaves a value that it cannot turn to the check of its field. Type checkers read the type of an
-# argument off its converter and cannot do so with a generic one, so there is one for each type.
+# Converters. A converter returns a value that it cannot convert as it is: the check of the field refuses it. Type
+# checkers read the type of an argument off its converter, but not off a generic one: so each type has its own.
 
 
 def _seconds(value: int | datetime) -> int:
     """Turn an aware datetime into whole seconds since the epoch, rounded down."""
     if isinstance(value, datetime):
-        # A datetime that is none, such as NaT of pandas, raises.
+        # NaT of pandas, a datetime that is no time, raises an error.
         with suppress(Exception):
             if value.utcoffset() is not None:
                 return (value - _EPOCH) // timedelta(seconds=1)
@@ -106,7 +106,8 @@ def _several(values: Iterable[_T]) -> tuple[_T, ...]:
     return tuple(values)
 
 
-# Checks, as those of `arguments.py`; one that is given to a field names the class as well
+# Checks, of the same kind as in `arguments.py`. `_naming` makes the validator of a field of a check: its error names
+# the class as well.
 
 _naming: Final = partial(as_validator, names_class=True)
 _is_id: Final = partial(whole_within, low=1, high=_INT64_MAX)
@@ -117,9 +118,9 @@ _is_int32: Final = partial(whole_within, low=-_INT32_MAX - 1, high=_INT32_MAX)
 
 
 def _is_second(name: str, value: object) -> object:
-    """Accept whole seconds since the epoch; the error for another value says how to mend it."""
+    """Accept whole seconds since the epoch, until `SECONDS_MAX`; the error for another value says how to mend it."""
     if isinstance(value, datetime):
-        if value != value:  # noqa: PLR0124 - as NaT of pandas is, which stands for no time
+        if value != value:  # noqa: PLR0124 - true of NaT of pandas alone, which stands for no time
             raise ConfigError(f"is {shown(value)}", argument=name, mend="where there is no time, leave it out")
         mend = "give it one, for example datetime.now(timezone.utc)"
         raise ConfigError("is a datetime without a zone", argument=name, mend=mend)
@@ -160,7 +161,7 @@ def _is_key(name: str, value: object) -> object:
 
 
 def _is_member(kind: type[OpenEnum]) -> Check:
-    """Accept a member with an integer code, also one that the document does not list."""
+    """Accept a member with a whole number as its code, even if the API document does not list the code."""
 
     def check(name: str, value: object) -> object:
         if not isinstance(value, kind):
@@ -218,7 +219,7 @@ _CUSTOMER: Final[dict[str, Check]] = {
     "business_director_name": _or_none(_is_text),
     "level": _or_none(_is_int32),
 }
-#: How a field of a type is checked, unless it has a check of its own. A text that may be left out may also be empty.
+#: The check of a field by its type, unless the field has a check of its own. An optional text may be empty.
 _CHECKS: Final[Mapping[object, Check]] = {
     int: _is_id,
     str: _is_filled_text,
@@ -259,7 +260,7 @@ class Request(Model):
         for name, found in fields.items():
             kind = known[name].kind
             if known[name].is_code and is_whole(found):
-                fields[name] = kind(found)  # the document may not list it
+                fields[name] = kind(found)  # here: the constructor would refuse a code that the document does not list
             elif known[name].is_model and isinstance(found, list):
                 fields[name] = [decoder_of(kind).read(part, name=f"{kind.__name__}: ") for part in found]
         return cls(**fields)
@@ -269,18 +270,18 @@ class Request(Model):
 class TicketQuery(Request):
     """Which tickets: the filters of TicketListThirdRequest. A filter that is left out is not sent.
 
-    One value for `list_tickets`, `iter_pages`, `iter_tickets` and exports alike; hashable and picklable. Whether
-    `created_end` itself is inside is not documented. Raises `ConfigError`, naming the field.
+    `list_tickets`, `iter_pages`, `iter_tickets` and exports take the same value; it is hashable and picklable. It is
+    not documented whether tickets created in the second `created_end` match. Raises `ConfigError`, naming the field.
     """
 
     created_start: int | None = field(
         default=None, converter=_optional_seconds, validator=_naming(_or_none(_is_second))
     )
-    """Created at or after, in seconds or as an aware datetime (创建开始时间)."""
+    """Created at or after, in seconds since the epoch or as an aware datetime (创建开始时间)."""
     created_end: int | None = field(default=None, converter=_optional_seconds, validator=_naming(_or_none(_is_second)))
-    """Created until, in seconds or as an aware datetime (创建截止时间)."""
+    """Created until, in seconds since the epoch or as an aware datetime (创建截止时间)."""
     creator_id: int | None = None
-    """Its creator, by long staff number of the business platform (工单发起人, 业务平台长工号)."""
+    """The creator, by long staff number of the business platform (工单发起人, 业务平台长工号)."""
     customer_organization_name: str | None = field(default=None, validator=_naming(_or_none(_is_filled_text)))
     """Name of the customer (客户名称)."""
     product_group_id: tuple[int, ...] = field(default=(), converter=_ids)
@@ -363,9 +364,9 @@ class CreateTicket(Request):
     need_process: bool | None = None
     """Whether it must be passed on (是否需要流转)."""
     relate_to_ticket_id: int | None = None
-    """The ticket it is tied to (关联工单id)."""
+    """Id of the ticket that the new one is tied to (关联工单id)."""
     use_relate_status: bool | None = None
-    """Whether it shares that ticket's status (是否共用关联工单状态)."""
+    """Whether the two tickets share one status (是否共用关联工单状态)."""
 
 
 @frozen(kw_only=True, field_transformer=_checked)
@@ -401,7 +402,7 @@ class CloseTicket(Request):
     closer_id: int
     """The closer, by staff number of the address book (关单操作人员工号, 通讯录工号)."""
     closer_name: str
-    """Name of who closes it (关单操作人姓名)."""
+    """The closer's name (关单操作人姓名)."""
     solved_time: int = field(converter=_seconds, validator=_naming(_is_second))
     """When the customer confirmed the solution, in seconds or as an aware datetime (客户确认问题解决时间)."""
     detail: str | None = None
@@ -415,4 +416,4 @@ class CloseTicket(Request):
 
 
 Mutation: TypeAlias = CreateTicket | CommentTicket | RejectTicket | CloseTicket
-"""Any of the four."""
+"""Any of the four mutations."""

@@ -2,8 +2,8 @@
 
 Times stay as the wire's whole seconds since the epoch in fields that end in `_time` (0: has not happened). The property
 that ends in `_at` reads them as aware datetimes in China Standard Time (None: has not happened). A field that an answer
-lacks, or holds as null, has the default written here. A ticket's `id` must be there, and of a page `tickets` and the
-`total`: an answer without them is no empty list.
+lacks, or holds as null, has the default written here. An answer must have a ticket's `id`, and a page its `tickets` and
+`total`: a page without them is refused, not taken for an empty list.
 The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
 """
 
@@ -20,12 +20,13 @@ from workorder_async.errors import DecodeError
 __all__ = ["Pagination", "Ticket", "TicketDetail", "TicketPage", "TicketSummary"]
 __all__ += ["Attachment", "CustomerInfo", "Tag", "TicketAssign", "TicketFlowHistory", "TicketFormField"]
 
-#: The field of the base record that a field of a detail follows; without it, it follows the one above it.
+#: Metadata of a field of `TicketDetail`: the field of `Ticket` behind which it stands. A field without it stands behind
+#: the field declared before it.
 _AFTER = "after"
 
 
 def in_order(kind: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
-    """Return the fields of a detail in the order of its columns, on which files depend."""
+    """Return the fields of `TicketDetail` in the order of the columns of exported files, which must not change."""
     placed, place = [one for one in fields if one.name not in kind.__annotations__], 0
     for one in fields[len(placed) :]:
         names = [base.name for base in placed]
@@ -36,7 +37,7 @@ def in_order(kind: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]
 
 @define
 class Pagination(Model):
-    """Where a page stands in the list (schema Pagination)."""
+    """The size of a page and of the whole list (schema Pagination)."""
 
     page_size: int = 0
     """Rows per page as the server counts them (分页大小); 0 if it does not say."""
@@ -110,9 +111,9 @@ class TicketPage(Model):
     """One page of `list_tickets` (schema TicketPage)."""
 
     pagination: Pagination = field(factory=Pagination, metadata={NEEDED: True})
-    """Where this page stands (分页相关)."""
+    """The size of the page and of the list (分页相关)."""
     tickets: list[TicketSummary] = field(factory=list, metadata={NEEDED: True})
-    """Its rows (列表)."""
+    """The rows of the page (列表)."""
 
 
 @define
@@ -276,17 +277,17 @@ class TicketFlowHistory(Model):
     action: int = 0
     """The action, a code of a dictionary that is not documented (操作类型)."""
     detail: str = ""
-    """Its text (操作详情)."""
+    """The step's text (操作详情)."""
     creator_id: int = 0
     """The operator's id (操作人ID)."""
     creator_name: str = ""
-    """Name of who did it (操作人姓名)."""
+    """The operator's name (操作人姓名)."""
     creator_product_group_id: int = 0
-    """For which product line (操作人代表业务线ID)."""
+    """Id of the product line that the operator acts for (操作人代表业务线ID)."""
     creator_user_group_id: int = 0
-    """For which group of users (操作人代表用户组ID)."""
+    """Id of the group of users that the operator acts for (操作人代表用户组ID)."""
     created_time: int = 0
-    """When it was done, in seconds (操作时间); seconds or a date-time string on the wire."""
+    """When the step was done, in seconds (操作时间); seconds or a date-time string on the wire."""
 
     created_at: ClassVar[Moment] = Moment()
 
@@ -306,15 +307,15 @@ class TicketAssign(Model):
     product_group_name: str = ""
     """Name of the product line (产品线名称)."""
     manager_name: str = ""
-    """Name of who answers for it (负责人姓名)."""
+    """Name of the person responsible (负责人姓名)."""
     user_group_id: int = 0
     """Id of the group of users (用户组ID)."""
     user_id: int = 0
-    """Id of who handles it (处理人ID)."""
+    """Id of the handler (处理人ID)."""
     user_name: str = ""
-    """Name of who handles it (处理人姓名)."""
+    """Name of the handler (处理人姓名)."""
     is_handler: bool = False
-    """Whether that is who asks (是否是处理人)."""
+    """Whether the caller of the API is the handler (是否是处理人)."""
     created_time: int = 0
     """When it was assigned, in seconds (分配时间)."""
     handled_time: int = 0
@@ -350,21 +351,21 @@ class TicketDetail(Ticket):
     feedback: str = field(default="", metadata={_AFTER: "priority"})
     """How the work was rated, a code of a dictionary that is not documented (工单质量评价)."""
     is_creator: bool = field(default=False, metadata={_AFTER: "is_suspended_notice"})
-    """Whether who asks is its creator (是否是创建人)."""
+    """Whether the caller of the API is the ticket's creator (是否是创建人)."""
     customer_info: list[CustomerInfo] = field(factory=list, metadata={_AFTER: "customer_organization_name"})
     """The customer's accounts (客户信息)."""
     product_group_name: str = field(default="", metadata={_AFTER: "product_group_id"})
     """Name of the product line (产品线名称)."""
     relate_to_ticket_id: int = 0
-    """The ticket it is tied to (关联工单ID); 0 for none."""
+    """Id of the ticket that this one is tied to (关联工单ID); 0 for none."""
     use_relate_status: bool = False
-    """Whether it shares that ticket's status (是否共用关联工单状态)."""
+    """Whether the two tickets share one status (是否共用关联工单状态)."""
     feishu_group_id: str = ""
-    """Id of its Feishu chat (工单飞书群ID)."""
+    """Id of the ticket's Feishu chat (工单飞书群ID)."""
     im_group_id: str = ""
-    """Id of its chat; stands in the document's example only."""
+    """Id of the ticket's chat; this field stands in the document's example only."""
     assigns: list[TicketAssign] = Factory(list)
-    """The product lines that share it (指派人信息)."""
+    """The shares of the product lines that handle the ticket (指派人信息)."""
     attachment: list[Attachment] = Factory(list)
     """Files of the ticket (附件)."""
     handle_attachment: list[Attachment] = Factory(list)
@@ -380,14 +381,14 @@ class TicketDetail(Ticket):
     created_duration: int = field(default=0, metadata={_AFTER: "updated_progress_time"})
     """From the customer's call to creation, in seconds (提单时长)."""
     pending_duration: int = 0
-    """Until work began, in seconds (接单时长)."""
+    """Time until work began, in seconds (接单时长)."""
     process_duration: int = 0
     """From creation to the end of work, in seconds (处理时长)."""
     suspended_duration: int = 0
-    """Suspended for, in seconds (挂起时长)."""
+    """How long the ticket was suspended, in seconds (挂起时长)."""
     confirm_duration: int = 0
     """From the end of work to the customer's confirmation, in seconds (确认时长)."""
     close_duration: int = 0
-    """Until it was closed, in seconds (关单时长)."""
+    """Time until the ticket was closed, in seconds (关单时长)."""
     total_duration: int = 0
     """From the customer's call to the customer's confirmation, in seconds (总时长)."""
