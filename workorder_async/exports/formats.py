@@ -39,14 +39,17 @@ SUFFIXES: Final = (
     *(".parquet", ".sqlite", ".db", ".xlsx"),
 )
 _CONVERTERS: Final = {"parquet": to_parquet, "sqlite": to_sqlite, "xlsx": to_xlsx}
-# SQLite databases that are no exports, by their application_id.
+# SQLite databases of this library that are no exports, by their application_id. No export replaces one of them.
 _KEPT: Final = {b"WOmi": "a mirror", b"WOsb": "the database of a sandbox"}
-# DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
+# Characters that a terminal obeys and JSON does not escape: DEL, the control characters from U+0080 on, and those that
+# change the direction of writing.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
-# A float from 1e16 on, as it is written, and the part of it that is quickly found to be missing.
+# A float from 1e16 on, as orjson writes it. `_EXPONENT` is a part of all such texts: most lines lack it, and need no
+# regular expression.
 _LARGE: Final = re.compile(rb"[0-9]e\+?[0-9]")
 _EXPONENT: Final = dumps(1e30)[1:-2]
-# Beside letters, digits, opening brackets and quotes, pictures, and half a pair, which becomes U+FFFD.
+# First characters with which no spreadsheet takes a text for a formula: these, and the Unicode categories of letters,
+# digits, opening brackets and quotes, pictures, and half a surrogate pair, which becomes U+FFFD.
 _PLAIN: Final = "\"'#*_<./\\!?！？…"
 _PLAIN_KINDS: Final = ("L", "N", "Ps", "Pi", "So", "Cs")
 
@@ -60,9 +63,9 @@ class JsonLines(Sink):
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
         lines, fill = bytearray(), self._columns.fill
-        cells: dict[str, Value] = {}  # of every row in turn
+        cells: dict[str, Value] = {}  # one dict for all rows, filled anew for each
         for row in rows:
-            # Added one by one: a list of them keeps so much memory that giving it back takes as long as the writing.
+            # Lines are added one by one: freeing a list of all lines would take as long as writing them.
             fill(row, cells)
             try:
                 lines += dumps(cells, option=LINE_FEED)
@@ -74,11 +77,11 @@ class JsonLines(Sink):
 
 
 class RawLines(Sink):
-    """The server's objects as lines of JSON, as it wrote them, with the fields that no model knows.
+    """The server's own objects as lines of JSON, with the fields that no model knows.
 
-    A number of more than 64 bits has become a float when the answer was parsed, and a value that is no JSON a text;
-    both are counted. Not counted are a number with a fraction or an exponent, which is the nearest float, and a field's
-    name with broken bytes, which has half surrogate pairs for them.
+    When the answer was parsed, a number of more than 64 bits became a float, and a value that is no JSON became a text:
+    both are counted as changes. Not counted are a number with a fraction or an exponent, which becomes the nearest
+    float, and a field's name with broken bytes, which become half surrogate pairs.
     """
 
     def encode(self, rows: Sequence[Record]) -> bytes:
@@ -110,22 +113,22 @@ def _line_of(row: dict[str, JSON]) -> bytes:
         ) from None
 
 
-def _count(value: object, is_odd: Callable[[object], bool]) -> int:
-    """Return how many odd values are in a JSON value, however deep."""
+def _count(value: object, is_counted: Callable[[object], bool]) -> int:
+    """Return for how many values inside a JSON value, at any depth, `is_counted` is true."""
     left, count = [value], 0
     while left:
         one = left.pop()
         if isinstance(one, dict | list):
             left += one.values() if isinstance(one, dict) else one
         else:
-            count += is_odd(one)
+            count += is_counted(one)
     return count
 
 
 class Escaped(Sink):
-    """Lines of JSON that a terminal may show: an escape of JSON stands for each character that it would obey.
+    """Lines of JSON for a terminal: characters that a terminal would obey are written as escapes of JSON.
 
-    An escape is no change of the text.
+    A parser of the line gets the same text, so an escape does not count as a change.
     """
 
     def __init__(self, lines: JsonLines | RawLines) -> None:
@@ -141,7 +144,7 @@ class Escaped(Sink):
 class CsvLines(Sink):
     """Rows of a model as records of CSV, as RFC 4180 has it: a line of names, then one record a ticket, in UTF-8.
 
-    True and false are written so, and nothing for none.
+    Booleans are written as true and false; a value that does not exist is an empty cell.
     `bom` puts a byte order mark in front, without which Excel on Chinese Windows reads GBK. `defuse` puts an apostrophe
     in front of texts that a spreadsheet might take for formulas: those whose first character is not known to be plain.
     """
@@ -181,7 +184,7 @@ class CsvLines(Sink):
 
 @cache
 def _is_plain(first: str) -> bool:
-    """Tell whether no spreadsheet takes a text that begins so for a formula."""
+    """Tell whether no spreadsheet takes a text with this first character for a formula."""
     return first in _PLAIN or category(first).startswith(_PLAIN_KINDS)
 
 
@@ -199,13 +202,14 @@ def _records(rows: Iterable[Sequence[Value]]) -> bytes:
 class Compressed(Sink):
     """A sink of lines whose bytes are compressed; `kind` is gz or zst.
 
-    The bytes in front, and every part, are one gzip member or zstd frame of their own. One after the other, they are
-    one gzip or zstd file. The same rows give the same bytes: no time is written.
+    The bytes of `begin`, and those of each part, are a gzip member or zstd frame of their own, so that the file can be
+    cut between two parts. Members in a row are a valid gzip or zstd file. The same rows give the same bytes: no time is
+    written.
     """
 
     def __init__(self, lines: Sink, kind: str) -> None:
         self._lines = lines
-        # It makes an object of zlib or of zstd. Level 6 of gzip saves a quarter, and takes up to six times as long.
+        # Makes a compressor of zlib or zstd. Level 6 of gzip saves a quarter, and takes up to six times as long as 1.
         self._new_member: Callable[[], Any] = partial(zlib.compressobj, 1, wbits=16 + zlib.MAX_WBITS)
         if kind == "zst":
             zstd = zstd_module()
@@ -217,13 +221,13 @@ class Compressed(Sink):
         return self._compress(self._lines.begin()) + self.end_part()
 
     def encode(self, rows: Sequence[Record]) -> bytes:
-        """Return the bytes that have been compressed by now; the rest comes later."""
+        """Return the bytes that the compressor gives by now; it gives the others later."""
         content = self._compress(self._lines.encode(rows))
         self.changes: TextChanges = self._lines.changes
         return content
 
     def end_part(self) -> bytes:
-        """Return the rest of the part's member; a part without a page has none."""
+        """Return the rest of the part's member; empty if the part has no page, and so no member."""
         member, self._member = self._member, None
         return b"" if member is None else member.flush()
 
@@ -246,7 +250,7 @@ class Format:
 
     @property
     def is_staged(self) -> bool:
-        """Whether the file of `sink` is converted at the end."""
+        """Whether the file that `sink` makes is only a stage, which `convert` turns into this format at the end."""
         return self.name in _CONVERTERS
 
     def sink(
@@ -290,7 +294,7 @@ class Format:
             return _CONVERTERS[self.name](staged, target, columns, on_progress)
 
     def names(self, path: Path) -> list[Path]:
-        """Return the names that a file takes: its own, then those that SQLite believes to be of the same database."""
+        """Return the names that a file takes: its own, then the side files that SQLite takes for the database's."""
         sides = ("", "-journal", "-wal", "-shm") if self.name == "sqlite" else ("",)
         return [path.with_name(f"{path.name}{side}") for side in sides]
 
@@ -327,21 +331,21 @@ class Target:
         self.path = path
         self.format = format
         self.is_stream = is_stream
-        #: The file that grows: rows, or rows that are converted at the end.
+        #: The file that grows: the rows, in the final format or staged.
         self.part: Path = path.with_name(f"{path.name}.part")
         #: The file that staged rows are converted to.
         self.converted: Path = path.with_name(f"{path.name}.converted")
-        #: The file that remembers how far it is; locked while it is in use.
+        #: The file that remembers how far the export is; locked while a call uses it.
         self.manifest: Path = path.with_name(f"{path.name}.manifest")
 
     def leftovers(self) -> list[Path]:
-        """Return the files, and the folder of a workbook's parts, that may lie beside it, but for the manifest."""
+        """Return the files and the folder that a call may leave beside the target, without the manifest."""
         made = [self.converted] if self.format.is_staged else []
         parts = [parts_of(self.converted)] if self.format.name == "xlsx" else []
         return [self.part, *made, *parts]
 
     def remove_leftovers(self) -> None:
-        """Remove the files beside it, but for the manifest, and of folders only that of a workbook's parts."""
+        """Remove the files beside the target, but not the manifest; the only folder removed is the workbook's parts."""
         for path in self.leftovers():
             if path.suffix == ".parts" and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -349,7 +353,7 @@ class Target:
                 path.unlink(missing_ok=True)
 
     def refuse_existing(self, *, is_late: bool = False) -> None:
-        """Raise an error if one of its names is taken."""
+        """Raise an error if a file has one of the target's names; `is_late`: the rows were written already."""
         taken = next((one for one in self.format.names(self.path) if os.path.lexists(one)), None)
         if taken is None:
             return
@@ -362,7 +366,7 @@ class Target:
         raise ConfigError(f"{str(taken)!r} exists", argument="target", mend="overwrite=True replaces it")
 
     def refuse_kept(self) -> None:
-        """Raise an error if the file is a mirror or a sandbox's: nobody can make their history anew."""
+        """Raise an error if the target is a mirror or a sandbox's database: nobody could restore its history."""
         if kept := _KEPT.get(application_of(self.path)):
             raise ConfigError(f"{str(self.path)!r} is {kept}", argument="target", mend="choose another name")
 
@@ -390,7 +394,7 @@ def target_of(target: object, format: str | None) -> Target:
         target = Target(path, found, is_stream=False)
         for beside in (target.manifest, *target.leftovers()):
             with suppress(FileNotFoundError):
-                beside.lstat()  # its name may be too long
+                beside.lstat()  # fails if the name is too long for the file system
         if found.name == "sqlite" and len(os.fsencode(target.converted)) > LONGEST_PATH:
             raise OSError(0, "SQLite opens no path of so many bytes")
     except OSError as error:
