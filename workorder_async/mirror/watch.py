@@ -1,4 +1,7 @@
-"""`watch`: the changes of tickets as events, each told at least once; they are the changes of a mirror."""
+"""`watch`: the changes of tickets as events, each told at least once.
+
+A watch runs a mirror again and again (a *round*), and reads the events from the table `changes` of its database.
+"""
 
 import asyncio
 import logging
@@ -16,9 +19,9 @@ from workorder_async.errors import AuthenticationError, ConfigError, ExportError
 from workorder_async.mirror.database import MirrorDatabase, database_of
 from workorder_async.mirror.mirror import EVERYTHING, MirrorOptions, Run, checked
 
-#: Every so many rounds all is read that may have changed.
+#: One round in so many reads all tickets that may have changed; the others are quiet (see `Run.run`).
 _FULL_EVERY: Final = 10
-#: No look for so many rounds is a gap.
+#: If no round ended well for so many times `every`, there is a `Gap`.
 _GAP: Final = 3
 
 _FIELDS: Final = fields_of(TicketSummary)
@@ -29,22 +32,22 @@ logger: logging.Logger = logging.getLogger("workorder_async.mirror")
 @frozen(kw_only=True)
 class _Event:
     number: int = field(repr=False)
-    """Its place in the order of events."""
+    """The event's place in the order of events."""
     at: int
-    """When a run saw it, in seconds since the epoch by the server's clock: it happened before."""
+    """When a run saw the change, in seconds since the epoch by the server's clock; the change happened before."""
 
 
 @frozen(kw_only=True)
 class _OfTicket(_Event):
     ticket_id: int
-    """The ticket."""
+    """The ticket's id."""
     ticket: TicketSummary = field(repr=False)
-    """The ticket as it was read last, which may be after a later event."""
+    """The ticket as it was read last; later events may have changed it already."""
 
 
 @frozen(kw_only=True)
 class Created(_OfTicket):
-    """A ticket is new in the list, or in it again."""
+    """A ticket is new in the list, or listed again after it had left or was gone."""
 
 
 @frozen(kw_only=True)
@@ -52,16 +55,16 @@ class Changed(_OfTicket):
     """A field of a ticket changed."""
 
     field: str
-    """Its name, as the API document has it: "status"."""
+    """The field's name, as the API document has it: "status"."""
     old: Any
-    """Its value before: of a code the member, of a list or an object its JSON."""
+    """The value before: a code as the member of its enumeration, a list or an object as JSON."""
     new: Any
-    """Its value now."""
+    """The value after the change, in the same form."""
 
 
 @frozen(kw_only=True)
 class Left(_OfTicket):
-    """A ticket is in the list no more, and exists: it does not match the query, or may not be listed."""
+    """A ticket is not in the list any more, but exists: it does not match the query, or may not be listed."""
 
 
 @frozen(kw_only=True)
@@ -74,14 +77,14 @@ class Gap(_Event):
     """Nobody looked for a while: changes that were undone meanwhile are not known, nor the order of the others."""
 
     since: int
-    """When the last look ended, in seconds since the epoch by the server's clock."""
+    """When the last round before the gap ended, in seconds since the epoch by the server's clock."""
 
 
 Event: TypeAlias = Created | Changed | Left | Gone | Gap
 
 
 def event_of(change: Sequence[Any], values: Mapping[str, Any]) -> Event:
-    """Return the event of a change: number, seen_at, kind, field, old, new; `values` are the ticket's by now."""
+    """Return the event of a change (number, seen_at, kind, field, old, new); `values` are the ticket's present ones."""
     number, at, kind, name, old, new = change
     if kind == "gap":
         return Gap(number=number, at=at, since=old)
@@ -94,7 +97,7 @@ def event_of(change: Sequence[Any], values: Mapping[str, Any]) -> Event:
 
 
 def _value(name: str, value: Any) -> Any:
-    """Return a value of the database as a ticket has it."""
+    """Turn a value of the database into the value that a `TicketSummary` has in this field."""
     field = _FIELDS.get(name)
     return value if field is None or value is None else cast("Any", field.kind)(value)
 
@@ -109,7 +112,7 @@ class Watch(AsyncIterator[Event]):
     _every: float
     _options: MirrorOptions
     failure: WorkorderError | None = field(default=None, init=False)
-    """The error of the latest round; None if it ended well."""
+    """The error of the latest round; None if that round ended well."""
 
     def __attrs_post_init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -119,9 +122,9 @@ class Watch(AsyncIterator[Event]):
         """Forget which events were told before."""
         # The numbers of events that were told and are not done, in their order.
         self._undone: dict[int, None] = {}
-        self._read = -1  # the last event that was told; -1 before the bookmark was read
-        self._rounds = 0
-        self._next = -1.0
+        self._last_told = -1  # the number of the last event that was told; -1 before the bookmark is read
+        self._rounds = 0  # that ended well
+        self._next = -1.0  # the loop's time of the next round
 
     async def __aenter__(self) -> Self:
         await self._mirror.__aenter__()
@@ -132,25 +135,25 @@ class Watch(AsyncIterator[Event]):
         await self._mirror.__aexit__()
 
     async def __anext__(self) -> Event:
-        async with self._turn:  # where several tasks share a watch, each event is one's
-            if self._read < 0:
-                self._read = await self._mirror.do(MirrorDatabase.bookmark)
-            while (change := await self._mirror.do(MirrorDatabase.change_after, self._read)) is None:
+        async with self._turn:  # if several tasks share a watch, each event goes to one of them
+            if self._last_told < 0:
+                self._last_told = await self._mirror.do(MirrorDatabase.bookmark)
+            while (change := await self._mirror.do(MirrorDatabase.change_after, self._last_told)) is None:
                 await self._round()
             event = event_of(*change)
-            self._read = event.number
+            self._last_told = event.number
             self._undone[event.number] = None
             return event
 
     async def done(self, event: Event) -> None:
-        """Note that an event is dealt with: it is not told again, once those before it are done as well."""
+        """Note that an event is dealt with. Once all events before it are done, too, it is never told again."""
         _EVENT("event", event)
         if event.number in self._undone:
             del self._undone[event.number]
-            await self._mirror.do(MirrorDatabase.keep, "bookmark", next(iter(self._undone), self._read + 1) - 1)
+            await self._mirror.do(MirrorDatabase.keep, "bookmark", next(iter(self._undone), self._last_told + 1) - 1)
 
     async def _round(self) -> None:
-        """Wait for the time of the next round, and look."""
+        """Wait for the time of the next round, and run the mirror."""
         time = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._next - time()))
         self._next = time() + self._every
