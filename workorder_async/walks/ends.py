@@ -108,19 +108,19 @@ class Witness(Job):
         state = self.state
         if state.is_unordered:
             raise RestartError("ranges")
-        if 0 < state.first_total == state.largest_crowd < state.tickets:
+        if 0 < state.first_total == state.largest_crowd < state.given.count:
             state.flaw(f"the list counts no further than {state.first_total}, and shows just as many of one second")
         is_whole = state.span == (None, None)
         flaw = ""
         if state.believes_filter and not state.proofs.filters:
             flaw = yield from self._check_filter()
-        is_doubtful = state.ranges or state.looks or state.tickets != state.first_total
+        is_doubtful = state.ranges or state.looks or state.given.count != state.first_total
         if not flaw and state.first_total > 0 and is_doubtful:
             flaw = yield from self._compare_totals() if is_whole else self._compare_count()
         if flaw:
             state.flaw(flaw)
             if is_whole:
-                state.tell_apart()
+                state.given.tell_apart()
                 self._begin("numbers")
 
     def _check_filter(self) -> Steps[str]:
@@ -187,7 +187,7 @@ class Witness(Job):
         page = yield from self.answer(Ask(low, high, 1, 1, for_rows=False))
         if page is None:
             return ""  # bridged edges prove the result without a count
-        lacks = state.tickets < page.total <= state.deepest and not state.ranges
+        lacks = state.given.count < page.total <= state.deepest and not state.ranges
         if lacks and page.total <= _SHORT * state.full and not (state.flaws or state.leaves_out):
             raise RestartError("ranges")
         if lacks:
@@ -204,11 +204,11 @@ class Witness(Job):
         Fewer may have entered or left meanwhile. A flaw or a crowd that is known already explains what is lacking.
         """
         state = self.state
-        lacks = min(total, state.first_total) - state.tickets > state.full
+        lacks = min(total, state.first_total) - state.given.count > state.full
         explained = state.ranges or state.flaws or state.crowded_seconds or state.leaves_out
         if lacks and not explained:
             raise RestartError("ranges")  # the list is not sorted, though its pages look sorted
-        return f"the list counts {total} tickets, and {state.tickets} came{remark}" if lacks else ""
+        return f"the list counts {total} tickets, and {state.given.count} came{remark}" if lacks else ""
 
 
 def _from_middle(second: int) -> tuple[int, int]:

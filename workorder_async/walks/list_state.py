@@ -4,7 +4,6 @@ A *key* stands for a created time: the second if the list begins with the newest
 oldest. So a walk always goes from larger keys to smaller ones: "above" means larger keys, "below" smaller ones.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 from math import inf, lgamma
@@ -12,7 +11,8 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import Factory, define
 
-from workorder_async.walks.pages import Ask, Page, Proofs, Record, worst_inversion
+from workorder_async.walks.given import GivenTickets
+from workorder_async.walks.pages import Ask, Page, Proofs, worst_inversion
 from workorder_async.walks.windows import Window
 
 Mode: TypeAlias = Literal["sections", "ranges", "numbers"]
@@ -49,6 +49,7 @@ class ListState:
     size: int
     """Rows to ask for in a page."""
     proofs: Proofs = Factory(Proofs)
+    given: GivenTickets = Factory(GivenTickets)
     asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
     span: tuple[int | None, int | None] = Factory(lambda state: state.window.span, takes_self=True)
     sign: int = 1
@@ -70,7 +71,6 @@ class ListState:
     first_total: int = -1
     last_total: int = -1
     requests: int = 0
-    tickets: int = 0
     rows: int = 0
     """How many readable rows came in answers to reads that wanted rows, repeats among them."""
     sections: int = 0
@@ -96,8 +96,6 @@ class ListState:
     """The tickets without a created time."""
     flaws: list[str] = Factory(list)
     """Why the result may not be exact."""
-    _ledger: "array[int]" = Factory(lambda: array("q"))  # the ids given out, in order
-    _given: set[int] | None = None  # the same ids as a set, once `tell_apart` was called
     _relied_keys: set[int] = Factory(set)  # the keys of the rows whose order was relied on
 
     # Ranges
@@ -135,7 +133,7 @@ class ListState:
 
     def rest(self, frontier: float) -> Window | None:
         """Return the list below a key; None if that is all of it, or nothing, or if the walk restarted."""
-        if abs(frontier) == inf or self._given is not None:
+        if abs(frontier) == inf or self.given.are_told_apart:
             return None
         start, end = self.window.start, self.window.end
         if self.sign > 0:
@@ -233,18 +231,3 @@ class ListState:
         """Note why the result may not be exact."""
         if why not in self.flaws:
             self.flaws.append(why)
-
-    def only_new(self, rows: Sequence[Record], ids: list[int]) -> tuple[Sequence[Record], list[int]]:
-        """Return the rows that were not given out before, and their ids; until `tell_apart`, these are all rows."""
-        if self._given is not None:
-            new = [place for place, id in enumerate(ids) if id not in self._given]
-            rows, ids = [rows[place] for place in new], [ids[place] for place in new]
-            self._given.update(ids)
-        self.tickets += len(ids)
-        self._ledger.extend(ids)
-        return rows, ids
-
-    def tell_apart(self) -> None:
-        """From now on, tell by the id whether a ticket was given out before; needs a set in place of the ledger."""
-        if self._given is None:
-            self._given = set(self._ledger)

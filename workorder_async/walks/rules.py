@@ -157,7 +157,7 @@ class WalkRules:
         for job in self._jobs:
             job.is_left = True
         self._jobs.clear()
-        self.state.tell_apart()
+        self.state.given.tell_apart()
         if restart.flaw:
             self.state.flaw(restart.flaw)
         self._begin("numbers" if self._restarts > _RESTARTS else restart.mode)
@@ -177,7 +177,7 @@ class WalkRules:
             self._go_on(job, job.start)
             while job.ready:
                 page = job.next_page(self._page_size)
-                page.rows, page.ids = self.state.only_new(page.rows, page.ids)
+                page.rows, page.ids = self.state.given.only_new(page.rows, page.ids)
                 if page.ids:
                     if not page.is_undated and self._mode != "numbers":  # pages by number have no frontier
                         self._ids_since += page.ids
@@ -222,8 +222,8 @@ class WalkRules:
         more = [f"and {len(flaws) - _REASONS} reasons more"] if len(flaws) > _REASONS else []
         return WalkReport(
             requests=state.requests,
-            tickets=state.tickets,
-            repeats=state.rows - state.tickets - sum(job.held for job in self._jobs),
+            tickets=state.given.count,
+            repeats=state.rows - state.given.count - sum(job.held for job in self._jobs),
             sections=state.sections,
             edges=state.edges,
             crowded_seconds=state.crowded_seconds,
