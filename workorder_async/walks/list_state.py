@@ -231,3 +231,14 @@ class ListState:
         """Note why the result may not be exact."""
         if why not in self.flaws:
             self.flaws.append(why)
+
+    @property
+    def all_flaws(self) -> list[str]:
+        """The reasons why the result so far may not be exact, beside skipped rows."""
+        flaws = [*self.flaws]
+        if self.full < ROWS_OF_AN_ORDER and (self.edges or self.crowded_seconds):
+            flaws.append(f"the list shows no more than {self.full} rows at once, too few to see its order")
+        if self.undated:
+            named = ", ".join(map(str, sorted(self.undated)[:5]))
+            flaws.append(f"{len(self.undated)} tickets have no created time that can be read, as {named}")
+        return flaws

@@ -21,7 +21,7 @@ from attrs import evolve
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
-from workorder_async.walks.list_state import ROWS_OF_AN_ORDER, ListState, Mode, RestartError
+from workorder_async.walks.list_state import ListState, Mode, RestartError
 from workorder_async.walks.options import LEAST_ROWS, WalkOptions
 from workorder_async.walks.pages import Page, PageReader, Proofs
 from workorder_async.walks.ranges import Unordered
@@ -86,31 +86,10 @@ class WalkRules:
     def receive(self, read: Read, page: Page | None) -> None:
         """Take in an answer that `reader` has read; None: refused, and a later page or an ask without `for_rows`."""
         state, job = self.state, read.job
-        if job.is_left:
-            return
-        if page is None and read.before is not None and read.times == 1:
-            # A refused page 2 means that there is no page 2, but only if the server refuses it twice.
-            read.times += 1
-            job.wanted.appendleft(read)
+        if job.is_left or self._asks_again(read, page):
             return
         if page is not None:
-            if (read.ask.start, read.ask.end) == state.asked:
-                state.last_total = page.total
-            is_doubtful = not page.is_in_range or (not page.count and read.ask.page == 1 and job.asks_again)
-            if is_doubtful and read.times <= (_TRIES_AT_FIRST if state.first_total < 0 else 1):
-                # An answer with rows from outside of its range, or an empty one, may be an accident: ask again.
-                read.times += 1
-                job.wanted.appendleft(read)
-                return
-            state.see_size(page)
-            state.rows += len(page.ids) + len(page.undated) if read.ask.for_rows else 0
-            if page.ids:
-                state.shown = page
-            if page.undated and read.ask.for_rows:
-                # Tickets without a created time belong to no section: each is given out when it is first seen.
-                undated = {id: row for id, row in page.undated if id not in state.undated}
-                state.undated.update(undated)
-                job.give([*undated.values()], [*undated], is_undated=True)
+            self._learn(read, page)
         if read.before is not None:
             state.see_behind(read.before, page)
             page = read.before
@@ -122,6 +101,36 @@ class WalkRules:
             self._restart(RestartError("numbers", "the list shows tickets that were not created when it was asked for"))
         else:
             self._go_on(job, lambda: job.take_in(read, page))
+
+    def _asks_again(self, read: Read, page: Page | None) -> bool:
+        """Put a read back whose answer may be an accident; return whether that was done."""
+        if page is None:
+            # A refused page 2 means that there is no page 2, but only if the server refuses it twice.
+            is_doubtful, most = read.before is not None, 1
+        else:
+            # Rows from outside of the range, or none.
+            is_doubtful = not page.is_in_range or (not page.count and read.ask.page == 1 and read.job.asks_again)
+            most = _TRIES_AT_FIRST if self.state.first_total < 0 else 1
+        if not is_doubtful or read.times > most:
+            return False
+        read.times += 1
+        read.job.wanted.appendleft(read)
+        return True
+
+    def _learn(self, read: Read, page: Page) -> None:
+        """Take in the facts that an answer shows, and give out its tickets without a created time."""
+        state = self.state
+        if (read.ask.start, read.ask.end) == state.asked:
+            state.last_total = page.total
+        state.see_size(page)
+        state.rows += len(page.ids) + len(page.undated) if read.ask.for_rows else 0
+        if page.ids:
+            state.shown = page
+        if page.undated and read.ask.for_rows:
+            # Tickets without a created time belong to no section: each is given out when it is first seen.
+            undated = {id: row for id, row in page.undated if id not in state.undated}
+            state.undated.update(undated)
+            read.job.give([*undated.values()], [*undated], is_undated=True)
 
     # How the list is read
 
@@ -198,23 +207,11 @@ class WalkRules:
         return self._restarts > 0
 
     @property
-    def flaws(self) -> list[str]:
-        """The reasons why the result so far may not be exact, beside skipped rows."""
-        state = self.state
-        flaws = [*state.flaws]
-        if state.full < ROWS_OF_AN_ORDER and (state.edges or state.crowded_seconds):
-            flaws.append(f"the list shows no more than {state.full} rows at once, too few to see its order")
-        if state.undated:
-            named = ", ".join(map(str, sorted(state.undated)[:5]))
-            flaws.append(f"{len(state.undated)} tickets have no created time that can be read, as {named}")
-        return flaws
-
-    @property
     def report(self) -> WalkReport:
         """The walk so far."""
         state = self.state
         skipped = [*self.reader.skipped.values()]
-        flaws = self.flaws
+        flaws = state.all_flaws
         if skipped:
             flaws.append(f"{len(skipped)} rows could not be read, and were skipped")
         if not self.finished:

@@ -101,7 +101,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     @property
     def flaws(self) -> list[str]:
         """The reasons why the result so far may not be exact, beside skipped rows."""
-        return self._rules.flaws
+        return self._rules.state.all_flaws
 
     @property
     def is_restarted(self) -> bool:
