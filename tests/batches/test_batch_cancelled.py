@@ -80,7 +80,7 @@ class Steps:
         if name == _TASK:
             coroutine = Stepped(coroutine, self._step)
         task = asyncio.Task(coroutine, loop=loop, **options)
-        if name in (_TASK, "Journal._carry_out"):
+        if name in (_TASK, "Journal._give_orders"):
             self._made.append(task)
         return task
 
