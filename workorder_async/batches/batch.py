@@ -8,8 +8,9 @@ A worker pulls a mutation when it is free, and nothing is read ahead. So the mut
 iterable, or from a walk over the very tickets that are being closed.
 
 The road of a mutation: a worker takes it from the source (`_pull`), waits while `Hold` holds the batch back, and lets
-`Carrier` carry it out (`_carried_out`). If its answer was lost, a task of its own looks for it (`_look`), and the
-worker goes on. Its outcome waits in `_ended` until the consumer takes it.
+`Carrier` carry it out (`_carried_out`). If its answer was lost, or an earlier run may have sent it, a task of its own
+looks for it (`_look`), and the worker goes on; the worker looks itself if there are too many tasks. Its outcome waits
+in `_ended` until the consumer takes it.
 """
 
 import asyncio
@@ -89,16 +90,16 @@ def run_batch(
       count. Any other iterable or async iterable, endless too, is pulled as far as mutations can be sent.
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost
       mutations, skips those that are done, and goes on. Platform, `name` and (of a list) mutations must be the same.
-    * `key`: returns a text for a mutation; of those with one kind and text, one is done. By default that is one close a
-      ticket, one rejection a product line, and one of equal comments or creations. Creations with a journal need it.
+    * `key`: returns a text for a mutation; of one kind and text, one is done. By default: one close of a ticket, one
+      rejection of it by a product line, one of equal comments or creations. Creations with a journal need it.
     * `mark`: put a short reference below the text of each comment and creation. People see it. It shows whether a lost
       one happened where nothing else does.
     * `verify`: whether to settle lost comments and creations, and refused closes and rejections.
     * `stop_after`: failures in a row that stop the batch. A refused signature, or an errno without a meaning, stops it
       if reading is refused as well. Then the rest of a list is `NOT_SENT`.
     * `deadline`: seconds for each mutation, the looks for it and the journal's disk; by default the client's.
-    * `outage`: seconds in which nothing gets through after which the batch stops. A server that is away, or turns all
-      requests away, holds it back until then. So does a pause that the server asks for, which does not count.
+    * `outage`: stop after so many seconds in which nothing gets through. Until then a server that is away, or turns all
+      requests away, holds the batch back. A pause that the server asks for does so too, and does not count.
     * `patience`: seconds that mutations under way have to end when the batch is left.
 
     Raises `JournalError`, `ConfigError`, and the errors of the iterable, after the mutations under way have ended.
@@ -234,7 +235,7 @@ class Workers:
         self._ended: deque[Outcome] = deque()
         self._changed = asyncio.Event()  # see `_until`
         self._pulled = 0
-        self._exhausted = False  # the source has ended, or failed, or a worker waits for it
+        self._exhausted = False  # the source has ended or failed, or a worker waits for it, or a stop ended that wait
         self._failure: BaseException | None = None
         self._left: deque[Entry] | None = None  # intents that earlier runs left open; None until the source has ended
 

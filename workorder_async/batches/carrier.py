@@ -54,7 +54,7 @@ class Parked:
     prepared: Prepared | None
     """The mutation that the caller handed over; None if an earlier run left it open and only the journal has it."""
     sent: Entry
-    """The intent of the mutation, as the journal has it."""
+    """Its intent in the journal; if this run lost its answer, with the time of the first request that was lost."""
     outcome: Outcome
     """The outcome if no look finds out more: UNKNOWN."""
     until: Deadline
@@ -73,7 +73,7 @@ class Carrier:
     _verify: bool = field(alias="verify", kw_only=True)
     _deadline: float | None = field(default=None, alias="deadline", kw_only=True)
     stopping: asyncio.Event = field(init=False, factory=asyncio.Event)
-    """Set when the batch stops: from then on nothing is sent or looked for."""
+    """Set when the batch stops: from then on no sending and no look begins."""
     # By key, for each mutation that may have been sent and has no outcome in the journal yet: the outcome that it gets
     # if an error cuts it short now.
     _if_cut_short: dict[str, Outcome] = field(init=False, factory=dict)
@@ -108,7 +108,7 @@ class Carrier:
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
         now = self._time()
-        # See `JournalFile.has_twin`: only a close with the same solution leaves the same sign. Texts are not compared.
+        # See `JournalFile.has_twin`: a close is told from others by its solution. Texts are not compared.
         place = " ".join(map(str, (prepared.place, *(prepared.kind.solution(mutation) or ()))))
         run = EarlierRun(now, until.until - now, self._client.attempt_timeout)
         operation, mark = prepared.kind.model.__name__, prepared.mark
@@ -139,8 +139,8 @@ class Carrier:
     async def look(self, parked: Parked) -> Outcome:
         """Look for a parked mutation until its outcome is known, no look can tell more, or its time or the batch ends.
 
-        A comment or creation without a mark is looked for only once if it stands in the journal alone: no later look
-        can prove that it did not happen. The outcome NOT_SENT says that this is proven: it may be sent again.
+        A comment or creation without a mark is looked for only once if nobody handed it over again: no later look can
+        prove that it did not happen. The outcome NOT_SENT says that this is proven: it may be sent again.
         """
         sent, mutation = parked.sent, _sent_then(parked.sent)
         converges, earlier = kind_of(mutation).converges, not parked.outcome.attempts
@@ -238,13 +238,17 @@ class Carrier:
         except WorkorderError as error:
             return await self._refused(entry, mutation, error, until)
         except BaseException:
-            if key not in self._if_cut_short:  # nothing was written
+            if key not in self._if_cut_short:  # nothing was sent, or it was turned away
                 self._journal.end(key, State.NOT_SENT.name)
             raise
         return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
 
     async def _refused(self, entry: Entry, mutation: Mutation, error: WorkorderError, until: Deadline) -> Outcome:
-        """Return ALREADY if its ticket is closed or rejected, else REJECTED; that is recorded if this is cancelled."""
+        """Return ALREADY if a read shows its ticket closed or rejected, else REJECTED.
+
+        There is no read without `verify`, for a comment or creation, or after a refused signature. If the read is
+        cancelled, REJECTED is recorded.
+        """
         refused = ended(mutation, State.REJECTED, error)
         may_hold = self._verify and kind_of(mutation).converges and isinstance(error, ApiError)
         if not may_hold or isinstance(error, AuthenticationError):

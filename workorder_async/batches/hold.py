@@ -36,8 +36,9 @@ class Hold:
     `read` is called, again and again. If that read fails too, the trouble holds for all mutations. Until the platform
     answers a request that began after the trouble, no mutation is pulled or sent.
 
-    `reason` says why the batch should stop: the read was refused for its signature, or with the errno of the mutation,
-    or can never be sent; or nothing got through for `most` seconds, without the pauses that the server asked for.
+    `reason` says why the batch should stop: the read was refused for its signature, by a proxy for its login, or with
+    the errno of the mutation, or can never be sent; or nothing got through for `most` seconds, without the pauses that
+    the server asked for.
     `paused` returns how many seconds of such a pause are left.
     """
 
@@ -50,18 +51,18 @@ class Hold:
         self._is_over = False
         self._refusal: ApiError | None = None  # the last that may mean this client, not its mutation
         self._meant: set[int] = set()  # unknown errnos that do not mean this client: a read was answered
-        self._is_accepted = False  # whether a mutation got past the checks of this client
+        self._is_accepted = False  # whether a mutation was done, or refused for a reason that is its own
         self._trouble = -inf  # when the latest trouble came
         self._why: WorkorderError | None = None  # its error, or that of the latest read after it
-        self._held_for_all = -inf  # when the latest read failed, or pause began: trouble of all
+        self._held_for_all = -inf  # when the latest read that failed, or wait for a pause, began: trouble of all
         self._answered = -inf  # when the latest request that the platform answered began
         self._changed = -inf  # when the platform last answered a mutation
-        self._lasted, self._counted = 0.0, -inf  # seconds without an answer in a row; counted until when
+        self._lasted, self._counted = 0.0, -inf  # seconds in a row without an answer, and until when they are counted
 
     def note(self, outcome: Outcome, began: float) -> bool:
         """Learn from the outcome of a try that began at `began`; return whether the batch may try the mutation again.
 
-        It may if nothing was sent, unless the batch stops or `reason` says that it should.
+        It may if the mutation was not sent or was turned away, unless the batch stops or `reason` says that it should.
         """
         now, error = asyncio.get_running_loop().time(), outcome.error
         held = outcome.state is State.NOT_SENT and isinstance(error, NotSentError | RateLimitedError | ConfigError)
@@ -89,10 +90,11 @@ class Hold:
         """Return, from 0 to 1, how far a failed try counts against its mutation; the batch adds up those of its tries.
 
         `began` is when the try began, `took` how many seconds it took.
-        * Its deadline ended before its turn came: 0, it only waited. But 1 if the deadline was so short that no try
-          may ever get a turn, and no mutation was answered since the try began.
+        * Its deadline ended before it was sent: 0, it only waited. But 1 if the deadline was so short that no try may
+          ever get a turn, and no mutation was answered since the try began.
         * It was turned away: 0.3 if a mutation was answered since the try began, else 0. Once may be bad luck.
-        * It was not sent for another reason: 1, or 0 if a read failed as well: then the trouble holds for all.
+        * It was not sent for another reason: 1. But 0 if a read that failed, or the wait for a pause, has begun since
+          the try began: then the trouble holds for all.
         """
         error = outcome.error
         if error is None or isinstance(error.__cause__, DeadlineExceededError):
@@ -149,7 +151,8 @@ class Hold:
     async def _ask(self) -> WorkorderError | None:
         """Read, and return the error if the platform does not answer, or turns the read away.
 
-        None if it answers, even with a refusal; `reason` is set if that refusal means this client.
+        None if it answers, even with a refusal; `reason` is set if that refusal means this client. None and a `reason`
+        as well if the read can never be sent, or a proxy refuses its login.
         """
         try:
             await self._read()

@@ -53,7 +53,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE INDEX places ON entries (place) WHERE place != '';
 """
-# The intent of a mutation that is done is deleted: no look needs it.
+# The intent of a mutation that ends as DONE is deleted: no look of this run needs it.
 _SET = """
 INSERT INTO entries (key, standing) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET
     standing = excluded.standing, intent = CASE WHEN excluded.standing != 'done' THEN intent END
@@ -331,7 +331,7 @@ class JournalFile:
         return found.fetchone() is not None
 
     def forget(self, keys: Collection[str], *, rewrites: bool) -> None:
-        """Forget mutations that are over, before anything is begun. With `rewrites` their lines leave the file, too."""
+        """Forget mutations that are over. With `rewrites` their lines leave the file, too: before anything is begun."""
         self._table.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in keys))
         if rewrites and self._file is not None and self._path is not None:
             with suppress(OSError):  # a file that is mounted by itself cannot be replaced, and need not be

@@ -8,7 +8,7 @@ free:
 
     free      no `_Event`: the next delivery sends its mutation
     running   a task sends the mutation, or looks for it; each call for the key waits for that task
-    parked    the mutation was sent and its outcome is unknown: each call looks for it once more
+    parked    the mutation was sent and its outcome is unknown: each call looks for it again
     ended     each call gets the outcome, until the event is old and forgotten
 """
 
@@ -209,8 +209,8 @@ class Once:
     async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
         """Return the outcome of a key's mutation; None if the key is free.
 
-        A mutation whose outcome is unknown is looked for once more. If it did not happen, this returns NOT_SENT, and
-        the key is free from then on.
+        A mutation whose outcome is unknown is looked for again. If it certainly did not happen, this returns NOT_SENT,
+        and the key is free from then on.
         """
         self._at_work(begins=True)
         name, until = self._named(key), self._client.deadline(deadline)
@@ -255,7 +255,7 @@ class Once:
                 outcome = await work
             except BaseException:
                 if event.parked is None:
-                    del self._events[event.name]  # no mutation was begun, or the journal has its outcome
+                    del self._events[event.name]  # no mutation was begun, or the journal alone knows of it
                 raise
             self._note(event, outcome)
             return outcome
@@ -309,7 +309,7 @@ class Once:
         return outcome
 
     def _note(self, event: _Event, outcome: Outcome) -> None:
-        """Keep an outcome that answers later deliveries, and forget old ones. Any other outcome frees the key."""
+        """Keep an outcome that answers later deliveries, and forget old ones. Others free the key, but for UNKNOWN."""
         if outcome.state is State.UNKNOWN:
             return
         del self._events[event.name]
