@@ -89,7 +89,7 @@ class MutationKind(Generic[M]):
     done: str = Factory(lambda kind: f"{kind.verb.removesuffix('e')}ed", takes_self=True)
     """A ticket after it, for people: "closed"."""
     converges: bool = Factory(lambda kind: kind.endpoint.safety is Safety.CONVERGENT, takes_self=True)
-    """Whether a second request changes nothing. A lost mutation of such a kind is settled, and may be repeated."""
+    """Whether a second request changes nothing: then a lost mutation is settled unasked, and may be repeated."""
 
     def ticket_id(self, mutation: M) -> int:
         """Return the ticket that a mutation is about; 0 for a creation."""
@@ -190,7 +190,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
         return Settlement(None)
     begin = max(0, int(max(since, 0)) - (_DAY if sending.mark else 0))
     (listed, is_whole), known = await sendings.read(sending, reads.created(ticket.creator_id, begin))
-    # A mark decides alone. A name does not: the platform may know the creator under another.
+    # A mark decides without the creator's name: the platform may know the creator under another.
     rows = [row for row in listed if sending.mark or row.creator_name in ("", ticket.creator_name)]
     taken = sendings.of_others(sending)
     free = [row for row in rows if row.id not in taken]
@@ -275,7 +275,7 @@ def _by_changes(
 
 
 def _hides_steps(detail: TicketDetail, shares: Collection[TicketAssign], known: Known) -> bool:
-    """Tell whether a ticket was updated since it was sent, and these shares show no step of that time.
+    """Tell whether a ticket may have been updated since a mutation was sent, without a step of that time in shares.
 
     A share without a history may hide such a step, and a platform may note none for some changes.
     """
@@ -421,7 +421,8 @@ class Prepared:
     mark: str = ""
     """The caller's reference, which stands below its text in `content`; "" for none."""
     place: str = ""
-    """Where it leaves its sign: each ticket is a place, and creations of one creator with equal numbers share one."""
+    """Where it leaves its sign: each ticket is a place; creations share one if creator, type, priority and reported
+    time are equal."""
     trace: str = ""
     """A digest of the sign that it leaves there."""
 
@@ -432,7 +433,7 @@ class Prepared:
 
 
 def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
-    """Encode a mutation, with the mark below its text. A prepared one that has the mark stays as it is.
+    """Encode a mutation, with the mark below its text. A prepared one stays as it is, unless another mark is given.
 
     Raises `ConfigError` for a value that is no mutation, and for a mark that cannot be one.
     """

@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 _BLUR = 600.0
 #: The same limit for forgotten mutations. It is short, or a fast batch could never be settled.
 _BLUR_OF_FORGOTTEN = 6.0
-#: If a mutation begins fewer seconds than this after another at its place, its `began` is the next float after the
-#: `began` of that.
+#: No two mutations at one place have the same `began`. If our clock shows that of the latest one there once more, or a
+#: time that is fewer seconds than this before it, the next float after it is taken.
 _MOMENT = 0.001
 #: Seconds by which a time on a ticket may differ from the server's clock: times are whole seconds, and another machine
 #: of the platform may write them.
@@ -141,7 +141,7 @@ class Sendings:
     _attempt: float = field(default=0.0, alias="attempt")
     _most: int = field(default=20_000, alias="most", kw_only=True)
     steady: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time(), kw_only=True)
-    _kept: dict[Sending, None] = field(init=False, factory=dict)  # the one that was sent first stands first
+    _kept: dict[Sending, None] = field(init=False, factory=dict)  # the one that is kept the longest stands first
     _at: dict[str, dict[Sending, None]] = field(init=False, factory=dict)
     _forgotten: float = field(init=False, default=-inf)  # a forgotten mutation cannot have happened later
 
@@ -159,8 +159,8 @@ class Sendings:
     def find(self, wanted: Sending, run: EarlierRun | None = None) -> Sending:
         """Return the mutation that is kept with the place, trace, line, solution and beginning of `wanted`.
 
-        If none is kept, another `run` sent it: its other times are worked out, and `wanted` itself is kept from now on.
-        A `wanted` that began at `inf` was not sent at all: it is returned, and not kept.
+        If there is none, or more than one, another `run` sent it: its other times are worked out, and `wanted` itself
+        is kept from now on. A `wanted` that began at `inf` was not sent at all: it is returned, and not kept.
         """
         run = run or EarlierRun(within=self._within)
         attempt = max(run.attempt, self._attempt)
@@ -221,7 +221,7 @@ class Sendings:
         if sending.start - _BLUR_OF_FORGOTTEN <= self._forgotten:
             return None
         others = [one for one in self._at.get(sending.place, ()) if one is not sending]
-        # A start that is not certain is not compared: such a mutation counts as a rival.
+        # Times are compared only if both starts are certain. If not, the other mutation counts as a rival.
         return [one for one in others if one.end + _BLUR >= sending.start or not (one.is_timed and sending.is_timed)]
 
     def created(self, creator_id: int, since: float) -> set[int]:
@@ -240,9 +240,10 @@ class Sendings:
     def span(self, sending: Sending) -> Span:
         """Return when a mutation can have happened, by the server's clock.
 
-        Its beginning is dated twice: by our clock and the `ahead` of then, and by the steady clock and the `ahead` of
-        now. If the two do not agree, a clock was set, and nothing is known. If another run sent it without knowing the
-        server's clock, the second date is left; it needs a `start` that is certain, or nothing is known.
+        Its beginning is dated by our clock and the `ahead` of then; if `start` is certain, also by the steady clock and
+        the `ahead` of now. If the two do not agree, a clock was set, and nothing is known. If the `ahead` of then was
+        not known, that of now takes its place. But nothing is known in that case if `start` is not certain and the run
+        that sent it has ended: our clock may have been set since.
         """
         now = self._clock.ahead()
         then = sending.ahead or (now if sending.is_timed or sending.gone_by == inf else None)
@@ -271,8 +272,8 @@ class Sendings:
 
         They are counted by the steady clock if `start` is certain. If not, they are counted by the server's clock: that
         must be known for its beginning and for now, and our own not have been set between these, or since the first
-        look. Else they end when no request of the run that sent it can be under way. If it is not known either when
-        that run ended, our own clock is believed.
+        look. Else they end when no request of the run that sent it can be under way; if it is not known when that run
+        ended, they never do. But if the server's clock was not known at the beginning either, our own is believed.
         """
         if sending.is_timed:
             return sending.end - self.steady()

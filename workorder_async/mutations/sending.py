@@ -93,7 +93,7 @@ class MutationSender:
                 self._sendings.note_end(sending, self._request_lasts)
                 look = settles and await self.look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)
-                if found.happened and (id := found.ticket_id or kind.ticket_id(mutation)):  # else it is not known
+                if found.happened and (id := found.ticket_id or kind.ticket_id(mutation)):  # else not known which
                     return Changed(id, error.request_id, made)
                 if found.happened is False and error is not lost and _agrees(error, found):
                     raise
@@ -112,9 +112,9 @@ class MutationSender:
     async def look(
         self, mutation: Mutation, sending: Sending, reads: Reads, until: Deadline, *, patient: bool
     ) -> Settlement:
-        """Look for a mutation; if `patient`, again and again until its outcome is known, or a later look tells no more.
+        """Look for a mutation; if `patient`, again and again until its outcome is known or a later look tells no more.
 
-        A read that fails leaves it unknown.
+        A pause that would end after the deadline ends the looks as well. A read that fails leaves it unknown.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -171,7 +171,10 @@ class MutationSender:
         return JsonBody(content, before_write, note_turned_away)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
-        """Note that it happened. Raises `OutcomeUnknownError` if the answer names no ticket, or one known already."""
+        """Note that it happened.
+
+        Raises `OutcomeUnknownError` if the answer to a creation names no ticket, or one that another creation made.
+        """
         id = prepared.kind.ticket_id(prepared.mutation)
         if prepared.kind.creates:
             try:
