@@ -115,7 +115,7 @@ class AttemptLimit:
             self._timer = later(_TURN, self._fire, at, turns + 1, left, self.received)
 
 
-# The sessions of all clients that are not closed yet. A client that was left open, and its session, may be garbage at
+# The clients' own sessions that are not closed yet. A client that was left open, and its session, may be garbage at
 # the same time: a session that is kept here outlives its client, so that only our warning comes, and none of aiohttp.
 _OPEN: set[aiohttp.ClientSession] = set()
 
@@ -136,7 +136,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Pool:
-    """The pooled connections of one client: in its own aiohttp session, or in a session of the user's."""
+    """The pooled connections of one client: in its own aiohttp session, or in a session of the user's.
+
+    Its own is opened when first needed, and closed by `aclose` or, with a warning, when the client is garbage. Either
+    is used in one event loop.
+    """
 
     def __init__(self, base_url: str, options: ClientOptions) -> None:
         self.http = options["session"]
@@ -168,7 +172,7 @@ class Pool:
         self._fresh_until = asyncio.get_running_loop().time() + _DISTRUST
 
     def opened(self, *, mutates: bool = False) -> aiohttp.ClientSession:
-        """Return the session to send with. Its next idle connection is quiet, or it has none: the others are closed.
+        """Return the session to send with. Its next idle connection is quiet, or it has none: any before it are closed.
 
         Raises `ConfigError` if the client or its session was closed while the call waited.
         """
@@ -375,7 +379,7 @@ class _Payload(aiohttp.Payload):
             self._limit.begin(Deadline.after(call.deadline.seconds))
 
     def give_up(self) -> None:
-        """Send no more of a request that has failed.
+        """Send no more of a request that has failed, or that was cancelled.
 
         A connection that is closed, and not aborted, first sends the bytes in its buffer, however long that takes: the
         request could arrive long after it was said not to have happened. A connection that is not closing may be in use

@@ -114,7 +114,7 @@ class FileBody:
                     self._tell(self._on_progress, sent, size)
                 reading = self._reading = in_thread(None, next, chunks, b"")
         finally:
-            # The thread may still read if this is cancelled: it closes the file at its end.
+            # If this is cancelled, a thread may still read: the file is closed when that has ended.
             reading.add_done_callback(lambda done: _close(chunks, done))
         yield self._tail
 

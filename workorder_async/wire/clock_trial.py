@@ -47,7 +47,7 @@ class ClockTrial:
             self._clock.signing_offset, self._trial = self._trial, None
 
     def try_another(self, error: WorkorderError) -> WorkorderError | None:
-        """Set the clock that the next attempt tries, and return None; if there is none, return the error to raise.
+        """Set the clock that the next attempt tries, and return None; if there is none, return the error that counts.
 
         After an attempt that has tried a clock, that error is
         * the first refusal, which says why, if the signature was refused again;

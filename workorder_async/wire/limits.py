@@ -89,9 +89,9 @@ class Throttle:
 
     1. A throttled answer (HTTP 429, or an errno that means it) makes all callers pause: as long as `Retry-After` says,
        else 0.1 s, twice as long each time until a request is served again, drawn from the upper half of that, 15 s at
-       the most. If requests were served in the last second, a grown pause ends when the first of them is a second old,
-       but not before 0.1 s: then a limit per second has room again. No pause is longer than `longest`, even if the
-       server asks for more.
+       the most. If requests were served in the last second, a grown pause ends at the latest when the first of them is
+       a second old, since a limit per second has room again then, or after 0.1 s if that is later. No pause is longer
+       than `longest`, even if the server asks for more.
     2. Throttled answers to requests that were under way when the pause began belong to the same event. They lengthen
        the pause only by a `Retry-After`, and do not lower the numbers of the rules 3 and 4 once more.
     3. Requests under way: 0.7 times as many after each event, one more for each round of answers that were served.
@@ -112,7 +112,7 @@ class Throttle:
         self._longest = longest
         self._random = random
         self._limit = float(most)
-        self._strikes = 0  # events since a request was last served
+        self._strikes = 0  # events in a row, with no served request that began after one
         self._last_event = float("-inf")  # when it began
         self._served: deque[float] = deque(maxlen=_KEPT)
         self._turned_away: deque[float] = deque(maxlen=_KEPT)

@@ -86,8 +86,8 @@ class Reads:
             page = await self.page(PageRequest(query, number, 100))
             known = len(rows)
             rows.update((row.id, row) for row in page.tickets)
-            # The end is a page without news, or one that is not full once the total is reached. Neither is trusted
-            # alone: a total may be wrong, and a page may be short.
+            # The end is a page without news, or one that is not full once the total is reached: a total alone may be
+            # wrong, and a page alone may be short.
             full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
             if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
                 return rows, number, page.pagination.total

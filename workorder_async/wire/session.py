@@ -38,7 +38,7 @@ from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
-# A body that is shorter is no page of tickets, and is parsed at once.
+# A shorter body is parsed at once, before its slot is given back.
 _SHORT = 1024
 # Spare attempts of a client, at the most. A repeated attempt costs one, and each answer earns half of one. So an outage
 # does not multiply the load: when nothing answers any more, repeating stops.
@@ -186,7 +186,7 @@ class SignedSession:
     async def _find_clock(self, call: Call, error: WorkorderError) -> None:
         """Let a read find the clock that is accepted, for the calls that follow, and let the error say so.
 
-        A read may be signed again, and a mutation may not.
+        A read may be signed again after an unknown errno, and a mutation may not.
         """
         if self.clock.signing_offset == call.trial.used:
             with suppress(WorkorderError):
