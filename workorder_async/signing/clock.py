@@ -88,7 +88,7 @@ class ServerClock:
         """Return how far the server's clock is ahead of ours; None where that is not known.
 
         That is not known if answers contradict each other, or our clock was set since the latest one. Nor is it known
-        if they tell of a clock so far behind ours that it would have refused our signatures: that is not the clock of
+        if they tell of a clock so far behind ours that it would have refused our signatures: it may not be the clock of
         the tickets, and by it an old ticket would pass for a new one.
         """
         if self._doubts or not 0 <= self._high - self._low <= _EXACT:

@@ -90,7 +90,7 @@ def _pairs_of_query(signed: Signed) -> list[bytes]:
 
 
 def json_of(body: Iterable[bytes]) -> tuple[object, Iterable[bytes]]:
-    """Return the value of a body of JSON, and the body. Any other body has no value, and is not read as a whole."""
+    """Return the value of a body of JSON, else None; and the body, which is read as a whole if it begins as JSON."""
     pieces = iter(body)
     first = next((piece for piece in pieces if piece), b"")
     if first[:1] not in (b"{", b"["):

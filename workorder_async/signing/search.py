@@ -1,7 +1,7 @@
 """Which signing scheme a host uses: found by a search, from requests that the host accepted.
 
-First the text of its `Sign` header is read: which digest, written how, behind which prefix; if it is no digest, its
-length tells of which kind it is. Then every candidate of `candidates.py` with a digest of that length signs the
+First the text of its `Sign` header is read: which digest, written how, behind which prefix; if it is no digest, an
+error says what its length means. Then every candidate of `candidates.py` with a digest of that length signs the
 request. Several requests are searched together: a part that is empty in one, as the body of a GET, shows in another.
 """
 
