@@ -108,7 +108,10 @@ class LoopThread(Closing):
             del task
 
     def close(self, patience: float | None = None) -> None:
-        """End the loop and its thread. Wait for that `patience` seconds; with 0 not at all, with None to its end."""
+        """End the loop and its thread. Wait `patience` seconds for its end; None for ever.
+
+        With 0, or inside the loop, this does not wait.
+        """
         if os.getpid() != self._pid:
             return
         with suppress(ConfigError):
