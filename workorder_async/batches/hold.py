@@ -36,9 +36,9 @@ class Hold:
     `read` is called, again and again. If that read fails too, the trouble holds for all mutations. Until the platform
     answers a request that began after the trouble, no mutation is pulled or sent.
 
-    `reason` says why the batch should stop: the read was refused for its signature, by a proxy for its login, or with
-    the errno of the mutation, or can never be sent; or nothing got through for `most` seconds, without the pauses that
-    the server asked for.
+    `reason` says why the batch should stop: the read was refused for its signature or with the errno of the mutation,
+    or can never be sent, as when a proxy refuses its login; or nothing got through for `most` seconds, without the
+    pauses that the server asked for.
     `paused` returns how many seconds of such a pause are left.
     """
 
@@ -151,8 +151,8 @@ class Hold:
     async def _ask(self) -> WorkorderError | None:
         """Read, and return the error if the platform does not answer, or turns the read away.
 
-        None if it answers, even with a refusal; `reason` is set if that refusal means this client. None and a `reason`
-        as well if the read can never be sent, or a proxy refuses its login.
+        None if it answers, even with a refusal; `reason` is set if that refusal means this client. So it is, with None,
+        if the read can never be sent, or a proxy refuses its login.
         """
         try:
             await self._read()

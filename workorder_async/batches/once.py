@@ -220,7 +220,7 @@ class Once:
         return event.outcome if event else None
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
-        """Look once for each mutation of this scope whose outcome is unknown; return each one's outcome, by its key.
+        """Look for each mutation of this scope whose outcome is unknown; return each one's outcome, by its key.
 
         Nothing is sent. NOT_SENT means that it certainly did not happen: its key is free again. Call it after a start,
         and from time to time, for events that are not delivered again. `deadline` is for all of them together.
@@ -235,7 +235,7 @@ class Once:
         return dict(zip(events, (new or found for new, found in zip(newest, outcomes, strict=True)), strict=True))
 
     async def _settled(self, event: _Event, until: Deadline) -> Outcome:
-        """Look once for a mutation whose outcome is unknown."""
+        """Look for a mutation whose outcome is unknown, as `Carrier.look` does for one that nobody hands over."""
         event = self._events.get(event.name, event)  # a delivery may have freed the key, and begun it anew
         running = event.running
         if running is None:
