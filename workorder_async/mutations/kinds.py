@@ -275,7 +275,7 @@ def _by_changes(
 
 
 def _hides_steps(detail: TicketDetail, shares: Collection[TicketAssign], known: Known) -> bool:
-    """Tell whether a ticket may have been updated since a mutation was sent, without a step of that time in shares.
+    """Tell whether a ticket may have changed since a mutation was sent, with no step of that time in these shares.
 
     A share without a history may hide such a step, and a platform may note none for some changes.
     """

@@ -273,7 +273,8 @@ class Sendings:
         They are counted by the steady clock if `start` is certain. If not, they are counted by the server's clock: that
         must be known for its beginning and for now, and our own not have been set between these, or since the first
         look. Else they end when no request of the run that sent it can be under way; if it is not known when that run
-        ended, they never do. But if the server's clock was not known at the beginning either, our own is believed.
+        ended, they never do. But if the server's clock was not known at the beginning either, our own is believed, once
+        the server's is known.
         """
         if sending.is_timed:
             return sending.end - self.steady()

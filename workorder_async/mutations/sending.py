@@ -93,7 +93,7 @@ class MutationSender:
                 self._sendings.note_end(sending, self._request_lasts)
                 look = settles and await self.look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)
-                if found.happened and (id := found.ticket_id or kind.ticket_id(mutation)):  # else not known which
+                if found.happened and (id := found.ticket_id or kind.ticket_id(mutation)):  # else of an unknown one
                     return Changed(id, error.request_id, made)
                 if found.happened is False and error is not lost and _agrees(error, found):
                     raise
