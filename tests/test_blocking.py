@@ -94,7 +94,7 @@ def public(kind: type) -> set[str]:
 
 
 def test_the_same_methods() -> None:
-    """There is each method of the other client, with its arguments, its result and its text; closing has no `a`."""
+    """Each method of the client with coroutines is there, with its arguments, result and text; closing has no `a`."""
     assert public(WorkorderClient) - {"run", "close"} == public(AsyncClient) - {"aclose"}
     for name in public(AsyncClient) - {"aclose", "walk", "iter_pages", "iter_tickets"}:
         ours, theirs = getattr(WorkorderClient, name), getattr(AsyncClient, name)
@@ -266,7 +266,7 @@ def test_threads_do_not_mix_answers(client: WorkorderClient) -> None:
 
 
 def test_a_batch_and_an_export_run_in_it(client: WorkorderClient, sandbox: Sandbox) -> None:
-    """`run` does what takes the other client, such as a batch."""
+    """`run` does what takes the client with coroutines, such as a batch."""
     pending = TicketQuery(status=TicketStatus.PENDING)
     comments = [CommentTicket(id=ticket.id, detail="催一下") for ticket in islice(client.iter_tickets(pending), 10)]
 
@@ -516,7 +516,7 @@ def test_a_second_interrupt_cancels_too(
 
 
 def test_a_lost_answer_is_unknown(sandbox: Sandbox) -> None:
-    """What is known of a mutation is the same as with the other client."""
+    """What is known of a mutation is the same as with the client with coroutines."""
     with client_of(hang) as client, pytest.raises(OutcomeUnknownError) as caught:
         client.comment_ticket(CommentTicket(id=1, detail="已处理"), deadline=0.2)
     assert caught.value.mutation == CommentTicket(id=1, detail="已处理")
