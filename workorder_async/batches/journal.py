@@ -73,7 +73,7 @@ class Journal:
     async def begin(self, entry: Entry, until: float | None = None) -> tuple[Standing, Entry]:
         """Begin a mutation. Return the standing in which it was found, and its intent: the first one if it was OPEN.
 
-        The intent of a NEW one is on disk when this returns. If this is cancelled, or the disk takes longer than
+        The intent of a NEW one is on disk when this returns. If this is cancelled, or the disk has not answered at
         `until`, by the loop's clock, the standing stays as it was found: a NEW one is written down as not sent.
         """
         found: Standing | None = None
@@ -123,9 +123,9 @@ class Journal:
         return await self._order(lambda: self._file.has_twin(entry), until)
 
     def forget(self, keys: Collection[str], *, rewrites: bool = False) -> None:
-        """Forget mutations that are over, before anything else is begun: they would be sent again.
+        """Forget mutations that are over: each is NEW from then on, and would be sent again.
 
-        Their lines stay in the file, unless that `rewrites` it and can be replaced.
+        Their lines stay in the file, unless this `rewrites` it, before anything is begun, and it can be replaced.
         """
         self._order_soon(lambda: self._file.forget(keys, rewrites=rewrites))
 
