@@ -454,6 +454,54 @@ async def test_nothing_behind_a_page(times: int) -> None:
     assert walk.report.exact
 
 
+async def test_an_answer_to_another_question() -> None:
+    """An answer with tickets from outside of its range may be a cache's mistake: it is asked for once more."""
+    server, mixed_up = ListServer(Random(1), evenly(Random(1), 400)), list[Ask]()
+
+    async def read(ask: Ask) -> Answer:
+        if ask.end is not None and not mixed_up:
+            mixed_up.append(ask)
+            return server.read(Ask(None, None, 1, ask.size))
+        return server.read(ask)
+
+    async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
+        await _to_the_end(walk)
+    assert len(mixed_up) == 1
+    assert (walk.report.tickets, walk.report.exact) == (400, True)
+
+
+async def test_a_ticket_without_a_created_time_is_given_once() -> None:
+    """Several answers may show it."""
+    server = ListServer(Random(1), evenly(Random(1), 400), Habits(undated_before=True))
+    server._undated = {200, 390}
+    assert sorted(await _ids_of(server.read)) == list(range(1, 401))
+
+
+async def test_a_row_of_a_count_is_not_given() -> None:
+    """Where only the total of an answer is wanted, its row is not, though it has no created time and is new."""
+    server = ListServer(Random(1), evenly(Random(1), 150))
+    server._undated, counts = {3, 70, 140}, list[Ask]()
+
+    def read(ask: Ask) -> Answer:
+        if (ask.start, ask.end, ask.size) != (None, None, 1):
+            return server.read(ask)
+        counts.append(ask)
+        return Answer({"pagination": {"page_size": 1, "total": 150}, "tickets": [{"id": 999, "created_time": 0}]})
+
+    assert sorted(await _ids_of(read)) == list(range(1, 151))
+    assert counts
+
+
+async def _ids_of(answer: Callable[[Ask], Answer]) -> list[int]:
+    """Walk a list, and return the ids of its tickets as they came."""
+
+    async def read(ask: Ask) -> Answer:
+        return answer(ask)
+
+    async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
+        return [ticket.id async for page in walk for ticket in page]
+
+
 async def test_busy_where_a_ticket_hides() -> None:
     """A ticket that was stamped late is looked for once more where the first look is refused."""
     rows = evenly(Random(1), 400, 60)
