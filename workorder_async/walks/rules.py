@@ -4,12 +4,13 @@ The first page (`Opening` in `ends.py`) shows the list's order. The order decide
 
     "sections"   a list sorted by created time: in sections, side by side (`sections.py`)
     "ranges"     a list in no order: in ranges of created time that one answer shows whole (`ranges.py`)
-    "numbers"    a list whose filter by created time does not work: by page numbers (`ends.py`), never exact
+    "numbers"    a list whose filter by created time does not work: by page numbers (`ends.py`), which prove nothing
 
-If a later answer contradicts the mode, the walk restarts: it reads the list again from its beginning in another mode,
-and gives no ticket out twice. At the end, `Witness` (`ends.py`) checks the server's filter, if some answer was believed
-only because of the filter. It also compares totals: no range shows a ticket without a created time, so if the list
-counts more tickets than its ranges do, one pass by page numbers looks for them.
+If a later answer contradicts the mode, the walk restarts: it reads the list again from its beginning, in another mode
+or with a larger overlap, and gives no ticket out twice. At the end, `Witness` (`ends.py`) checks the server's filter,
+if some answer was believed only because of the filter. It also compares totals: no range shows a ticket without a
+created time, so if a whole list counts more tickets than its ranges do, one pass by page numbers looks for them. It
+does so too if the filter does not work, or if over a page of tickets did not come.
 """
 
 from collections.abc import Callable
@@ -69,7 +70,7 @@ class WalkRules:
         state, held = self.state, 0
         most = _PAGES_HELD * self._most_jobs * (state.full or state.size)
         jobs = self._jobs[: self._most_jobs]
-        # The last section's first answer cuts the next lot: ask for it first, or requests stop when this lot ends.
+        # The last section's first answer cuts the next lot: ask for it first, or requests pause when this lot ends.
         lead = [job for job in jobs[-1:] if len(jobs) == len(self._jobs) and not job.is_begun]
         for job in (*lead, *jobs):
             held += job.held
@@ -84,7 +85,7 @@ class WalkRules:
     # Answers
 
     def receive(self, read: Read, page: Page | None) -> None:
-        """Take in an answer that `reader` has read; None: refused, and a later page or an ask without `for_rows`."""
+        """Take in an answer that `reader` has read; None if a later page, or an ask without `for_rows`, was refused."""
         state, job = self.state, read.job
         if job.is_left or self._asks_again(read, page):
             return
@@ -150,7 +151,7 @@ class WalkRules:
         self._go_on(job, job.start)
 
     def _go_on(self, job: Job, step: Callable[[], None]) -> None:
-        """Do a step of a job. Restart the walk if the step finds the mode wrong; queue the jobs that the step adds."""
+        """Do a step of a job. Restart the walk if the step raises `RestartError`; queue the jobs that the step adds."""
         try:
             step()
         except RestartError as restart:
@@ -203,7 +204,7 @@ class WalkRules:
 
     @property
     def is_restarted(self) -> bool:
-        """Whether the walk restarted: the list was in another order than it seemed, and is read from its beginning."""
+        """Whether the walk restarted: it was wrong about the list, and reads it again from its beginning."""
         return self._restarts > 0
 
     @property

@@ -73,7 +73,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         """Return the next page; None at the end.
 
         An answer of very many rows comes as several pages; between two pages other tasks may run. A page without rows
-        tells of a restart: the list has another order than it seemed to have, and is read again from its beginning.
+        tells of a restart: the list or its filter is not as it seemed, and the list is read again from its beginning.
         """
         # Other tasks run before a page is taken, not after: so a cancellation here loses no page.
         await asyncio.sleep(0)
@@ -139,7 +139,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 self._failure = self._failure or error
 
     async def _page(self, read: Read) -> Page | None:
-        """Send a read and return its page; None: refused, and a later page or an ask without `for_rows`."""
+        """Send a read and return its page; None if a later page, or an ask without `for_rows`, was refused."""
         reader, ask = self._rules.reader, read.ask
         try:
             answer = await self._read(ask)
@@ -163,10 +163,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
 
 async def undated_in(count: Callable[[TicketQuery], Awaitable[int]], query: TicketQuery) -> str:
-    """Return a doubt if a list counts tickets without a created time; "" if it does not.
+    """Return a doubt if a list counts tickets without a created time, or refuses to count; else "".
 
     A walk of a whole list finds such tickets by itself; a walk that goes on with the rest of a list cannot. The dated
-    tickets are counted before and after all tickets: if the list grows evenly, their mean and the total grow alike.
+    tickets are counted before and after all tickets: if the list moves evenly, their mean and the total move alike.
     """
     if (query.created_start, query.created_end) != (None, None):
         return ""
