@@ -2,7 +2,7 @@
 
 `Opening` reads the first page, which shows the list's order. `Witness` comes last, and checks the server's filter and
 its totals. `NumberedPages` reads the list by page numbers, if its filter by created time does not work, or if it counts
-tickets that no range of created time shows; such a walk is never exact.
+tickets that did not come by ranges of created time. Page numbers prove nothing.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ _LOOKS: Final = 3
 _BESIDE: Final = (0, 1, 2)
 #: The first and the last second that a ticket's created time can have: 1970 to 2199.
 DATED: Final = (1, 7_258_118_400)
-# Two asks for totals: of the whole list, and of all tickets that have a created time. The range of the second has no
-# end, since ranges of walks often have none, and a server may refuse a long range with two ends.
+# Two asks for totals: of the whole list, and of all tickets that have a created time. The range of the latter is open
+# at one side, as the ranges of walks are: a server may refuse a long range with two ends.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
 _NO_LOOK: Final = "the list refuses to show a ticket by which its filter by created time could be looked at"
 _LOOKED_FOR: Final = "; the others were looked for by page numbers"
-#: How often both totals are asked for while the list moves.
+#: How often at the most both totals are asked for while the list moves.
 ROUNDS: Final = 6
 
 
@@ -104,7 +104,7 @@ class Witness(Job):
     _begin: Callable[[Mode], None]
 
     def steps(self) -> Steps[None]:
-        """Restart for an order that may be an accident; check the filter, if only it was believed; compare totals."""
+        """Restart for an order that may be an accident; check a filter believed without proof; compare totals."""
         state = self.state
         if state.is_unordered:
             raise RestartError("ranges")
@@ -124,7 +124,7 @@ class Witness(Job):
                 self._begin("numbers")
 
     def _check_filter(self) -> Steps[str]:
-        """Ask for just the second of a ticket that an answer has shown; return why the filter does not work, or "".
+        """Ask for just the second of a ticket that was shown; return why the filter fails or cannot be checked, or "".
 
         A server may read the ends of a range in other units, hours off, or rounded to minutes or days. It would then
         hide tickets at the ends of a range that one answer seems to show whole, where no shared row reveals it.
@@ -138,7 +138,7 @@ class Witness(Job):
                 page = yield from self.answer(Ask(None, None, 1, state.size, for_rows=False))
             if page is None or not page.ids:
                 return flaw or ("" if page else _NO_LOOK)
-            # The ticket next to the middle of a minute and of an hour: ends that are rounded hide it for certain.
+            # The ticket nearest to the middle of a minute and of an hour: ends that are rounded hide it for certain.
             id, second = min(zip(page.ids, page.seconds, strict=True), key=lambda row: _from_middle(row[1]))
             found = yield from self.answer(Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False))
             if found is None:
@@ -154,7 +154,7 @@ class Witness(Job):
         """Return why tickets are missing: no range of created time shows them, or fewer came than the list counts.
 
         Both totals are asked for twice, in the order whole, ranged, ranged, whole: a list that grows evenly adds as
-        much to both sums, and so does a replica that is behind at every second request. If more tickets are counted
+        much to both sums, and so does a replica that is behind at every other request. If more tickets are counted
         in the whole list, all four are asked for again.
         """
         state, whole, ranged = self.state, list[int](), list[int]()
@@ -174,7 +174,7 @@ class Witness(Job):
         return self._lacks(min(whole), _LOOKED_FOR)
 
     def _compare_count(self) -> Steps[str]:
-        """Compare the tickets of a window that came with the window's total.
+        """Compare a window's total with the number of its tickets that came.
 
         If the total is larger, a short window is read again in ranges that are shown whole. Of a long window only the
         last page is read, without and with the margins of a second: the walk restarts if a ticket there is out of
@@ -201,7 +201,8 @@ class Witness(Job):
     def _lacks(self, total: int, remark: str = "") -> str:
         """Return a flaw, or restart in ranges, if over a page of the counted tickets did not come.
 
-        Fewer may have entered or left meanwhile. A flaw or a crowd that is known already explains what is lacking.
+        Fewer may have entered or left meanwhile. A flaw or a crowd that is known already explains what is lacking: then
+        there is no restart.
         """
         state = self.state
         lacks = min(total, state.first_total) - state.given.count > state.full
@@ -212,13 +213,16 @@ class Witness(Job):
 
 
 def _from_middle(second: int) -> tuple[int, int]:
-    """Return how far a second is from the middle of its minute, and from the middle of its hour."""
+    """Return how far a second is from the middle of its minute, and from the middle of its hour.
+
+    The very middle of a minute, 30, would not do: from second 29 to 31, rounded to the nearest minute, is all of it.
+    """
     return abs(second % 60 - 33), abs(second % 3600 - 1800)
 
 
 @define(eq=False)
 class NumberedPages(Job):
-    """All pages of the list by their numbers, side by side, until some of them show no new ticket."""
+    """All pages of the list by their numbers, side by side, to the last one, or until no new ticket comes."""
 
     _first: Page | None = None
     _came: set[int] = field(factory=set, init=False)  # ids
@@ -230,7 +234,8 @@ class NumberedPages(Job):
     def _give_new(self, page: Page | None) -> int:
         """Give the new tickets of a page that the window owns; return how many new ones it shows, owned or not.
 
-        If none of the rows has a created time that can be read, all count as new: the pages behind are read, too.
+        If every row lacks a created time or cannot be read, and the total says that more rows follow, all count as new:
+        the pages behind are read, too.
         """
         if page is None:
             return 0
