@@ -1,4 +1,4 @@
-"""A crowd: up to a few seconds that hold more tickets than a page shows. Only here a walk depends on page numbers.
+"""A crowd: one or more seconds that hold more tickets than a page shows. Only here page numbers have to be right.
 
 The pages of a crowd are read side by side, in passes, until two passes show the same rows in the same places: then no
 row has slid from one page to another between two requests. The crowd is *settled* if in this pass each row came once,

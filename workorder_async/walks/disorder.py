@@ -1,10 +1,11 @@
 """Find tickets that stand in the wrong place of a list whose pages look sorted by time: totals reveal them.
 
 A list may be sorted by id, which nearly always is the order of created time. Then a ticket can stand far below an edge
-of the walk though its created time lies above the edge. The answers below the edge are asked for older tickets only, so
-no page shows it. But the answer above the edge counts it: its total is larger than the tickets above the edge and the
-total of the answer below. Then one more answer is asked for, which shows the hidden tickets. The totals of a list that
-moves differ as well, so hidden tickets have to be seen in several answers before the walk restarts.
+of the walk though its created time lies above the edge. The answers below the edge are asked only for times below it,
+so no page shows the ticket. But the answer above the edge counts it: its total is larger than the tickets above the
+edge and the total of the answer below together. Then one more answer is asked for, which shows the hidden tickets. The
+totals of a list that moves differ as well. So the walk restarts only if an answer shows that the list is not sorted, or
+if several answers show the same hidden tickets.
 """
 
 from math import ceil, inf

@@ -21,10 +21,12 @@ _REQUESTS: Final = 4
 # The last lot may have shorter sections, so that all end together; even two requests, if so few pages are left.
 _LEAST_REQUESTS: Final = 3
 _FEW_PAGES: Final = 16
-# The share of a section's rows that come beside its own, at the most. So sections of small pages take more requests.
+# The cost of a section's ends, as a share of its rows at the most: the rows that its hint lacks, and those read below
+# the next start. So sections of small pages take more requests.
 _COST: Final = 0.1
 _MOST_REQUESTS: Final = 32
-# How many rows more may come again at the edges of a section than on average: so many times the root of their number.
+# How many rows more may come again at the edges of a section than on average: so many times the root of the number of
+# its edges.
 _SPARE: Final = 2.5
 
 

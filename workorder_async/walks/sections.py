@@ -2,20 +2,22 @@
 
 1. An answer that is not cut shows all tickets of its range at one instant. An answer that is cut shows all tickets down
    to its *reach*, one second above its last row (`overlap` seconds if the list is nearly sorted). The section gives out
-   those, and asks from the reach on: so it does not matter whether the ends of the filter count, or fractions.
+   those, and asks from the reach on: so it does not matter whether the ends of the filter count, or whether the server
+   keeps fractions of seconds.
 2. So neighbouring answers share a row at their *edge*. That row proves that no ticket lies between them, and that the
    filter works. If no row comes again, even from further up, the edge is not *bridged*, and the walk is not exact.
-3. Each second belongs to one section, which gives out the tickets from its start down to the start of the next one.
+3. Each second belongs to one section, which gives out the tickets below its start, down to the start of the next one.
    A section starts at the first row of its *hint*, a page asked for by number, but never above a second that an
-   earlier section has given out. The last page of a section has to share a row with the hint of the next one, too.
+   earlier section has given out. The last page of a section has to share a row with the hint of the next one, too:
+   a hint may begin with a row that is out of place.
 4. A second of more tickets than a page shows is a *crowd* (`crowds.py`). A server may hide most of the second in which
    a range ends, so the rows and totals of the page above an edge are compared with the answer from below it.
 5. A list may only look sorted: the totals of the answers above and below an edge show that (`disorder.py`). If so few
    rows looked sorted that it may be an accident, the list is read again as one in no order (`Witness`).
 6. Sections are read side by side. A bad hint makes a section longer or shorter, and loses no ticket (`lots.py`).
 
-If a list is sorted by created time, nothing depends on a total, a clock or a page number being right: tickets that
-leave, enter or slide between two requests change nothing.
+If a list is sorted by created time, then outside of crowds nothing depends on a total, a clock or a page number being
+right: tickets that leave, enter or slide between two requests change nothing.
 """
 
 from math import inf
@@ -140,7 +142,7 @@ class Section(Job):
         return page
 
     def _read(self, high: float) -> Steps[Page | None]:
-        """Ask for the tickets at a key and below it, from one second above until it is known that an end counts.
+        """Ask for the tickets at a key and below it; for one second above, too, until it is known that an end counts.
 
         The range does not end where the next section starts: a server may read its ends otherwise, and hide tickets.
         """
@@ -161,7 +163,7 @@ class Section(Job):
 
     def _across(self, page: Page | None) -> Steps[Page | None]:
         """Return the next page below a page, once no ticket can lie between the two; None at the section's end."""
-        # `left`: how many tickets lie below the edge, by totals. Infinity: not known yet; minus infinity: not knowable.
+        # `left`: how many tickets lie below the edge, by totals. Infinity: not known; minus infinity: not knowable.
         state, high, left = self.state, self.frontier, inf
         while True:
             after = yield from self._bridged(page, high)
@@ -208,7 +210,10 @@ class Section(Job):
         return left > after.total or (bool(below) and below.isdisjoint(after.ids))
 
     def _left_below(self, edge: float, page: Page, left: float) -> Steps[float]:
-        """Return how many tickets lie below an edge: the page's total, less those above; `left` if that is known."""
+        """Return how many tickets lie below an edge: the page's total, less those above; infinity if nothing tells.
+
+        `left` is what was known before: it stays unless the page shows some of them.
+        """
         if shown := len(self.between(page, -inf, edge)):
             return page.total - (page.position - shown)
         if left < inf or not self.state.end_counts:
