@@ -29,7 +29,7 @@ class WalkReport:
     tickets: int
     """Tickets given out, each once."""
     repeats: int
-    """Rows that came and were not given out: they had come before, or belonged to another section."""
+    """Rows that came and were not given out: they had come before, or belonged to another section or window."""
     sections: int
     """Sections that the list was cut into, to be read side by side; 0 if it was not read in sections."""
     edges: int
@@ -37,7 +37,7 @@ class WalkReport:
     crowded_seconds: int
     """Seconds that hold more tickets than a page, and were read by page numbers."""
     first_total: int
-    """How many tickets the list has, as the first answer says; -1 before that answer."""
+    """How many tickets the list has, as the first answer says; -1 before that answer, and for an empty list."""
     last_total: int
     """How many tickets the list has, as the newest answer about the whole list says; -1 before the first one."""
     exact: bool

@@ -32,7 +32,7 @@ class WalkedPage:
     ids: list[int] = field(factory=list, repr=False)
     """The rows' ids."""
     frontier: float = inf
-    """The key down to which all tickets are given out with this page (see `list_state.py`); infinity if none is."""
+    """The key down to which all tickets are given out with this page (see `list_state.py`); infinity: not known."""
     is_undated: bool = False
     """Whether these are rows without a created time."""
     begun: float = inf
@@ -63,7 +63,7 @@ class Read:
     ask: Ask
     job: "Job"
     place: int
-    """The place of `ask` in the list of asks that the job has yielded."""
+    """The place of its page among the pages that the job is sent."""
     times: int = 1
     """Which attempt it is: an answer that may be an accident is asked for again."""
     before: Page | None = field(default=None, repr=False)

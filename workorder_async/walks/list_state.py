@@ -23,7 +23,7 @@ DEEPEST: Final = 10_000
 # In a nearly sorted list, neighbouring answers overlap by so many times the largest inversion that was seen,
 _OVERLAP_TIMES: Final = 10
 _SMALLEST_OVERLAP: Final = 10  # and at least by so many seconds.
-# The logarithm of 10,000: rows in no order look sorted so seldom by accident that the order counts as proven.
+# The logarithm of 10,000. An order counts as proven if rows in no order look so by accident once in so many times.
 _NO_ACCIDENT: Final = 9.2
 #: A page of fewer rows does not show an order.
 ROWS_OF_AN_ORDER: Final = 5
@@ -33,7 +33,7 @@ _NEARLY: Final = 2
 
 @define
 class RestartError(Exception):
-    """The mode of the walk is wrong: read the list from its beginning in `mode`; not exact, if there is a `flaw`."""
+    """The walk was wrong about its list: read that from its beginning in `mode`; not exact, if there is a `flaw`."""
 
     mode: Mode
     flaw: str = ""
@@ -55,7 +55,7 @@ class ListState:
     sign: int = 1
     """1 where the newest ticket comes first, -1 where the oldest does."""
     overlap: int = 1
-    """Seconds above the last row of a cut answer in which it may lack tickets: the next answer has to show them."""
+    """In how many seconds, from its last row upwards, a cut answer may lack tickets; the next one has to show them."""
     order: float = 0.0
     """Logarithm of the number of ways in which the rows of sorted pages could stand; summed up to `_NO_ACCIDENT`."""
     end_counts: bool = False
@@ -65,7 +65,7 @@ class ListState:
     repeats_at_edges: float = 1.0
     """How many rows of an answer come again in the next one: an average in which the latest edges count most."""
     leaves_out: bool = False
-    """Whether a first page showed fewer rows than its total, and had room for them."""
+    """Whether some page 1 showed fewer rows than its total, and had room for them."""
     deepest: int = DEEPEST
     """How many rows may stand in front of a hint; fewer once a hint was of no use."""
     first_total: int = -1
@@ -102,7 +102,7 @@ class ListState:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The smallest key of the window, and the key behind its largest one."""
+        """The smallest key of the window, and the key just above its largest one."""
         start, end = self.span
         low, high = -inf if start is None else start, inf if end is None else end + 1
         return (low, high) if self.sign > 0 else (1 - high, 1 - low)
@@ -215,7 +215,8 @@ class ListState:
         if page.total < page.count:
             page.is_last = after is not None and not after.count
             return
-        # A server that ignores page numbers shows all rows of page 1 again; a true page 2 only those that slid into it.
+        # A server that ignores page numbers shows the rows of page 1 again, perhaps with new ones; a true page 2 shows
+        # only those of them that slid into it.
         ids, again = {*page.ids}, {*(after.ids if after else ())}
         page.is_last = after is None or not after.count or len(ids & again) >= (min(len(ids), len(again)) or 1)
         if not page.is_last and not self.counts_pages:

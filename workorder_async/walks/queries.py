@@ -40,8 +40,8 @@ def together(queries: Sequence[TicketQuery], reports: Sequence[WalkReport]) -> W
 def doubts_of(queries: Sequence[TicketQuery]) -> list[str]:
     """Return why a ticket that always matched some of the queries may be unseen by all of them; [] if it cannot.
 
-    No ticket slips through two queries if the filters of one let through all values that those of the other let
-    through, or if the two can never share a ticket.
+    No ticket slips through two queries if the filters of one by fields that may change let through all values that
+    those of the other let through, or if the two can never share a ticket.
     """
     # A query that covers another one finds the tickets of that one, too.
     alone = [*dict.fromkeys(queries)]
@@ -77,7 +77,7 @@ def _covers(wide: TicketQuery, narrow: TicketQuery) -> bool:
 
 
 def _are_apart(one: TicketQuery, other: TicketQuery) -> bool:
-    """Tell whether no ticket can ever match both queries: their creators or ranges of created time differ."""
+    """Tell whether no ticket can ever match both queries: their creators differ, or their ranges of time lie apart."""
     (start, end), (first, last) = _span(one), _span(other)
     creators = {one.creator_id, other.creator_id}
     return end + _BLUR < first or last + _BLUR < start or (len(creators) == 2 and None not in creators)

@@ -28,7 +28,7 @@ _WINDOWS_OF_A_STRETCH: Final = 8
 # little too large would have to be cut once more.
 _AIM: Final = 0.9
 # How far back a plan looks for the first tickets: so many times the time that all tickets would take if they lay as
-# close as those of the first page; and, while there are tickets before that, so many times as far.
+# close as those of the first page; and, while more than a window of tickets lies before that, so many times as far.
 _BEYOND: Final = 1.25
 _LOOKS_BACK: Final = (1, 4, 64, 1024)
 # It is not documented whether `created_start` and `created_end` are inclusive. So a window asks for one second more on
@@ -118,8 +118,8 @@ async def plan_windows(
     """Ask for totals, side by side, and cut a window into windows, from the earliest to the latest.
 
     A query without an end ends at `now`, the server's time, or at the newest ticket of its first page. If there are
-    later tickets, or no query ends so late, the last window has no end. Tickets without a created time have no window.
-    If the server's filter by created time does not work, there is one window only. Raises `ConfigError`.
+    later tickets, or no query may end so late, the last window has no end. Tickets without a created time have no
+    window. If the server's filter by created time does not work, there is one window only. Raises `ConfigError`.
     """
     most = arguments.whole("max_tickets", max_tickets) * _WINDOWS_OF_A_STRETCH
     start, last = whole.span
@@ -132,7 +132,7 @@ async def plan_windows(
         frozen = whole if max(late.seconds, default=latest) > latest or _may_have_more(late) else frozen
     begin, total, final = start or 0, first.total, list[_Stretch]()
     for times in _LOOKS_BACK if start is None and first.total > max_tickets and first.seconds else ():
-        # Do not cut the years before the first tickets, where there is nothing: they become one window.
+        # Do not cut the years before the first tickets, where there is little or nothing: they become one window.
         begin = _likely_begin(first, times)
         page = await read(Ask(None, begin - 1, 1, 1))
         if not page.is_in_range:
@@ -165,7 +165,7 @@ def _may_have_more(page: Page) -> bool:
 
 
 def _likely_begin(first: Page, times: int) -> int:
-    """Guess when the first ticket was created, if all lie as close as on the first page, or `times` as far apart."""
+    """Guess when the first ticket was created, if all lie up to `times` as far apart as those of the first page."""
     oldest, newest = min(first.seconds), max(first.seconds)
     is_oldest_first = first.seconds[0] == oldest < newest
     reach = 0 if is_oldest_first and times == 1 else (newest - oldest) * first.total / len(first.seconds) * _BEYOND
