@@ -132,7 +132,7 @@ _DETAIL_TABLES: Final = (
     "PRIMARY KEY (ticket_id, path)) WITHOUT ROWID",
 )
 # In `status_periods`, the first status of a ticket begins with its creation if it is "pending", else with the first
-# run that read the ticket: nobody knows how long it had another status before.
+# run that read the ticket: nobody knows since when it had any other status.
 _VIEWS: Final = """
 DROP VIEW IF EXISTS tickets_present;
 CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL AND left_at IS NULL;
@@ -422,8 +422,8 @@ class MirrorDatabase:
     def write(self, rows: Sequence[Row], at: int, seen: int, mark: Mark | None = None, /) -> tuple[int, list[JSON]]:
         """Write rows of the list as they came, with their changes and the run's progress, in one transaction.
 
-        The rows were read after `at` and before `seen`. Returns how many of the tickets are new, and the ids of the
-        rows that cannot be read and were left out.
+        The rows were read after `at` and before `seen`. Returns how many of the tickets are new, and the ids, as
+        they came, of the rows that cannot be read and were left out.
         """
         created, unreadable, changes, records = 0, list[JSON](), list[_Change](), list[tuple[Value, ...]]()
         tells_new, known = mark is None or not mark.is_first, fields_of(TicketSummary)
@@ -525,7 +525,7 @@ class MirrorDatabase:
     def details_due(self, recheck: int, folder: "str | os.PathLike[str] | None", /) -> list[int]:
         """Return the listed tickets whose full record is due, and `recheck` open ones whose records are the oldest.
 
-        With a folder for attachments, a ticket is also due if its files are not all there, or lie in another folder.
+        With a folder for attachments, a ticket is also due if its files are not all there, or only in another folder.
         """
         is_due, values = "detail_at IS NULL", list[object]()
         if folder is not None:
@@ -659,7 +659,7 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
         return [("new", None, None, None)]
     state, *before = found
     # The new value of each field, as in `_VALUES`: its first cell that is not None. A field that had no value before
-    # has not changed: the row was written when the field was not read yet.
+    # counts as not changed: the row was written when the field was not read yet.
     after = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
     differs: list[tuple[Value, ...]] = [
         ("changed", field, old, after.get(field))
@@ -681,7 +681,7 @@ def _gaps(seconds: Sequence[tuple[int]]) -> Iterator[tuple[int, int]]:
             yield place, min(one, other) + _GAP // 2
 
 
-# Two tickets so many seconds apart have a second between them that is more than one second away from both.
+# Two tickets at least so many seconds apart have a second between them that is more than one second away from both.
 _GAP: Final = 4
 
 

@@ -10,8 +10,9 @@
     details   full records of tickets that are new or have changed, and their files
 
 Each page that is read is in the database at once. So after a run that was cut short, the next run begins with the first
-step again, and does only the work that is left. A ticket is *absent* if an exact walk of its range did not show it, and
-is marked missing at the end of the run. Only a later run, which asks for that ticket alone, can find it gone.
+step again; of the step "all" it does only what is left. A ticket is *absent* if an exact walk of its range did not show
+it, and is marked missing after the audit, unless too many are absent. Only a later run, which asks for that ticket
+alone, can find it gone.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -184,7 +185,7 @@ async def mirror_tickets(
 
 
 class Run:
-    """One run: a method for each step, in the order of `run`."""
+    """One run: a method for each step; `run` calls them in order."""
 
     def __init__(
         self, client: WorkorderClient, query: TicketQuery, mirror: MirrorDatabase, options: MirrorOptions
@@ -201,7 +202,7 @@ class Run:
         self._walks = WalkOptions(page_size=options["page_size"], concurrency=self._at_once, on_bad_row="skip")
         self._phase: Phase = "all"
         self._rows, self._total_rows = 0, -1
-        # The statuses whose lists were read: a ticket that had one of these, and that no list shows, is looked for.
+        # A ticket that had one of these statuses is looked for in the step "left" if no list of this run shows it.
         self._followed = [*OPEN]
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
@@ -211,7 +212,7 @@ class Run:
         self._doubts: list[str] = []
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
-        """Do all steps. If `quiet`, read only new tickets, unless a total shows that more has changed."""
+        """Do all steps; if `quiet`, without "open", "left" and "audit", unless a total shows that more has changed."""
         async with self._files or nullcontext():
             await self.learn_time()
             self._report.began_at = began = self.now()
@@ -249,7 +250,7 @@ class Run:
         return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
     async def learn_time(self) -> None:
-        """Make one request if no answer has told the server's time yet: that time decides which are new, or absent."""
+        """Make one request if no answer has told the server's time yet: by it tickets count as new, or as absent."""
         if self._client.ahead() is None and not self._report.requests:
             self._report.requests = 1
             await self._client.ping()
@@ -289,7 +290,7 @@ class Run:
         If both lists were read side by side, an answer of one might be written over a later answer of the other, and a
         ticket would seem to change back. A ticket that goes from one list to the other meanwhile, and is seen in
         neither, is read in the step "left". The list of a status that the API document does not have is read if its
-        total is not the database's count.
+        total differs from the database's count.
         """
         self._phase = "open"
         self._followed = [*OPEN]
@@ -310,7 +311,7 @@ class Run:
         await self._do(MirrorDatabase.keep, "new", None)
 
     async def _read_left(self) -> None:
-        """Read the tickets that were open, and that no list of open tickets has shown in this run."""
+        """Read the tickets that were open, and that no list has shown in this run."""
         self._phase = "left"
         ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"], self._followed)
         await for_each(ranges, self._read, at_once=self._at_once)
@@ -388,7 +389,7 @@ class Run:
         self._phase = "audit"
         top = await self._do(MirrorDatabase.gap_before, self._shown_until())
         # A server may count tickets without a created time in a range that has only an end, or show them at second 0.
-        # A range with its margin of a second that begins at `LEAST` shows none of them.
+        # A range that begins at `LEAST` shows none of them, not even with its margin of a second.
         has_undated = await self._do(MirrorDatabase.count, (None, 1)) > 0
         dated: Range = (LEAST if has_undated else None, top)
         ranges = [(dated, await self._total_of(dated))]
@@ -399,8 +400,9 @@ class Run:
     async def _audited(self, asked: tuple[Range, int]) -> list[tuple[Range, int]]:
         """Compare a range's total in the list with the database; return its two halves, with their totals, or nothing.
 
-        Nothing is left to compare if both are equal, or once the range is read: it is if it is small, or if many of its
-        tickets differ. If the lower half of a range has the same total as the range, the platform counts no further.
+        Nothing is left to compare if both are equal, or once the range is read: that is done if it is small, if many of
+        its tickets differ, or if there is no second to cut it at. If the lower half of a range has the same total as
+        the range, the platform counts no further.
         """
         range, total = asked
         count = await self._do(MirrorDatabase.count, range, [*self._absent])
@@ -432,7 +434,7 @@ class Run:
         return await self._client.count_tickets(query)
 
     async def _look_for_missing(self) -> None:
-        """Ask for each ticket that an earlier run marked as missing, and that this run has not read."""
+        """Ask for each ticket that is missing since an earlier run, and not known yet to be gone or to have left."""
         self._phase = "missing"
         missing = await self._do(MirrorDatabase.to_be_found)
         answers = await self._client.get_tickets(missing, concurrency=self._at_once)

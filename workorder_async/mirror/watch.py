@@ -1,6 +1,6 @@
 """`watch`: the changes of tickets as events, each told at least once.
 
-A watch runs a mirror again and again (a *round*), and reads the events from the table `changes` of its database.
+A watch runs a mirror again and again (a *round*, or a look), and reads the events from its table `changes`.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Gap(_Event):
     """Nobody looked for a while: changes that were undone meanwhile are not known, nor the order of the others."""
 
     since: int
-    """When the last round before the gap ended, in seconds since the epoch by the server's clock."""
+    """When the last look before the gap ended, in seconds since the epoch by the server's clock."""
 
 
 Event: TypeAlias = Created | Changed | Left | Gone | Gap
