@@ -1,7 +1,7 @@
 """The attachments of tickets as files in a folder: `FOLDER/<ticket id>/<safe file name>`.
 
 A file gets its name only when it is whole. Until then its bytes are in a *part file* beside it. The next attempt, or
-the next process, asks for the missing bytes, if the server allows that and still has the same version of the file.
+the next process, goes on behind them, if the server allows that and still has the same version of the file.
 A file of the right name and size is not fetched again. Two platforms may have tickets of the same id, so a folder is
 for one platform, which `FOLDER/.platform` names.
 
@@ -140,7 +140,7 @@ class _File:
         try:
             self.part.append(content)
             self.version = version
-        finally:  # each write sets the modification time, one that failed as well
+        finally:  # a write changes the modification time, even one that failed; its bytes stay
             os.utime(self._part_path, (self.version, self.version))
 
     def finish(self) -> None:
@@ -160,7 +160,7 @@ class _File:
 
 
 def _claim(folder: Path, platform: str) -> str:
-    """Make a folder, and return the platform that it is for: the one that `.platform` names, or else the given one."""
+    """Make a folder, and return the platform in its file `.platform`; if that names none, write the given one there."""
     _make(folder)
     with open(folder / _PLATFORM, "a+b", opener=open_private) as file:
         file.seek(0)
@@ -224,9 +224,9 @@ def _checked(text: str, base: URL | None = None) -> URL:
 def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[int, int | None] | None:
     """Return the place in the file of an answer's first byte, and the size of the whole file.
 
-    The request asked for the bytes from `asked` on; `size` is the size that the ticket gives, or 0. The size returned
-    is None if only the end of the answer tells it. Returns None if the server does not give the bytes from `asked` on.
-    Raises an error if the answer does not hold the file.
+    The request asked for the bytes from `asked` on; the place is that, or 0 if the server sends the whole file. `size`
+    is the size that the ticket gives, or 0. The size returned is None if only the end of the answer tells it. Returns
+    None if the server has no bytes from `asked` on, or sends others. Raises an error if the answer is not of the file.
     """
     status = response.status
     if status in _PASSING or status >= 500:
@@ -431,7 +431,7 @@ class AttachmentFolder:
         return ""
 
     async def _bring(self, file: _File) -> AttachmentCounts:
-        """Fetch one file, and return its counts; if the URL is stale, note that in the file, and return no counts.
+        """Fetch one file, and return its counts; if the URL is stale, note that in `file`, and count nothing.
 
         The limits are checked before the first `await`: files that are fetched side by side count in their order.
         """
@@ -483,7 +483,7 @@ class AttachmentFolder:
             await do(file.close)
 
     async def _receive(self, file: _File) -> None:
-        """Receive the rest of a file, if bytes of it are lacking, in several attempts at the most."""
+        """Receive the rest of a file, if bytes of it are lacking; a failed attempt is made again, as `WAITS` allows."""
         waits = iter(WAITS)
         while not file.size or file.part.size < file.size:
             try:

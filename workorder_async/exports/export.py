@@ -3,7 +3,7 @@
     opened      the manifest is locked and read; a new one gets a head
     read        one walk for each query, or for the rest of it; part after part is made durable
     converted   if the format cannot be cut after a part, the rows become a file of that format
-    named       the file gets its name; the part file and the manifest are removed
+    named       the file gets its name; nothing else is left beside it
 
 If a call is cut short at any moment, the same call goes on from there.
 """

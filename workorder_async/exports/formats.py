@@ -209,7 +209,7 @@ class Compressed(Sink):
 
     def __init__(self, lines: Sink, kind: str) -> None:
         self._lines = lines
-        # Makes a compressor of zlib or zstd. Level 6 of gzip saves a quarter, and takes up to six times as long as 1.
+        # Makes a compressor of zlib or zstd. Level 6 of gzip saves a quarter, and takes up to six times the time of 1.
         self._new_member: Callable[[], Any] = partial(zlib.compressobj, 1, wbits=16 + zlib.MAX_WBITS)
         if kind == "zst":
             zstd = zstd_module()

@@ -10,18 +10,18 @@ The first line of a manifest, its head, tells which export it is of. Each part t
     {"query":0,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
-`rest` is the range of created time that a later call reads. All tickets outside of it are on disk. About a page of
-tickets inside of it is on disk, too; `again` has their ids, by which the later call drops them. Times in the head are
-absolute, so that the same call asks the same query tomorrow. The last member of a line is a checksum of this line and
-of all lines before it.
+`rest` is the range of created time that a later call reads. All dated tickets of the query outside of it are on disk.
+About a page of tickets inside of it is on disk, too; `again` has their ids, by which the later call drops them. Times
+in the head are absolute, so that the same call asks the same query tomorrow. The last member of a line is a checksum of
+this line and of all lines before it.
 
 A part's line is on disk before the next part is. A later call drops a torn last line, as a crash leaves it, and all
 lines from the first damaged one on: it reads their parts again. A damaged head is an error, since nothing else tells
 which export the rows are of.
 
-If a walk restarts, because the list has another order than it seemed to have, the export adds a *void* part: it has no
-`rest`, and does not end its query. The `rest` of earlier parts relies on the wrong order. So unless the query is read
-to its end by the same call, the next call begins anew.
+If a walk restarts, because the list is not as it seemed, and parts of its query are on disk, the export adds a *void*
+part: it has no `rest`, and does not end its query. The `rest` of the parts before it relies on a wrong order. So unless
+the same call reads the query to its end, the next call begins anew.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ class Renamed:
     """The line that says which file is about to get the target's name, or has it."""
 
     named: tuple[int, int]
-    """The inode and the size of the file, which no other file of that name has."""
+    """The inode and the size of the file, by which it is told from any other file of that name."""
     changes: TextChanges = UNCHANGED
     """The changes in texts when the rows were converted to the file."""
 
@@ -222,7 +222,7 @@ class Manifest:
         self.head, self.named, self.parts, self._ends = None, None, [], [(0, 0)]
 
     def remove(self) -> None:
-        """Remove the manifest while it is locked; first close it on Windows, where no open file can be removed."""
+        """Remove the manifest while it is locked; on Windows after it is closed: no open file can be removed there."""
         if sys.platform == "win32":
             self._file.close()
         self.path.unlink(missing_ok=True)

@@ -26,9 +26,9 @@ from workorder_async.walks.walk import undated_in
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
-#: With full records, a page and a part have so many tickets. A kill may lose two parts, one that is being read and one
-#: that is being written: so at most a hundred records are read again. 48 can be divided by the usual concurrencies 8,
-#: 16 and 24.
+#: With full records, a page has at most so many tickets, and most pages are a part. A kill may lose two parts, one that
+#: is being read and one that is being written: so no more than a hundred records are read again. 48 can be divided by
+#: the usual concurrencies 8, 16 and 24.
 DETAILS_AT_ONCE: Final = 48
 #: A part ends once it has so many rows, or is so many seconds old; with full records, which cost a request each, after
 #: every page.
@@ -58,14 +58,14 @@ class Details:
     `options` are those of the walk: at most `concurrency` records are read at a time.
 
     A ticket that is gone by now (`NotFoundError`, or another refusal by the platform) is left out, and named in the
-    part. But if sixteen tickets in a row are refused with the same errno, and the user has not mapped that errno to
-    `NotFoundError`, the last refusal is raised.
+    part. But if sixteen tickets in a row are refused with the same errno, and the error is no `NotFoundError`,
+    the last refusal is raised.
     """
 
     def __init__(self, client: WorkorderClient, folder: AttachmentFolder | None, options: WalkOptions) -> None:
         self._client = client
         self._folder = folder
-        # The deadline of a call begins with the call, so calls do not wait for each other: no more than these are made.
+        # The deadline of a call begins with the call: no more are made at a time than may be in flight, so none waits.
         self._at_once = options["concurrency"]
         self._lane = Lane(self._at_once)
         self._skips = options["on_bad_row"] == "skip"
@@ -187,7 +187,7 @@ class Reading:
                 self._expected_rows = rows_before + page.total
                 await self._take(page)
                 if walk.is_restarted and is_founded:
-                    # The list has another order than it seemed to have: no later call may go on from these parts.
+                    # The list is not as it seemed: no later call may go on from these parts.
                     if before is not None:
                         raise UnfoundedError
                     is_founded = False

@@ -103,7 +103,7 @@ NO_ATTACHMENTS: Final = AttachmentCounts()
 
 @define(kw_only=True)
 class Part:
-    """A finished piece of an export: rows of one query, behind those of the part before.
+    """A piece of an export: rows of one query, behind those of the part before.
 
     A part grows while its rows are read. Once the rows are on disk, the manifest has a line with all these fields.
     """
@@ -120,7 +120,7 @@ class Part:
     exact: bool = True
     """Whether there is no doubt about the query up to here, apart from tickets that are skipped or gone."""
     reason: str = ""
-    """The doubts; in the last part of a query without a doubt, why the query is exact."""
+    """The doubts; if there is none, in the last part of a query, the reason that its walk reports."""
     requests: int = 0
     """Requests that the part took."""
     read_from: int = 0
@@ -146,13 +146,13 @@ class Part:
 
     @property
     def is_void(self) -> bool:
-        """Whether the walk restarted in this part: no call goes on from it, nor from an earlier part of its query."""
+        """Whether the walk restarted in this part: no call goes on from it, only from the one that ends the query."""
         return self.rest is None and not self.ended
 
 
 @frozen(kw_only=True)
 class ExportReport:
-    """The result of an export: of this call, and of the earlier calls that it went on from, unless a field tells."""
+    """The result of an export: of this call and those that it went on from, unless a field says otherwise."""
 
     target: Path
     """The file; `-` for stdout."""
@@ -176,7 +176,7 @@ class ExportReport:
     gone: tuple[int, ...]
     """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
     gone_tickets: int
-    """How many tickets `gone` has in all. They are not in the file."""
+    """How many such tickets there are in all. They are not in the file."""
     attachments: AttachmentCounts
     """Attachments that were fetched, and those that were not."""
     read_from: int
