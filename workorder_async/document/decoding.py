@@ -124,8 +124,8 @@ def seconds(value: object) -> int:
     """Read a point in time as whole seconds since the epoch, rounded down; without a zone it is China Standard Time.
 
     The value is a number of seconds or of milliseconds, a date-time, or the list of year, month, day, hour, minute and
-    second that Jackson makes of a `LocalDateTime`. A number is taken for milliseconds if as seconds it would be after
-    the year 9999.
+    second that Jackson makes of a `LocalDateTime`. A number that as seconds would be after the year 9999 is
+    taken for milliseconds, or for the digits of a date (20211111111111).
     """
     number: object = value
     if isinstance(value, str):
@@ -268,7 +268,7 @@ class Decoder:
         """Make the model of one object. Raises `DecodeError`, whose message begins with `name`."""
         try:
             return self.hooks((value,))[0]
-        except Exception as error:  # noqa: BLE001 - of any kind: the search for the place tells which value it was
+        except Exception as error:  # noqa: BLE001 - of any kind: a search finds out which value it was about
             raise self.explained(error, value, path, name) from None
 
     def explained(self, error: Exception, value: object, path: str, name: str = "") -> DecodeError:

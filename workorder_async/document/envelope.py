@@ -9,7 +9,10 @@ The status is judged before the errno:
     another status than 2xx, with the errno of success      `ResponseError`: the answer contradicts itself
     a page without an envelope                              `ResponseError`; but with status 401 and 403
                                                             `AuthenticationError`, with 429 `RateLimitedError`, errno 0
-    any other envelope                                      its data, or the `ApiError` of its errno
+    any other envelope                                      its data, or the `ApiError` of its errno, else of the status
+
+A redirect is a `ResponseError`, whatever its body. An errno that is no number is a `DecodeError`, or with a status of
+400 and more as good as a page without an envelope.
 """
 
 import re
@@ -81,7 +84,7 @@ def open_envelope(
 
     Raises `ApiError`, or the class that `errnos` has for the errno, for a failure that the platform declared with a
     status below 500; `DecodeError` for an envelope whose errno is no number, if the status is below 400; else
-    `ResponseError`, or the error of the status (see the head of this file).
+    `ResponseError`, or on a page the error of its status (see the head of this file).
 
     `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
     answer. `parsed` is the body as JSON, if it was parsed already.
@@ -135,7 +138,7 @@ def _text(value: JSON) -> str:
 
 
 def parse_json(status: int, body: bytes) -> JSON:
-    """Parse a body by orjson, or a short one that orjson refuses slowly. Raises `ResponseError` if it is not JSON."""
+    """Parse a body by orjson, or slowly if that refuses a short one. Raises `ResponseError` if the body is not JSON."""
     with suppress(ValueError):
         parsed: JSON = loads(body)
         return parsed

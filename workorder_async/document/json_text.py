@@ -3,7 +3,7 @@
 `loads`, `dumps` and `LINE_FEED` are orjson's own, so that a call costs nothing more. `loads` raises `ValueError` for a
 text that is not JSON, `dumps` raises `TypeError` for a value that has no UTF-8 bytes or is too deep.
 
-A value is *sound* if it is at most `MAX_DEPTH` deep, and all its numbers are finite.
+A value is *sound* if it is at most `MAX_DEPTH` deep, all its numbers are finite, and nothing in it is an `Unread`.
 """
 
 import codecs
@@ -27,7 +27,7 @@ loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 #: The option of `dumps` that writes a line feed after the value.
 LINE_FEED: Final = orjson.OPT_APPEND_NEWLINE
-#: The option that also makes `dumps` refuse an `Unread`, by a `TypeError`.
+#: The same, and `dumps` refuses an `Unread` by a `TypeError`.
 READ_LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 #: Lists and objects that may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each of them.

@@ -1,6 +1,6 @@
 """The base of all models: a model becomes plain values, which `json.dumps` takes, and is made of them again.
 
-Every field is an entry under its own name. Some fields have a second entry, as they have a second column in an export:
+Every field is an entry under its own name. Some fields have a second entry, named as their second column in an export:
 
     a time            created_time   whole seconds since the epoch; 0: has not happened
                       created_at     the same as ISO 8601 with zone: 2021-11-11T11:11:11+08:00; None for 0

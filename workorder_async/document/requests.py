@@ -106,7 +106,7 @@ def _several(values: Iterable[_T]) -> tuple[_T, ...]:
     return tuple(values)
 
 
-# Checks, of the same kind as in `arguments.py`. `_naming` makes the validator of a field of a check: its error names
+# Checks, of the same kind as in `arguments.py`. `_naming` turns a check into the validator of a field; its error names
 # the class as well.
 
 _naming: Final = partial(as_validator, names_class=True)

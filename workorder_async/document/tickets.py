@@ -365,7 +365,7 @@ class TicketDetail(Ticket):
     im_group_id: str = ""
     """Id of the ticket's chat; this field stands in the document's example only."""
     assigns: list[TicketAssign] = Factory(list)
-    """The shares of the product lines that handle the ticket (指派人信息)."""
+    """The ticket's shares, one for each product line that handles it (指派人信息)."""
     attachment: list[Attachment] = Factory(list)
     """Files of the ticket (附件)."""
     handle_attachment: list[Attachment] = Factory(list)
