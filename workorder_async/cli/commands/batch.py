@@ -1,4 +1,10 @@
-"""`workorder close`, `comment` and `reject`, one ticket or many: which, show, ask, carry out, report."""
+"""`workorder close`, `comment` and `reject`, for one ticket or many.
+
+Each command makes a `Task`, which turns a chosen ticket into its change (a mutation). `carry_out` then takes the steps
+in this order: choose the tickets (by number, by --from, or by filters), read what the changes and the table need, leave
+out the tickets that --limit and the journal leave no room for, print the table, ask for a yes, and run the batch.
+`Tally` runs it: it is the batch's report, prints each outcome, and ends with the counts and a way to go on.
+"""
 
 import asyncio
 import sys
@@ -34,14 +40,17 @@ from workorder_async.walks.queries import together
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-# So many rounds of tickets are read before the bar is told again.
+# Tickets are read in steps of this many times `concurrency`; the bar moves once a step.
 _ROUNDS_OF_A_STEP: Final = 8
 _ROWS_SHOWN: Final = 20
 _TITLE_WIDTH: Final = 8
+# Seconds that a batch waits for a platform that is away, unless each ticket was named on the command line.
 _OUTAGE: Final = 300.0
-_LOOKS_AT_ONCE: Final = 16
-_SHOWN: Final = ("status", "type", "sub_type", "second_subtype")
+_VERIFIED_AT_ONCE: Final = 16
+# Filters that a row of the list must repeat exactly.
+_EXACT_FILTERS: Final = ("status", "type", "sub_type", "second_subtype")
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
+# The end of an outcome's line on stdout. Other states have no such line: they are failures, told in the report.
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
 
 _IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
@@ -87,7 +96,7 @@ class BatchOptions:
 
 @frozen
 class Chosen:
-    """A ticket to be changed, and its known fields; with an `error` it cannot be changed."""
+    """A ticket to be changed, with the fields that the table shows; a field that was not read is empty."""
 
     id: int
     title: str = ""
@@ -95,13 +104,14 @@ class Chosen:
     status: str = ""
     created: int = 0
     error: WorkorderError | None = None
-    told: State | None = None
-    """Its outcome in the journal; None where that has none."""
+    """Why the ticket is left unchanged, such as a failure to read it; None for a ticket that can be changed."""
+    journal_state: State | None = None
+    """The outcome of its change in the journal; None where the journal has none, or there is no journal."""
 
     @property
     def is_done(self) -> bool:
         """Whether the journal says that nothing is left to be done."""
-        return self.told in SETTLED
+        return self.journal_state in SETTLED
 
 
 def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int], Sequence[TicketQuery]]:
@@ -203,16 +213,17 @@ def reject(
     return carry_out(task, ids, batch)
 
 
-# How they go about it
+# The steps of all three commands
 
 
 @frozen(kw_only=True)
 class Task:
-    """The mutation for each ticket."""
+    """The work of one command: how to make the change of each ticket, and what else that takes."""
 
     change: Callable[[Chosen], Change]
     """Makes the change of a ticket."""
-    # A mistake in an option is found when these are made, before anything is read.
+    # `kind` and `name` come from the change of an invented ticket. So a wrong option raises its `ConfigError` here,
+    # before anything is read.
     kind: MutationKind[Any] = Factory(lambda task: kind_of(task.change(Chosen(1, creator="?"))), takes_self=True)
     name: str = Factory(lambda task: words_of(task.change(Chosen(1, creator="?"))), takes_self=True)
     """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
@@ -221,13 +232,13 @@ class Task:
     mark: bool = False
     """Whether each text gets a mark below it."""
     finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
-    """Adds uploads and the like to the changes, just before they are sent; None for nothing."""
+    """Uploads files and adds them to the changes, just before the first is sent; None for a command without files."""
 
 
 def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     """Do a task to tickets, named by their numbers or chosen by the options, and return the exit code.
 
-    Where somebody must be asked and nobody is there, it raises `ConfigError` before anything is sent.
+    Raises `ConfigError`, before anything is sent, where a yes is needed and no terminal is there to ask on.
     """
     is_named = bool(ids)
     ids, queries = chosen_by(ids, options)
@@ -248,11 +259,11 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         note(f"no ticket matches on {place}" if queries else "--from names no ticket")
     elif not (chosen := _within_limit(chosen, options.limit, task.change, records)):
         note("the limit is reached; nothing was sent")
-    chosen = _as_told(chosen, task.change, records)
+    chosen = _with_journal_states(chosen, task.change, records)
     if options.dry_run:
         _tell_unknown(records, chosen)
     if not chosen:
-        # Mutations that an earlier run left unknown are looked for all the same; that changes nothing: nobody is asked.
+        # A batch without tickets settles the journal's unknown changes by reading: it changes nothing, ask nobody.
         tally = Tally(task=task, chosen=(), options=options, place=place, named=False)
         return run_with(make(), tally.carry_out) if records.unknown and not options.dry_run else OK
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
@@ -283,8 +294,8 @@ def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderC
 
 
 def _tell_unknown(records: Records, chosen: Sequence[Chosen]) -> None:
-    """Say in a dry run how many changes the run looks for, beside those of the chosen tickets."""
-    others = records.unknown - sum(one.told is State.UNKNOWN for one in chosen)
+    """Say in a dry run how many unknown changes of the journal a run would settle, beside those of chosen tickets."""
+    others = records.unknown - sum(one.journal_state is State.UNKNOWN for one in chosen)
     if others:
         note(f"changes with unknown outcomes in the journal, which the run looks for as well: {others:,}")
 
@@ -292,7 +303,10 @@ def _tell_unknown(records: Records, chosen: Sequence[Chosen]) -> None:
 async def _read_creators(
     client: "WorkorderClient", task: Task, ids: Sequence[int], concurrency: int, records: Records
 ) -> list[Chosen]:
-    """Read each ticket, but for those whose creator this batch's journal tells. Refused ones are read again."""
+    """Return the tickets with their creators, from the journal where an earlier run put them there, else by reading.
+
+    A ticket whose close was refused is read again: its creator may have been wrong.
+    """
     known: dict[int, Chosen] = {}
     for id in ids:
         record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
@@ -304,23 +318,23 @@ async def _read_creators(
     return [known[id] for id in ids]
 
 
-def _as_told(chosen: list[Chosen], change: Callable[[Chosen], Change], records: Records) -> list[Chosen]:
-    """Return the tickets with their outcomes in a journal."""
+def _with_journal_states(chosen: list[Chosen], change: Callable[[Chosen], Change], records: Records) -> list[Chosen]:
+    """Return the tickets, each with the outcome that the journal has for its change."""
     states = {key: record.state for key, record in records.by_key.items()}
     if not states:
         return chosen
-    return [evolve(one, told=None if one.error else states.get(key_of(change(one)))) for one in chosen]
+    return [evolve(one, journal_state=None if one.error else states.get(key_of(change(one)))) for one in chosen]
 
 
 async def _read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:
-    """Read the tickets that are shown. One that cannot be read may be changed all the same."""
+    """Read the tickets that the table shows. A ticket that cannot be read stays without fields, and is changed too."""
     read = await read_each(client, [one.id for one in chosen[:_ROWS_SHOWN]], _ROWS_SHOWN)
     known = {one.id: one for one in read if one.error is None}
-    return [evolve(known.get(one.id, one), told=one.told) for one in chosen]
+    return [evolve(known.get(one.id, one), journal_state=one.journal_state) for one in chosen]
 
 
 def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
-    """Say on which platform a batch acts, and the moments that its times came to."""
+    """Name the platform that a batch acts on, and the moments that words such as "7d" or "now" came to."""
     words = {"created_start": "created since", "created_end": "created until", "solved_time": "solved"}
     times = ((what, getattr(one, name, None)) for one in (*queries[:1], change) for name, what in words.items())
     return f"{platform}{''.join(f', {what} {moment(at)}' for what, at in times if at is not None)}"
@@ -332,7 +346,7 @@ def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None 
 async def read_matching(
     client: "WorkorderClient", filters: TicketFilters
 ) -> tuple[Sequence[TicketQuery], list[Chosen]]:
-    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too."""
+    """List the tickets that match the filters; return the queries, too. Notes on stderr if a ticket may be missing."""
     chosen: dict[int, Chosen] = {}
     reports: list[WalkReport] = []
     queries = await filters.by_the_server(client)
@@ -340,7 +354,7 @@ async def read_matching(
         for query in queries:
             async with client.walk(query) as walk:
                 async for tickets in walk:
-                    chosen |= {one.id: _of_row(query, one) for one in tickets}
+                    chosen |= {one.id: _chosen_from_row(query, one) for one in tickets}
                     total = together(queries, [*reports, walk.report]).last_total
                     bar(len(chosen), max(len(chosen), total))
             reports.append(walk.report)
@@ -350,9 +364,12 @@ async def read_matching(
     return queries, list(chosen.values())
 
 
-def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
-    """Return a ticket of the list; with an error where its row does not show that it is one that was asked for."""
-    shown = [(name, getattr(query, name), getattr(row, name)) for name in _SHOWN]
+def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
+    """Return the ticket of a row of the list, with an error where the row does not match the query.
+
+    A platform that ignores a filter returns other tickets, too, and these must not be changed.
+    """
+    shown = [(name, getattr(query, name), getattr(row, name)) for name in _EXACT_FILTERS]
     odd = [f"{name} {found!s}" for name, wanted, found in shown if wanted is not None and found != wanted]
     if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
         odd.append(f"customer {row.customer_organization_name!r}")
@@ -360,23 +377,23 @@ def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
     if row.created_time < start or (end is not None and not 0 < row.created_time <= end):
         odd.append(f"created {moment(row.created_at) or 'at no time'}")
     if not odd:
-        return _of(row)
+        return _chosen_from(row)
     problem = f"its row in the list does not match: {', '.join(odd)}"
-    return evolve(_of(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
+    return evolve(_chosen_from(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
 
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
-    """Read each ticket; a ticket that cannot be read gets its error. A refused signature ends it all."""
+    """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature."""
     read: dict[int, Ticket | WorkorderError] = {}
     with Bar("reading") as bar:
         step = _ROUNDS_OF_A_STEP * concurrency
         for start in range(0, len(ids), step):
             read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
             bar(len(read), len(ids))
-    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _of(one) for id, one in read.items()]
+    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _chosen_from(one) for id, one in read.items()]
 
 
-def _of(ticket: Ticket | TicketSummary) -> Chosen:
+def _chosen_from(ticket: Ticket | TicketSummary) -> Chosen:
     return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
 
 
@@ -386,22 +403,22 @@ def _of(ticket: Ticket | TicketSummary) -> Chosen:
 def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
     """Print the first tickets and the change of each."""
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
-    # People confirm the text that they see, so the title is cut before a long text is.
+    # People confirm the change that they see: where the terminal is narrow, the title is cut before the change.
     longest = max(len(_HEADER[3]), *(cell_len(row[3]) for row in rows))
     what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
     title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
     print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
     more, done = len(chosen) - len(rows), sum(one.is_done for one in chosen)
-    unknown = sum(one.told is State.UNKNOWN for one in chosen)
-    told = [f"{done:,} done"] * bool(done) + [f"{unknown:,} that may have happened"] * bool(unknown)
-    by_journal = f"; by the journal {', '.join(told)}" if told else ""
+    unknown = sum(one.journal_state is State.UNKNOWN for one in chosen)
+    counts = [f"{done:,} done"] * bool(done) + [f"{unknown:,} that may have happened"] * bool(unknown)
+    by_journal = f"; by the journal {', '.join(counts)}" if counts else ""
     note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all{by_journal}")
 
 
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     """Return the cells of a ticket: its number, status, age, change and title."""
     what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
-    what = f"may have happened: {what}" if one.told is State.UNKNOWN else what
+    what = f"may have happened: {what}" if one.journal_state is State.UNKNOWN else what
     what = "nothing: it is done, says the journal" if one.is_done else what
     seconds = max(0, int(time()) - one.created)
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
@@ -433,13 +450,16 @@ def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -
 # --limit
 
 
-def _counted(records: Records) -> set[str]:
-    """Return the changes that a journal says were done, or may have been."""
+def _keys_counted(records: Records) -> set[str]:
+    """Return the keys of the changes that count against --limit: by the journal they were done, or may have been."""
     return {key for key, record in records.by_key.items() if record.counts}
 
 
 def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
-    """Tell whether a limit lets a change be made, and count it; a change that is counted already is free."""
+    """Tell whether --limit allows a change, and add an allowed one to `counted`, the keys that count against it.
+
+    A change that is in `counted` already is allowed: it takes no further room.
+    """
     key = key_of(change)
     if key not in counted and len(counted) >= limit:
         return False
@@ -450,17 +470,18 @@ def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
 def _within_limit(
     chosen: list[Chosen], limit: int | None, change: Callable[[Chosen], Change], records: Records
 ) -> list[Chosen]:
-    """Return the tickets that --limit lets be changed, and say how many it leaves out.
+    """Return the tickets that --limit allows to change, and say on stderr how many it leaves out.
 
-    Those that an earlier run was refused come last: else they would take the room of all others in each run.
+    Changes that the platform refused in an earlier run come last: else the same refused changes would use up the limit
+    in each run, and the other tickets would never have their turn.
     """
     if limit is None:
         return chosen
-    counted = _counted(records)
+    counted = _keys_counted(records)
     refused = {key for key, record in records.by_key.items() if record.state is State.REJECTED}
     chosen = sorted(chosen, key=lambda one: one.error is None and key_of(change(one)) in refused)
     by_journal = f", of which the journal counts {len(counted):,}" if counted else ""
-    # A ticket that cannot be read is not changed, and is only told.
+    # A ticket with an error is not changed, so it takes no room; it stays, to be reported.
     kept = [one for one in chosen if one.error is not None or _is_allowed(change(one), counted, limit)]
     if len(kept) < len(chosen):
         note(f"--limit {limit:,}{by_journal}: {len(chosen) - len(kept):,} of {len(chosen):,} are left out")
@@ -471,7 +492,7 @@ def _within_limit(
 
 
 def _tell_hold(report: BatchReport, _: object, held: str) -> str:
-    """Say the reason for each pause or outage once."""
+    """Say why the batch is held back, once for each pause or outage: when `held` is set after it was empty."""
     if held and not report.held:
         note(f"workorder: held back: {held}")
     return held
@@ -479,7 +500,12 @@ def _tell_hold(report: BatchReport, _: object, held: str) -> str:
 
 @define(kw_only=True)
 class Tally(BatchReport):
-    """A batch and its report, which prints each outcome when it comes, also after an interruption."""
+    """Runs the batch of a task, and is its report: prints each outcome when it comes, also after an interruption.
+
+    A change is in `_changes` from the start, in `_under_way` from when the batch takes it until its outcome is noted.
+    So after an interruption or a broken journal each change still gets an outcome: unknown if it is under way, not sent
+    if the batch never took it.
+    """
 
     task: Task
     chosen: Sequence[Chosen]
@@ -487,16 +513,17 @@ class Tally(BatchReport):
     place: str
     """The platform that the batch acts on, for the report."""
     named: bool
-    """Whether each ticket was named on the command line: who did that sits and waits."""
+    """Whether each ticket was named on the command line. Then somebody is waiting: an outage is not waited out."""
     held: str = field(default="", on_setattr=_tell_hold)
-    _silent: bool = False  # whether stdout takes no line for a ticket any more
+    _silent: bool = False  # whether a write to stdout failed, so that no further line goes there
     _interrupted: bool = False
-    _begun: int = 0
-    _under_way: dict[int, Outcome] = field(factory=dict)  # unknown ones; after an interruption with the reason
+    _begun: int = 0  # how many of `_changes` the batch took
+    # By ticket: an unknown outcome of each change that is under way, after an interruption with its error.
+    _under_way: dict[int, Outcome] = field(factory=dict)
     _complaints: Complaints = field(factory=Complaints)
     _changes: list[Change] = field(init=False)
-    _bar: Bar = field(init=False)  # shown once the files are uploaded, which have bars of their own
-    _until_end: ExitStack = field(factory=ExitStack)
+    _bar: Bar = field(init=False)  # shown only after the uploads, which have bars of their own
+    _until_end: ExitStack = field(factory=ExitStack)  # ends the bar when the batch ends
 
     def __attrs_post_init__(self) -> None:
         self._changes = [self.task.change(one) for one in self.chosen if one.error is None]
@@ -509,7 +536,7 @@ class Tally(BatchReport):
 
         batch = run_batch(
             client,
-            self._finished(client),
+            self._changes_to_send(client),
             concurrency=self.options.concurrency,
             journal=self.options.journal,
             mark=self.task.mark,
@@ -524,32 +551,33 @@ class Tally(BatchReport):
                 for one in self.chosen:
                     if one.error is not None:
                         self.note(Outcome(self.task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
-                await self._to_its_end(batch, client)
+                await self._run_to_end(batch, client)
         except JournalError as error:
-            if self._untouched:
+            if self._nothing_begun:
                 raise
             self.stopped = sentence(error)
         except asyncio.CancelledError:
-            if self._untouched:
+            if self._nothing_begun:
                 note("workorder: no ticket was changed")
-            # Of one ticket the exit code can tell that its outcome is unknown.
+            # For a single ticket with an unknown outcome exit code 3 says more than the code of an interruption.
             if not (self._is_of_one and (self._under_way or self.counts[State.UNKNOWN])):
                 raise
         finally:
-            if not self._untouched:
-                self._take_rest()
+            if not self._nothing_begun:
+                self._note_rest()
                 self._print_report()
         if self.counts[State.UNKNOWN]:
             return UNKNOWN
         return OK if self.settled else FAILED
 
-    async def _finished(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
-        """Finish the changes when the first one is asked for, then yield them."""
+    async def _changes_to_send(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
+        """Yield the changes to the batch, which takes each when it can send it; upload their files before the first."""
         limit, finish, counted = self.options.limit, self.task.finish, set[str]()
         if limit is not None and (journal := self.options.journal) is not None:
-            # It is locked by now. While somebody was asked, another run may have used up some of the limit.
-            counted = _counted(await asyncio.to_thread(read_records, journal, may_be_new=True))
-        # Where nothing is to be changed, nothing is uploaded for it.
+            # The batch has locked the journal by now. Before, while the user was asked for a yes, another run with this
+            # journal may have used up some of the limit: read it again.
+            counted = _keys_counted(await asyncio.to_thread(read_records, journal, may_be_new=True))
+        # No change, no upload: the files would belong to nothing.
         changes = await finish(client, self._changes) if finish and self._changes else self._changes
         self._until_end.enter_context(self._bar)
         for change in changes:
@@ -560,15 +588,18 @@ class Tally(BatchReport):
             self._under_way[change.id] = Outcome(change, State.UNKNOWN)
             yield change
 
-    async def _to_its_end(self, batch: AsyncGenerator[Outcome, None], client: "WorkorderClient") -> None:
-        """Let a batch run. An interruption is told at once, and passed on when the requests under way have ended."""
+    async def _run_to_end(self, batch: AsyncGenerator[Outcome, None], client: "WorkorderClient") -> None:
+        """Run the batch. After an interruption give the changes under way time to end, settle the lost ones, and raise.
+
+        Only a change that is found is noted as done. A change that is not found may still come: it stays unknown.
+        """
 
         async def exhaust() -> None:
             async with aclosing(batch):
                 async for _ in batch:
                     pass
 
-        async def look(outcome: Outcome) -> None:
+        async def verify(outcome: Outcome) -> None:
             error = outcome.error
             if isinstance(error, OutcomeUnknownError) and await error.verify(client):
                 self.note(evolve(outcome, state=State.DONE, error=None))
@@ -581,14 +612,13 @@ class Tally(BatchReport):
             self._interrupted = True
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            # A change that is not there may still come: it stays unknown.
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    await for_each(self._under_way.values(), look, at_once=_LOOKS_AT_ONCE)
+                    await for_each(self._under_way.values(), verify, at_once=_VERIFIED_AT_ONCE)
             raise
 
     def note(self, outcome: Outcome) -> None:
-        """Count an outcome, and print it; after an interruption one that is unknown waits for a look."""
+        """Count an outcome, and print it. After an interruption keep an unknown one back: `_run_to_end` settles it."""
         id, done = ticket_id_of(outcome.mutation), self.task.kind.done
         if self._interrupted and outcome.state is State.UNKNOWN:
             self._under_way[id] = outcome
@@ -612,10 +642,10 @@ class Tally(BatchReport):
             is_unread = isinstance(error, BrokenPipeError)
             self.stopped: str = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
             raise
-        self._bar(self.total, max(self.total, len(self.chosen)), counted(self))
+        self._bar(self.total, max(self.total, len(self.chosen)), in_words(self))
 
-    def _take_rest(self) -> None:
-        """Note the rest of the batch: a change that was cut short is unknown, and one not begun was not sent."""
+    def _note_rest(self) -> None:
+        """Note an outcome for each change without one: unknown if under way, not sent if the batch never took it."""
         self._interrupted = False
         if self._under_way:
             ids = ", ".join(map(str, sorted(self._under_way)))
@@ -626,17 +656,17 @@ class Tally(BatchReport):
             self.note(Outcome(change, State.NOT_SENT))
 
     @property
-    def _untouched(self) -> bool:
-        """Whether the batch has not even begun."""
+    def _nothing_begun(self) -> bool:
+        """Whether the batch took no change and has no outcome."""
         return not self.total and not self._under_way
 
     @property
     def _is_of_one(self) -> bool:
-        """Whether it is of one ticket that was named, whose outcome needs no report."""
+        """Whether the batch is of a single ticket, named on the command line: its one line needs no counts below it."""
         return self.named and len(self.chosen) == 1
 
     def _print_report(self) -> None:
-        """Print why it stopped, the failures, the counts and how to go on; for one ticket only its failure."""
+        """Print why the batch stopped, the failures, the counts and how to go on; for one ticket only its failure."""
         one = self._is_of_one and not self._silent
         if one and self.settled:
             return
@@ -649,12 +679,12 @@ class Tally(BatchReport):
             for outcome in () if self.options.json else self.unsettled:
                 note_in_chinese(outcome)
             return
-        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
+        note(f"{in_words(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
         if not self.settled:
-            note(self._way_on())
+            note(self._how_to_go_on())
 
-    def _way_on(self) -> str:
-        """Say how to go on with the rest."""
+    def _how_to_go_on(self) -> str:
+        """Say what to do about the changes that are not done, and whether the same line can be run again."""
         kind, limit = self.task.kind, self.options.limit
         if not self.unsettled:
             return "all of it is done: do not run the same line again"
@@ -671,8 +701,8 @@ class Tally(BatchReport):
         return f"do not run the same line again, nor with --journal: changes already made would be made twice. {late}"
 
 
-def counted(report: BatchReport) -> str:
-    """Return the counts in words, without those that are 0."""
+def in_words(report: BatchReport) -> str:
+    """Return the counts of a report in words, such as "12 done, 1 unknown", without those that are 0."""
     return ", ".join(f"{count:,} {state.value}" for state in State if (count := report.counts[state]))
 
 

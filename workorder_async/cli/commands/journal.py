@@ -21,7 +21,7 @@ from cyclopts.types import ExistingFile
 from workorder_async.arguments import is_whole
 from workorder_async.batches.journal_file import Record, Records, read_records
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.cli.commands.batch import Chosen, counted, read_each, row as outcome_row
+from workorder_async.cli.commands.batch import Chosen, in_words, read_each, row as outcome_row
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
@@ -59,7 +59,7 @@ def show(
     report = BatchReport(Counter(record.state for record in records.by_key.values()))
     tell(f"batch: {_name_of(records) or 'without a name'}")
     tell(f"platform: {records.identity.get('platform')}")
-    tell(counted(report) or "nothing was begun")
+    tell(in_words(report) or "nothing was begun")
     left = (record for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
     print_table(_LEFT, map(_cells, left), head=False)
     if records.unknown:
@@ -115,7 +115,7 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
                     id = f"{facts['id']} " if facts["id"] else ""
                     tell(f"{id}{operation}: {_MARKS.get(outcome.state, outcome.state.value)}")
                 bar(report.total, max(report.total, unknown))
-    note(f"{counted(report)} in {report.elapsed:.1f} s")
+    note(f"{in_words(report)} in {report.elapsed:.1f} s")
     return UNKNOWN if report.counts[State.UNKNOWN] else OK
 
 
@@ -180,7 +180,7 @@ def report(
             _print(rows)
         else:
             page.writelines(part.encode() for part in _page_of(name, rows))
-    note(f"{_counted(rows)}; {name}")
+    note(f"{_counts_of(rows)}; {name}")
 
 
 def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[str, ...]]:
@@ -221,8 +221,8 @@ async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[in
 # How it is laid out
 
 
-def _counted(rows: Sequence[tuple[str, ...]]) -> str:
-    return counted(BatchReport(Counter(State(row[2]) for row in rows))) or "nothing was begun"
+def _counts_of(rows: Sequence[tuple[str, ...]]) -> str:
+    return in_words(BatchReport(Counter(State(row[2]) for row in rows))) or "nothing was begun"
 
 
 def _print(rows: Sequence[tuple[str, ...]]) -> None:
@@ -231,7 +231,7 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
         print_table(_COLUMNS, rows)
         return
     for day, of_day in groupby(rows, itemgetter(0)):
-        heading = f"{day}: {_counted(told := list(of_day))}"
+        heading = f"{day}: {_counts_of(told := list(of_day))}"
         print_table(_COLUMNS[1:], [row[1:] for row in told], heading=heading)
 
 
@@ -240,10 +240,10 @@ def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
     name, at = escape(one_line(name)), moment(datetime.now(CHINA_STANDARD_TIME))
     yield f"{HEAD.format(language='en', title=name)}<body><h1>{name}</h1>\n"
-    yield f"<p>{_counted(rows)}, as of {at}. Days and times are of China.</p>\n"
+    yield f"<p>{_counts_of(rows)}, as of {at}. Days and times are of China.</p>\n"
     head = "".join(f"<th>{column.header}</th>" for column in _COLUMNS[1:])
     for day, of_day in groupby(rows, itemgetter(0)):
-        yield f"<h2>{escape(day)}: {_counted(told := list(of_day))}</h2>\n<div><table>\n<tr>{head}</tr>\n"
+        yield f"<h2>{escape(day)}: {_counts_of(told := list(of_day))}</h2>\n<div><table>\n<tr>{head}</tr>\n"
         for row in told:
             yield f'<tr class="{row[2]}">{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>\n'
         yield "</table></div>\n"
