@@ -1,16 +1,17 @@
 """Which tickets a command is about: the filters of the API document as options, or a file of tickets' numbers.
 
-A file of --from declares itself by how it begins:
+The format of a --from file is told by its beginning:
 
     {"id": 1473, ...}          JSON, as `list --json` and `export` write it: objects with an id, or numbers, one after
     [1473, 1474]               the other or in arrays, also spread over lines, as jq does it
-    id      title              TSV, as `list` writes it, CSV, or a workbook (.xlsx), whose first row names the columns,
-    标题,工单ID                 one of them that of the numbers
+    id      title              TSV, as `list` writes it, CSV, or a workbook (.xlsx); its first row names the columns,
+    标题,工单ID                 and one of these names is that of the column with the numbers (`_ID_NAMES`)
     1473  # a remark           a number on each line; a # begins a remark
 
-Its text is UTF-8, GBK as Excel in China writes it, or UTF-16 that begins with its mark. Nothing else is guessed: rows
-without the names of their columns or of more cells, a line without a number, a row of TSV of several lines, a row of
-fewer cells where the last one may be cut short, a row of totals, and rows in several sheets, are errors.
+The text is UTF-8, GBK as Excel in China writes it, or UTF-16 with a byte order mark. Nothing else is guessed, because a
+number from the wrong cell would change a wrong ticket. These are errors: a table whose first row is no row of names, a
+row with more cells than names, a line without a number, a row of TSV that goes over several lines, a row with fewer
+cells than names where the file may be cut short, a row of totals, hidden rows, and rows in several sheets.
 """
 
 import csv
@@ -38,26 +39,28 @@ _BLANK: Final = re.compile(r"\s*")
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
 _LONGEST_CELL: Final = 2**31 - 1
 _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号")
-# How a row of totals is named, and how its cells are reckoned.
+# The name of a row of totals, as a whole cell: 合计, Total:, Count (all). Such a row is refused: its sum in the column
+# of numbers would be taken for a ticket.
 _TOTAL: Final = (
     r"(合\s*计|总\s*计|小\s*计|共\s*计|汇\s*总|总?计数|总数|(grand |sub-?)?totals?|(grand )?count|sum)"
     r"\s*([:：]|[(（][^()（）]*[)）])?"
 )
 _TOTALS: Final = re.compile(_TOTAL, re.IGNORECASE)
-# Excel's subtotals begin with the name of their group, and have one cell more, among empty ones. A title may well end
-# like that.
+# A subtotal of Excel: "GROUP Total" in one cell, a sum in another, and all others empty. A ticket's title may end
+# with such a word, so this pattern is used only for rows with at most two filled cells.
 _SUBTOTALS: Final = re.compile(rf"(.*\s)?{_TOTAL}", re.IGNORECASE)
-_RECKONED: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)", re.IGNORECASE)
-# Texts that are no column's name: a number, or a time.
+# Formulas of a row of totals.
+_TOTAL_FORMULA: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)", re.IGNORECASE)
+# A number or a time: a first row with such a cell is a row of values, and not of column names.
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
-# How files begin that other programs read as a whole: gzip, Zstandard, Parquet, SQLite, and Excel's of old or locked.
+# First bytes of files that are not text: gzip, Zstandard, Parquet, SQLite, and old (.xls) or encrypted files of Excel.
 _BINARY: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"SQLite format 3\0", b"\xd0\xcf\x11\xe0")
-# A float of Excel is exact below it.
+# Excel keeps numbers as floats; a whole number below this limit is exact.
 _EXACT: Final = 2**53
 _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
 
 _Found: TypeAlias = Iterator[tuple[str, object]]
-"""Texts that are taken for ticket numbers, each with its place in the file."""
+"""The values that should be ticket numbers, not yet checked (`_number` does that), each after its place in the file."""
 
 # Each field's docstring is its help.
 
@@ -110,7 +113,11 @@ class TicketFilters:
         return tuple(evolve(query, status=status) for status in statuses)
 
     async def by_the_server(self, client: "WorkorderClient") -> tuple[TicketQuery, ...]:
-        """Return the queries; an age is no less by the server's clock, where that is behind ours."""
+        """Return the queries, with --older-than by the server's clock where that clock is behind ours.
+
+        Else `--older-than 30d` would also take tickets that are younger than 30 days by the server's clock. A clock of
+        the server that is ahead of ours changes nothing: then the tickets are even older.
+        """
         queries = self.queries()
         if self.older_than is None:
             return queries
@@ -119,7 +126,7 @@ class TicketFilters:
         return tuple(evolve(query, created_end=(query.created_end or 0) + behind) for query in queries)
 
     def steady_times(self) -> list[str]:
-        """Return options in place of those whose time is another one tomorrow."""
+        """Return the options of times that depend on the day, such as `--since 7d`, with the same time written out."""
         times = (self.created_start, self.created_end, self.older_than)
         return [steady for time in times if time is not None and (steady := time.steady())]
 
@@ -153,7 +160,8 @@ def numbers_from(source: str) -> list[int]:
         mend = "give an export as .csv, .jsonl or .xlsx, or the JSON of `workorder list`"
         raise ConfigError("is packed, or a database, and no text", argument=f"--from: {name}", mend=mend)
     else:
-        # Excel in China writes CSV in GBK. In it no digit and no separator is a part of another character.
+        # Excel in China writes CSV in GBK. No digit, comma, tab or line feed is a byte of a longer character in GBK, so
+        # even a wrong guess of the encoding does not change numbers and cells.
         text = decoded("--from", source, content, or_gbk=True)
         if "\0" in text:
             problem = "has bytes that are 0: it is UTF-16 without its mark, or no text"
@@ -163,12 +171,12 @@ def numbers_from(source: str) -> list[int]:
         if first[:1] in ("{", "["):
             found = _in_json(name, text)
         elif not first or first.isdecimal():
-            # A # begins a remark.
             words = ((at, line.partition("#")[0].strip()) for at, line in enumerate(_lines(text), 1))
             found = ((f"line {at}", word) for at, word in words if word)
         else:
             is_tsv = "\t" in begin
-            # Without an end the last row may be cut short, amid its number: Excel leaves empty cells out, and ends it.
+            # A file without a line end may be cut short, even within the last number. So all its rows must have a cell
+            # for each name. With a line end a shorter row is good: Excel leaves empty cells at the end out.
             is_even = is_tsv or not text.endswith(("\n", "\r"))
             found = _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_even)
     return list(dict.fromkeys(_number(name, line, one) for line, one in found))
@@ -188,7 +196,7 @@ def _refused(name: str, line: str, why: str, mend: str = "") -> ConfigError:
 
 
 def _in_json(name: str, text: str) -> _Found:
-    """Yield the id of each value, and the line that it begins on."""
+    """Yield the id of each JSON value or item of an array, with the line that the value begins on."""
     decoder = json.JSONDecoder()
     line, at = 1, 0
     while (begin := _BLANK.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it matches anywhere
@@ -208,7 +216,9 @@ def _in_json(name: str, text: str) -> _Found:
 def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str]]]:
     """Yield each row of a CSV or TSV, and the line that it begins on.
 
-    A row of TSV is one line, with a cell for each name. So it does not matter whether its writer knows quotes.
+    Some programs put cells of TSV in quotes, others write a quote as a plain character. The csv module takes each for
+    the first kind: a plain quote then joins lines, or joins cells. So a TSV row over several lines is refused here, and
+    a row with fewer cells than names in `_in_column`. All other rows have the same number in both readings.
     """
     csv.field_size_limit(_LONGEST_CELL)
     rows = csv.reader(_lines(text), delimiter="\t" if is_tsv else ",", strict=not is_tsv)
@@ -224,11 +234,12 @@ def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str
 
 
 def _in_workbook(name: str, content: bytes) -> _Found:
-    """Yield the number of each row of each sheet, and where it stands."""
+    """Yield the value in the id column of each row of each sheet, with the place of the row."""
     load = extra_module("openpyxl", "xlsx").load_workbook
     try:
         book = values = load(BytesIO(content))
-        # The results of formulas are in another reading; a formula that was never computed stays as it is written.
+        # openpyxl gives formulas or their results. The second reading is for the results; a formula without one, as no
+        # program has computed it, is taken as its text.
         if any(cell.data_type == "f" for sheet in book.worksheets for cell in sheet._cells.values()):
             values = load(BytesIO(content), data_only=True)
     except Exception as error:  # noqa: BLE001 - openpyxl raises any of them for a damaged file
@@ -246,25 +257,26 @@ def _in_workbook(name: str, content: bytes) -> _Found:
     for sheet in book.worksheets:
         hidden = [number for number, row in sheet.row_dimensions.items() if row.hidden]
         if hidden or sheet.sheet_state != "visible":
-            # A filter of Excel hides rows, and who looks at the sheet does not mean them.
+            # A filter of Excel hides rows: a user who filtered the sheet does not mean the hidden tickets.
             where = f"row {hidden[0]} of sheet {sheet.title!r}" if hidden else f"sheet {sheet.title!r}"
             raise _refused(name, where, "is hidden", "show it, or copy the rows that are meant to another file")
         rows: dict[int, dict[int, object]] = {}
-        # Not `iter_rows`, which makes each cell up to the last one: billions where that has a format and no value.
+        # `iter_rows` would make each cell up to the last formatted one: billions, where somebody formatted far below.
         for (row, column), cell in sheet._cells.items():
             if cell.value is not None:
                 found = values[sheet.title]._cells[row, column].value
-                is_total = cell.data_type == "f" and _RECKONED.match(str(cell.value))
+                is_total = cell.data_type == "f" and _TOTAL_FORMULA.match(str(cell.value))
+                # The text of a formula is no ticket's number: `_number` refuses it.
                 rows.setdefault(row, {})[column] = cell.value if found is None or is_total else found
         whole = ((row, [cells.get(at) for at in range(1, max(cells) + 1)]) for row, cells in sorted(rows.items()))
         yield from _in_column(name, ((f"row {row} of sheet {sheet.title!r}", cells) for row, cells in whole))
 
 
 def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_even: bool = False) -> _Found:
-    """Yield the cell with the number in each row. The first row, after remarks, must be one of names.
+    """Yield the cell with the ticket's number in each row. The first row, after remarks, must name the columns.
 
-    A row of more cells is refused: one of them is half of another, and the number may stand elsewhere. With `is_even`
-    each has as many.
+    A row with more cells than names is refused: one cell was split in two (a comma without quotes), so the number may
+    have moved to another column. With `is_even` a row with fewer cells is refused, too.
     """
     column, width = -1, 0
     for where, row in rows:
@@ -280,10 +292,10 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
             yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell
         elif any(cells) and not str(cells[0]).startswith("#"):
             places = [at for at, cell in enumerate(cells) if re.sub(r"[\s_-]", "", str(cell)).lower() in _ID_NAMES]
-            # Where a row of values stands in place of the names, a title may well be "id".
             if len(places) > 1:
                 twice = " and ".join(repr(cells[at]) for at in places)
                 raise _refused(name, where, f"names the column twice: {twice}", "take one of them out")
+            # A cell that is "id" is not enough: in a row of values a ticket's title may be "id".
             if not places or not all(isinstance(cell, str) and not _VALUE.fullmatch(cell) for cell in cells):
                 mend = "begin with the columns' names, one of them id, or write the numbers alone, one on each line"
                 raise _refused(name, where, "does not name the column with the tickets' numbers", mend)
@@ -291,5 +303,5 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
 
 
 def _lines(text: str) -> StringIO:
-    """Return the lines of a text. Where some end with a line feed, a carriage return alone is part of a line."""
+    """Return the lines of a text. If the text has a line feed, a carriage return alone is part of a cell."""
     return StringIO(text, newline="\n" if "\n" in text else "")
