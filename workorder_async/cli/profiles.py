@@ -8,10 +8,11 @@
     sign_scheme = "md5:{app_id}{timestamp}{secret}"
     secret_command = "secret-tool lookup service workorder"    # or: secret = "..."
 
-A file that decides where a secret goes is trusted like one that holds it. The user's file must belong to the user, and
-nobody else may write it; with a secret, or a command that is run, nobody else may read it. The file of a folder may
-have come with anything that was fetched: it is read only after `workorder trust`, which holds for this place and this
-content, it runs no command, and where it goes before the user's file that is said.
+Two files are read: the user's own, and one in the current folder. Both decide where a secret is sent, so a file that a
+stranger can write is as bad as a stolen secret. The user's file must belong to the user, and nobody else may write it;
+if it holds a secret or a `secret_command`, nobody else may read it. The file of a folder may have come with a `git
+clone`: it is read only after `workorder trust`, which holds for this path and this content, and its `secret_command`
+is never run. If both files have the profile that is wanted, the folder's is used, and a remark on stderr says so.
 """
 
 import hashlib
@@ -54,15 +55,15 @@ class Profile:
     values: Values
     """The text in the file; the secret is wrapped."""
     is_users: bool
-    """Whether the file is the user's, and not that of the folder."""
+    """Whether it is of the user's file; False for the file of the current folder."""
 
     def get(self, key: str) -> str:
-        """Return a value that is no secret; "" where it is not there."""
+        """Return the value of a key other than "secret"; "" where the profile has none."""
         return str(self.values.get(key, ""))
 
     @property
     def tells_secret(self) -> bool:
-        """Whether a secret stands there, or a command that tells it."""
+        """Whether the profile has a secret, or a command that prints it."""
         return not self.values.keys().isdisjoint(("secret", "secret_command"))
 
     def secret(self) -> Secret:
@@ -77,14 +78,14 @@ class Profile:
 
 @frozen
 class Profiles:
-    """A file of profiles, as it was read; one that is not there has none."""
+    """The profiles of one file; none for a file that does not exist or is not trusted."""
 
     path: Path
     default: str
-    """The name of its default; "" for none."""
+    """The name of the file's default profile; "" for none."""
     by_name: Mapping[str, Profile]
     digest: str
-    """The SHA-256 of its place and content; "" where there is no file."""
+    """The SHA-256 of the file's path and content; "" for a file that does not exist or is not trusted."""
 
 
 def path() -> Path:
@@ -92,7 +93,8 @@ def path() -> Path:
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(folder):
         folder = os.path.join(os.path.expanduser("~"), ".config")
-    # Where there is no home, "~" stays; a relative one would be a place in the folder of somebody else.
+    # Without a home expanduser leaves "~" as it is. A relative path would lead into the current folder, which may be
+    # somebody else's.
     if not os.path.isabs(folder):
         mend = "set HOME, or XDG_CONFIG_HOME, to a whole path"
         raise ConfigError("there is no home folder to look for profiles in", mend=mend)
@@ -100,10 +102,10 @@ def path() -> Path:
 
 
 def chosen(asked: str | None) -> Profile | None:
-    """Return the profile that was asked for, by option or variable, or is a file's default; None where none is.
+    """Return the profile that --profile (`asked`) or the variable names, else a file's default; None where none is.
 
-    The file of this folder, if it is trusted, goes before the user's, name by name. Raises `ConfigError` that names
-    file, profile and key, and the mend.
+    The file of the current folder, if it is trusted, is asked first, and then the user's: the user's profiles of other
+    names can still be chosen. Raises `ConfigError` that names file, profile and key, and the mend.
     """
     wanted = asked or os.environ.get(PROFILE, "").strip()
     files = [*_of_folder(), read(path())]
@@ -122,7 +124,7 @@ def chosen(asked: str | None) -> Profile | None:
 
 
 def _of_folder() -> list[Profiles]:
-    """Return the file of this folder, if it was trusted as it is; say so where it was not."""
+    """Return the file of the current folder if it is trusted; else none, and a remark on stderr says why not."""
     here = _here()
     if here == path() or not os.path.lexists(here):
         return []
@@ -133,16 +135,19 @@ def _of_folder() -> list[Profiles]:
 
 
 def _here() -> Path:
-    """Return where the file of this folder is, or would be; where that is the user's file, by the name of that."""
+    """Return the path of the current folder's file; the path of the user's file where both are one file.
+
+    Else a user in the configuration folder would be asked to trust the own file.
+    """
     try:
         here = Path.cwd() / _FILE
-    except FileNotFoundError:  # this folder was removed, and has no file
+    except FileNotFoundError:  # the current folder was removed: a path without a file
         return Path(_FILE)
     return path() if os.path.realpath(here) == os.path.realpath(path()) else here
 
 
 def trust() -> Profiles:
-    """Allow the file of this folder, as it is now, and return it. Raises `ConfigError` where it cannot work."""
+    """Trust the current folder's file with its present content, and return it. Raises `ConfigError` for a wrong one."""
     here = _here()
     if here == path():
         raise ConfigError("is your own file, and needs no trust", argument=f"{here}:")
@@ -157,13 +162,16 @@ def trust() -> Profiles:
 
 
 def _mark(digest: str) -> Path:
-    """Return the file beside the user's that says, if it is the user's, that another one is trusted."""
+    """Return the file whose existence means that a file with this digest is trusted, if the user owns it."""
     return path().with_name("trusted") / digest
 
 
 def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Profiles:
-    """Return the profiles of a file; none if it is not there, or not trusted. Raises `ConfigError`."""
-    whole, digest, others = _parsed(path, only_trusted=only_trusted)
+    """Return the profiles of a file; none if it does not exist, or with `only_trusted` is not trusted.
+
+    Raises `ConfigError` for a file that cannot work, or that other people may read or write.
+    """
+    whole, digest, others = _read_file(path, only_trusted=only_trusted)
     if wrong := unknown_name(f"{path} has no place for", whole, ("default", "profiles")):
         raise ConfigError(wrong)
     default, profiles = whole.get("default", ""), whole.get("profiles", {})
@@ -176,7 +184,7 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
         said = type(default).__name__ if isinstance(default, list | dict) else repr(default)
         raise ConfigError(f"is {said}", argument=f"{path}: default", mend=mend)
     by_name = {name: Profile(path, name, values, is_users) for name, values in profiles.items()}
-    # Trust covers the content of a folder's file, so other people may be able to write it.
+    # The file of a folder may be writable for other people: trust holds for its content, so a change ends it.
     tells = any(profile.tells_secret for profile in by_name.values())
     if others & (0o077 if tells else 0o022 if is_users else 0):
         problem = f"others may {'read' if tells else 'write'} the file, and it says where a secret goes"
@@ -185,10 +193,14 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
     return Profiles(path, default, by_name, digest)
 
 
-def _parsed(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:
-    """Parse a file, and wrap its secrets; no frame that an error comes through holds one."""
+def _read_file(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:
+    """Parse a file, see `_parse`; a file that does not exist, or is not trusted, is empty. Raises `ConfigError`.
+
+    The error is raised outside of each `except`, so that it does not carry the frame of `_parse`: that frame holds the
+    secret as bare text, and a traceback with locals would show it.
+    """
     try:
-        return _taken(path, only_trusted=only_trusted)
+        return _parse(path, only_trusted=only_trusted)
     except OSError as error:
         if only_trusted or isinstance(error, FileNotFoundError | NotADirectoryError):
             return {}, "", 0
@@ -200,20 +212,22 @@ def _parsed(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int
     raise ConfigError(why, argument=f"{path}:")
 
 
-def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:
-    """Return the content of a file, its digest, and the rights of others to it, as the bits of a mode.
+def _parse(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:
+    """Return a file's TOML with secrets wrapped, its digest, and the mode bits of other people's rights to it.
 
-    A pipe is not waited for. With a file that belongs to somebody else, others may do everything.
+    If the file belongs to somebody else, all bits are set: its owner can grant any right. O_NONBLOCK keeps the opening
+    of a named pipe from waiting for a writer; a pipe is refused.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
             raise OSError(f"it is no file of at most {_LARGEST:,} bytes")
         content = file.read(_LARGEST)
-    # The maker of a link chooses the file that is read in its folder, even if that file is trusted in its own folder.
+    # The digest covers the link and its target: else a link in a fetched folder could lead to a file that is trusted,
+    # but only in its own folder.
     places = dict.fromkeys((os.path.realpath(path), str(path)))
     digest = hashlib.sha256(b"\0".join((*map(os.fsencode, places), content))).hexdigest()
-    # An OSError where there is no mark.
+    # Without a mark lstat raises OSError, which `_read_file` takes for "not trusted".
     if only_trusted and _mark(digest).lstat().st_uid != getattr(os, "geteuid", int)():
         return {}, "", 0
     whole = tomllib.loads(content.decode("utf-8-sig"))
@@ -234,7 +248,7 @@ def _check(path: Path, name: str, values: object) -> None:
         raise ConfigError(wrong)
     for key, value in values.items():
         if not isinstance(value, str | Secret):
-            # A list or a table may be deep, or hold the secret as well.
+            # Name the type alone: the value may be the secret, also within a list or a table, or too deep to print.
             is_secret = key.startswith("secret") or isinstance(value, list | dict)
             said = type(value).__name__ if is_secret else kind_of(value)
             raise ConfigError(f"is {said}", argument=f"{where}.{key}", mend="it must be text, in quotes")
@@ -243,7 +257,10 @@ def _check(path: Path, name: str, values: object) -> None:
 
 
 def said_by(command: str, where: str) -> Secret:
-    """Run a command without a shell, and return the first line that it prints. Raises `ConfigError`."""
+    """Run a command without a shell, and return the first line that it prints. Raises `ConfigError` for none.
+
+    `where` names the command in the error: file, profile and key.
+    """
     why, secret = _run(command)
     if why or not secret.reveal().strip():
         raise ConfigError(
@@ -253,7 +270,7 @@ def said_by(command: str, where: str) -> Secret:
 
 
 def _run(command: str) -> tuple[str, Secret]:
-    """Return why there is no secret, "" where there may be one, and the first line, wrapped."""
+    """Run a command; return the reason why it failed, "" if it did not, and the first line of its output."""
     try:
         if not (words := shlex.split(command)):
             return "it is empty", Secret("")
@@ -269,7 +286,7 @@ def _run(command: str) -> tuple[str, Secret]:
 
 
 def refuse_taken(path: Path, name: str) -> None:
-    """Raise `ConfigError` where a file has this profile already, or cannot be read, or where this is no name."""
+    """Raise `ConfigError` if a file has a profile of this name, or cannot be read, or if the text cannot be a name."""
     if not name.strip():
         raise ConfigError("is empty", argument="--profile", mend="give the profile a name")
     if not has_bytes(name):
@@ -280,9 +297,10 @@ def refuse_taken(path: Path, name: str) -> None:
 
 
 def add(path: Path, name: str, values: Values) -> None:
-    """Add a profile to a file, for its owner alone; in a new or empty file it is the default.
+    """Add a profile at the end of a file that only its owner can read; in a new or empty file it is the default.
 
-    The rest of the file stays as it is, comments too. Raises `ConfigError` where it takes no table after it.
+    The rest of the file stays as it is, comments too. Raises `ConfigError` for a file after which no table can stand,
+    such as one with `profiles = {...}` on a line.
     """
     # No variable holds a secret bare: a traceback with locals would show it.
     there = Secret(path.read_bytes().rstrip().decode("utf-8-sig") if path.exists() else "")
@@ -307,5 +325,5 @@ def _is_toml(text: Secret) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """Write a text as TOML does: JSON does it in the same way, but for one character."""
+    """Write a text as a TOML string: that of JSON, but that TOML does not allow the character DEL (7F) unescaped."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
