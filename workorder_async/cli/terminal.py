@@ -1,6 +1,7 @@
-"""Output and input of people: lines, tables, bars, questions.
+"""Output for people and input from them: lines, tables, bars, questions.
 
-Results go to stdout, remarks to stderr; neither holds a character that a terminal would obey.
+Results go to stdout, remarks and questions to stderr. Control characters are escaped in both: the platform's texts
+could else move the cursor, change colours or fake further lines.
 """
 
 import asyncio
@@ -26,32 +27,34 @@ from workorder_async.plain_text import UNSAFE, one_line, safe
 from workorder_async.secret import Secret
 
 _LABEL_WIDTH: Final = 28
+# Seconds between the lines that stand for a bar where stderr is no terminal.
 _LINE_EVERY: Final = 10.0
 _NARROWEST: Final = 20
-# A text that has fewer cells than these is no longer read with ease.
+# Columns of texts have at least this many cells: narrower texts are hard to read.
 _TEXT_WIDTH: Final = 12
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Let the caller know; rich would end the program."""
+        """Raise, so that the command can report first: rich would end the program."""
         raise BrokenPipeError
 
 
 def out(*, stderr: bool = False) -> Console:
     """Return a console on stdout, or stderr, that takes text as it is: no markup, no emoji names, nothing highlighted.
 
-    Only a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
+    rich takes any stream for a terminal if FORCE_COLOR is set, and would cut tables in a file to a terminal's width. So
+    only `isatty` counts here.
     """
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     console = _Console(stderr=stderr, force_terminal=is_terminal, markup=False, emoji=False, highlight=False)
-    # In a width of two rich never ends to lay out a page of help.
+    # In a terminal of two columns rich lays out a page of help for ever.
     console.width = max(console.width, _NARROWEST)
     return console
 
 
 def tell(text: str) -> None:
-    """Print one result line on stdout, at once."""
+    """Print one result line on stdout, and flush it: a reader of a pipe sees it at once."""
     sys.stdout.write(f"{one_line(text)}\n")
     sys.stdout.flush()
 
@@ -62,9 +65,9 @@ def note(text: str) -> None:
 
 
 def write_remark(line: str) -> None:
-    """Write a line to stderr. Where the disk is full it is lost: what was done counts, told or not.
+    """Write a line to stderr. A line that a full disk does not take is lost: a remark must not stop the work.
 
-    Raises `BrokenPipeError` where nobody reads it any more.
+    Raises `BrokenPipeError` if the reader of stderr went away.
     """
     try:
         sys.stderr.write(f"{line}\n")
@@ -75,18 +78,21 @@ def write_remark(line: str) -> None:
 
 
 def _cell(text: str) -> str:
-    """Quote a cell that begins with a quote: who reads quotes in lines with tabs would take the next rows into it."""
+    """Return a cell for a line with tabs; a cell that begins with a quote is put in quotes.
+
+    Else a program that reads quotes in such lines (csv, pandas) would take the rows after it as a part of the cell.
+    """
     line = one_line(text)
     return '"' + line.replace('"', '""') + '"' if line.startswith('"') else line
 
 
 def whole(name: str, width: int = 0) -> Column:
-    """Return a column that is as wide as its widest cell, and at least so wide."""
+    """Return a column that is as wide as its widest cell, and at least as `width`: no cell of it is cut."""
     return Column(name, min_width=max(width, len(name)), no_wrap=True)
 
 
 def texts(name: str, share: int = 1) -> Column:
-    """Return a column of texts, which has its share of the rest of a line."""
+    """Return a column of texts: columns of this kind share the rest of the line, and fold long texts."""
     return Column(name, min_width=max(_TEXT_WIDTH, len(name)), ratio=share, overflow="fold")
 
 
@@ -98,10 +104,10 @@ def print_table(
     heading: str = "",
     console: Console | None = None,
 ) -> None:
-    """Print rows, below the names of their columns where they have a `head`; elsewhere than on a terminal with tabs.
+    """Print rows as a table on a terminal, else as lines with tabs. With `head` the names of the columns come first.
 
-    A heading stands above them, or with tabs in place of the first name. Where a terminal is too narrow for the
-    columns, the cells of a row stand below each other, each with its name.
+    A `heading` stands above the table; in lines with tabs it takes the place of the first column's name. On a terminal
+    that is too narrow for the table the cells of each row are printed below each other, each after its column's name.
     """
     console, names = console or out(), [str(column.header) for column in columns]
     if not console.is_terminal:
@@ -130,7 +136,10 @@ def print_table(
 
 
 def write_json(values: Iterable[JSON]) -> None:
-    """Print each value as one line of JSON in UTF-8 on stdout; JSON's own escapes stand for those of `safe`."""
+    r"""Print each value as one line of JSON in UTF-8 on stdout.
+
+    Characters that `safe` would escape get the escapes of JSON (\u001b), so that a program reads the text unchanged.
+    """
     lines = b"".join(to_json(value) + b"\n" for value in values).decode()
     escaped = UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", lines)
     sys.stdout.flush()
@@ -139,13 +148,13 @@ def write_json(values: Iterable[JSON]) -> None:
 
 
 def named(ids: Sequence[int], total: int) -> str:
-    """Write the first ids of so many, and how many more there are."""
+    """Return the first ids of `total` as text, and how many more there are: "1, 2, 3 and 40 more"."""
     more = f" and {total - len(ids):,} more" if total > len(ids) else ""
     return f"{', '.join(map(str, ids))}{more}"
 
 
 def moment(at: datetime | float | None) -> str:
-    """Write a time to the second, with its zone; seconds since the epoch by the clock of China; or nothing."""
+    """Return a time as text, to the second and with its zone; "" for None. Seconds since the epoch get China's zone."""
     if isinstance(at, int | float):
         try:
             at = datetime.fromtimestamp(at, CHINA_STANDARD_TIME)
@@ -157,14 +166,14 @@ def moment(at: datetime | float | None) -> str:
 def print_fields(
     fields: Iterable[tuple[str, str]], heading: str = "", depth: int = 0, console: Console | None = None
 ) -> None:
-    """Print a name and a value on each line. An empty value is left out; one of several lines starts below its name."""
+    """Print a name and a value on each line; leave empty values out. A value of several lines begins below its name."""
     console = console or out()
     if heading:
         print_heading(heading)
     for name, value in fields:
         if value:
             label, text = " " * depth + one_line(name), safe(value)
-            # Set off, a text of several lines cannot pass for further fields.
+            # Indented, so that a line of the text cannot look like a further field.
             beside = "\n" + indent(text, " " * (depth + 4)) if "\n" in text else " " + text
             filled = label + " " * (_LABEL_WIDTH - cell_len(label))
             console.print(Text.assemble((filled, "bold"), beside), soft_wrap=True)
@@ -176,21 +185,24 @@ def print_heading(text: str) -> None:
 
 
 def can_ask() -> bool:
-    """Tell whether somebody is there to answer."""
+    """Tell whether questions can be asked: stdin and stderr are both a terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask(what: str, *, optional: bool = False) -> str:
-    """Ask on stderr and return the answer. Raises `ConfigError` where there is none and one is needed.
+    """Ask on stderr and return the answer; "" for no answer if it is `optional`, else that raises `ConfigError`.
 
-    Questions come before any event loop runs, so that Ctrl-C ends them.
+    Ask only before an event loop runs: its handler of Ctrl-C cancels a task, and would not end the reading.
     """
     console, prompt = out(stderr=True), f"{one_line(what)}: "
     return _answer(what, lambda: console.input(prompt, markup=False, emoji=False), optional=optional).reveal()
 
 
 def confirms(question: str) -> bool:
-    """Ask for a yes; anything else is a no. Keys that were pressed before the question count as nothing."""
+    """Ask for a yes; any other answer is a no. Keys that were pressed before the question are dropped.
+
+    Else a yes that was typed for another command, still running, would confirm a change that nobody has read.
+    """
     with suppress(ImportError):
         import termios
 
@@ -200,8 +212,9 @@ def confirms(question: str) -> bool:
 
 
 def ask_secret(what: str) -> Secret:
-    """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
-    # getpass writes the prompt once the echo is off: early keys are neither shown nor lost.
+    """Ask without an echo, and wrap the answer at once: no variable may hold it bare. Raises `ConfigError` for none."""
+    # getpass turns the echo off, which drops earlier keys, then prints the prompt: all keys after it are hidden, and
+    # none of them is lost.
     return _answer(what, lambda: getpass(f"{one_line(what)}: ", sys.stderr))
 
 
@@ -211,7 +224,7 @@ def _answer(what: str, read: Callable[[], str], *, optional: bool = False) -> Se
         answer = Secret(read())
     except EOFError:
         pass
-    except UnicodeDecodeError as error:  # its words are the typed ones, which may be a secret
+    except UnicodeDecodeError as error:  # its message holds the typed bytes, which may be a secret: it is no cause
         problem = f"is no {error.encoding.upper()}, as this terminal is said to speak"
         raise ConfigError(problem, argument=f"the answer to {what!r}") from None
     if optional or answer.reveal().strip():
@@ -220,15 +233,15 @@ def _answer(what: str, read: Callable[[], str], *, optional: bool = False) -> Se
 
 
 class Bar:
-    """Shows on stderr how far something has come: a bar on a terminal, elsewhere a line now and then.
+    """Shows the progress of work on stderr: a bar on a terminal, elsewhere a line every ten seconds.
 
-    Use it with `with`, in a running event loop, after the one before has ended: two bars would overwrite each other.
-    Call it with (done, total).
+    Use it with `with`, in a running event loop, one bar at a time: two would overwrite each other. Call it with
+    (done, total).
 
     what     the work, for example "exporting"
     unit     the things that are counted, "tickets" or "bytes"
     delay    seconds until the bar is shown; work that ends sooner shows none
-    shown    False to show nothing, where the terminal is wanted for the results
+    shown    False to show nothing, as where the results go to the same terminal
     """
 
     def __init__(self, what: str, *, unit: str = "tickets", delay: float = 1.0, shown: bool = True) -> None:
@@ -250,7 +263,7 @@ class Bar:
         return self
 
     def __call__(self, done: int, total: int, remark: str = "") -> None:
-        """Show that so many of so many are done, and a remark."""
+        """Show how many of `total` are done, and a remark after the name of the work."""
         what = f"{self._what}: {remark}" if remark else self._what
         self._progress.update(self._task, completed=done, total=total, description=what)
         if self._lines_are_shown and monotonic() >= self._next_line:
