@@ -1,4 +1,7 @@
-"""Failures on the command line: one sentence with a hint, and an exit code; equal ones are told once."""
+"""Failures on the command line: a sentence with a hint, and an exit code. Equal failures of many tickets share a line.
+
+The library's errors name arguments and classes, for programmers; here they name the options of the command line.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +53,8 @@ _HINTS: Final[Mapping[type[errors.WorkorderError], str]] = {
 _ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_ticket", "close_ticket")
 
 _FILES: Final = ("attachment", "handle_attachment")
-# The words for arguments of the library; each other NAME or CLASS.NAME is the option --name.
+# Arguments of the library by their names on the command line. An argument NAME or CLASS.NAME that is not here is the
+# option --name.
 _ARGUMENTS: Final[Mapping[str, str]] = {
     "id": "ID",
     "target": "",
@@ -67,21 +71,23 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "productGroupId": "--as-product-group",
     "TicketQuery.customer_organization_name": "--customer",
 }
-# How to put an argument right, where the library's words are for programs.
+# What to do about a wrong argument, where the library's own `mend` is for programmers.
 _MENDS: Final[Mapping[str, str]] = {
     "file_name": "rename the file",
     "attachment": "take the output of `workorder upload --json`",
     "handle_attachment": "the platform did not say who uploaded it: add --author USER_ID",
 }
-# A type before a value, and an argument with a value, as the library has them.
+# Parts of the library's messages that mean nothing here: a Python type before a value ("is int 5"), and an argument
+# with its value ("overwrite=True").
 _TYPE: Final = re.compile(r"^(is |must be [A-Za-z ]+, not )(str|int|float|bool|list|dict) ")
 _SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
 
+# Tickets that a line of complaints names, and lines of complaints.
 _NAMED: Final = 3
 _MOST: Final = 1000
 _NUMBER: Final = re.compile(r"\d+")
 
-#: What a text is not, that is to be of such a type.
+#: By the type of an option: the problem with a text that is no such value.
 KINDS: Final[Mapping[object, str]] = {
     int: "is no whole number of 64 bits; write one in digits",
     float: "is no number",
@@ -92,13 +98,13 @@ def exit_code(error: errors.WorkorderError) -> int:
     """Return the exit code that a failure ends in."""
     if isinstance(error, errors.OutcomeUnknownError):
         return UNKNOWN
-    # A journal that fails once a batch has begun ends it, and is told in its report.
+    # Usage: no batch has begun. A journal that fails later does not come here: the batch stops, and its report says so.
     return USAGE if isinstance(error, errors.ConfigError | errors.JournalError) else FAILED
 
 
 def sentence(error: errors.WorkorderError) -> str:
     """Return the error and its hint as one sentence, in words of the command line."""
-    # The words of an answer are the platform's, and stay as they are.
+    # An answer's text is the platform's: words in it that look like arguments are none.
     text = str(error) if isinstance(error, errors.ApiError | errors.ResponseError) else _in_options(error)
     hint = next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
     if type(error) is errors.ApiError and error.operation in _ABOUT_A_TICKET:
@@ -109,14 +115,14 @@ def sentence(error: errors.WorkorderError) -> str:
 
 
 def _in_options(error: errors.WorkorderError) -> str:
-    """Return an error of the library with options in place of arguments."""
+    """Return the message of an error, with options of the command line in place of the library's arguments."""
     if not isinstance(error, errors.ConfigError | errors.ExportError):
         return str(error)
     argument, mend = getattr(error, "argument", ""), error.mend
     if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
         name = found[1]
         argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, option(name))), _MENDS.get(name, mend)
-    mend = mend.replace("True or False", "true or false")  # it came from JSON: options are not given so
+    mend = mend.replace("True or False", "true or false")  # such a value came from JSON: no option takes one
     mend = _SETTING.sub(lambda found: option(f"no_{found[1]}" if found[2] == "False" else found[1]), mend)
     problem = _TYPE.sub(r"\1", error.problem)
     return f"{argument} {problem}{f'; {mend}' if mend else ''}".lstrip()
@@ -128,7 +134,7 @@ def option(name: str) -> str:
 
 
 def as_json(error: errors.WorkorderError) -> dict[str, JSON]:
-    """Return an error as a JSON object; an errno only where the platform gave one, for a gateway's page has none."""
+    """Return an error as a JSON object. A gateway's page has no errno, so neither has its error."""
     facts: dict[str, JSON] = {"error": type(error).__name__, "message": str(error), "request_id": error.request_id}
     if isinstance(error, errors.ApiError) and error.errno:
         facts |= {"errno": error.errno, "errmsg": error.errmsg}
@@ -136,25 +142,25 @@ def as_json(error: errors.WorkorderError) -> dict[str, JSON]:
 
 
 def note_in_chinese(failure: Exception | Outcome) -> None:
-    """Say in a last line what failed, to people who speak Chinese."""
+    """Say on stderr in Chinese what failed, if the user's language is Chinese."""
     if spoken() == "zh":
         note(f"workorder: {explain(failure, 'zh')}")
 
 
 @define
 class Complaints:
-    """The tickets and the sentence of each error, in the order in which it first came."""
+    """The failures of many tickets: for each error its sentence and its tickets, oldest error first."""
 
     _by_kind: dict[object, tuple[list[int], str]] = field(factory=dict)
 
     def add(self, id: int, error: errors.WorkorderError) -> None:
-        """Note the error of a ticket. It equals another one if but the numbers in its text differ, as seconds do."""
+        """Note the error of a ticket. Errors that differ only in numbers, such as seconds, are equal."""
         codes = getattr(error, "errno", 0), getattr(error, "status", 0)
         kind = (type(error), codes, _NUMBER.sub("", error.message))
         self._by_kind.setdefault(kind, ([], sentence(error)))[0].append(id)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each error: whose it is, and the sentence of the first. Only the first thousand are told."""
+        """Yield a line for each error: its tickets, and the sentence of the first; a thousand lines at most."""
         for ids, said in islice(self._by_kind.values(), _MOST):
             yield f"ticket{'s' if len(ids) > 1 else ''} {named(ids[:_NAMED], len(ids))}: {said}"
         if (more := len(self._by_kind) - _MOST) > 0:
@@ -162,7 +168,7 @@ class Complaints:
 
 
 def wrong_usage(error: CycloptsError, words: Sequence[str]) -> str:
-    """Return a sentence about the mistake in a command line, and the help to read."""
+    """Return a sentence about the mistake in a command line (`words`), and the help to read."""
     said = _complaint(error, words)
     see = f"See `{' '.join(('workorder', *(error.command_chain or ())))} --help`"
     if words[0].startswith("-"):
