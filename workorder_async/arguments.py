@@ -26,7 +26,7 @@ def is_whole(value: object) -> TypeGuard[int]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether a value is a number that is no bool, and no whole number that is too large to reckon with."""
+    """Tell whether a value is a float, or an int that is not a bool and that a float can hold."""
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return isinstance(value, float)
@@ -55,7 +55,7 @@ def whole(name: str, value: object, at_least: int = 1) -> int:
 
 
 def whole_within(name: str, value: object, low: int, high: int) -> int:
-    """Return a whole number from `low` to `high`, which is as large as the wire can carry."""
+    """Return a whole number from `low` to `high`."""
     if not is_whole(value):
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend=f"it must be a whole number{as_int(value)}")
     if not low <= value <= high:
@@ -64,7 +64,7 @@ def whole_within(name: str, value: object, low: int, high: int) -> int:
 
 
 def as_int(value: object) -> str:
-    """Say how a whole number of another class, such as one of NumPy, becomes an int; "" for anything else."""
+    """Return the advice to call int(...) for a whole number of another class, such as NumPy's; "" for other values."""
     return ", as int(...) makes one of this" if hasattr(value, "__index__") and not isinstance(value, int) else ""
 
 
@@ -86,16 +86,16 @@ above_zero: Final[Callable[[str, object], float]] = must_be(
 """Returns a number that is above 0: seconds that must pass, or a rate."""
 
 flag: Final[Callable[[str, object], bool]] = must_be("True or False", lambda value: isinstance(value, bool))
-"""Returns True or False; a word such as "no" is refused, for it would count as true."""
+"""Returns True or False. A text such as "no" is refused: Python would take it for true."""
 
 
 def is_plain(function: object) -> bool:
-    """Tell whether this is a function, and no `async def`, which nobody would await."""
+    """Tell whether this can be called and is no `async def`: nobody would await its result."""
     return callable(function) and not iscoroutinefunction(function)
 
 
 function: Final[Callable[[str, object], Any]] = must_be("a function, no `async def`", is_plain)
-"""Returns a function that is called, and not awaited."""
+"""Returns a function that is no `async def`."""
 
 
 def one_of(name: str, value: object, words: Sequence[str]) -> str:
@@ -106,7 +106,7 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
 
 
 def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
-    """Return the items of a list, which are all of one class; a single item is no list."""
+    """Return the items of an iterable, all of class `kind`. A bare item without a list around it is refused."""
     if isinstance(value, kind) or not isinstance(value, Iterable):
         raise _refused(name, value, f"a list of {kind.__name__}, in brackets")
     found = tuple(value)
@@ -117,9 +117,9 @@ def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
 
 
 def path(name: str, value: object) -> str:
-    """Return a path as text, which an empty one is not, nor a text with NUL. Whether a file is there is not checked.
+    """Return a path as text. Refuses an empty path, one with NUL, and a relative one in a working folder that is gone.
 
-    A relative one is seen from the working folder, which may have been removed.
+    Whether there is such a file is not checked.
     """
     if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a path")
@@ -147,8 +147,8 @@ def as_validator(
 ) -> "Callable[[object, Attribute[Any], Any], None]":
     """Make an attrs validator of one of these functions; `bounds` are its further arguments.
 
-    The name in the message is the field's, as where a field is an argument of another class. With `names_class` it is
-    CLASS.FIELD.
+    The message names the FIELD alone, for classes that users do not make themselves: they know the field as an argument
+    of a function. With `names_class` it names CLASS.FIELD.
     """
 
     def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
@@ -159,9 +159,10 @@ def as_validator(
 
 @frozen
 class Option:
-    """Stands in the `Annotated` type of an option, beside its type: the default, and the check of any other value.
+    """The default of an option and the check of other values. It stands in the type: `Annotated[T, Option(...)]`.
 
-    A `TypedDict` of such types is the one declaration of the options of a call.
+    A `TypedDict` of such types declares the options of a function in one place: their types for type checkers, and
+    their defaults and checks for `with_defaults`.
     """
 
     default: Any
@@ -169,7 +170,7 @@ class Option:
 
 
 def with_defaults(kind: type[_T], given: Mapping[str, Any]) -> _T:
-    """Return all options of a `TypedDict`: each that is given, checked, and the default of each other."""
+    """Return all options of a `TypedDict`: the given values, checked, and the defaults of the others."""
     options = {}
     for name, annotated in kind.__annotations__.items():
         option: Option = annotated.__metadata__[0]
@@ -179,9 +180,9 @@ def with_defaults(kind: type[_T], given: Mapping[str, Any]) -> _T:
 
 
 def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -> str:
-    """Say which name is not known, and what would be right: "" where all are known.
+    """Return a sentence about the first unknown name, with names that are near to it; "" if all names are known.
 
-    `complaint` is how the sentence begins: "TicketQuery has no field".
+    `complaint` is the beginning of the sentence: "TicketQuery has no field".
     """
     for name in given:
         if name not in known:
@@ -197,7 +198,7 @@ def kind_of(value: object) -> str:
 
 
 def has_bytes(text: str) -> bool:
-    """Tell whether a text has UTF-8 bytes: half a surrogate pair has none."""
+    """Tell whether a text can be written as UTF-8: a text with half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -206,14 +207,17 @@ def has_bytes(text: str) -> bool:
 
 
 def plain(name: str, returned: object) -> None:
-    """Refuse a callback that is an `async def`, by what its call returned: nobody would await it."""
+    """Refuse a callback whose call returned a coroutine: it is an `async def`, and nobody awaits it.
+
+    `is_plain` cannot tell this of every callable, such as an object with an `async def __call__`.
+    """
     if isinstance(returned, Coroutine):
         returned.close()
         raise ConfigError("is an `async def`, which is not awaited", argument=name, mend="it must be a plain function")
 
 
 def shown(value: object) -> str:
-    """Return how a value begins, for a message; this raises nothing for any value."""
+    """Return the first 60 characters of a value's `repr`, for a message; raises nothing."""
     try:
         return f"{value!r:.60}"
     except Exception:  # noqa: BLE001 - an object of the caller's, or a number of more digits than Python writes
@@ -225,7 +229,7 @@ def _refused(name: str, value: object, wanted: str) -> ConfigError:
 
 
 def caller() -> FrameType:
-    """Return the first frame outside this package: arguments come from there."""
+    """Return the innermost frame outside this package: the line of the user's code that made the call."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
         frame = frame.f_back
