@@ -8,7 +8,7 @@
     ├── ResponseError                       an answer, but not the platform's
     │   └── DecodeError                     the platform's envelope around data that does not fit the API document
     ├── ApiError                            the platform answered: no (errno is not 10000)
-    │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it; to a mutation no page
+    │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it (of a mutation: see there)
     │   ├── NotFoundError                   HTTP 404, or an errno that you map to it
     │   ├── TicketStateError                errno 23000 工单状态不允许关闭
     │   └── RateLimitedError                HTTP 429, or an errno that you map to it
@@ -37,16 +37,16 @@ __all__ += ["WalkDriftError", "WorkorderError"]
 
 @frozen
 class Settlement:
-    """The knowledge about a mutation whose answer was lost."""
+    """What reading has shown about a mutation whose answer was lost."""
 
     happened: bool | None
-    """Whether it happened; None where that is not known, or not known yet."""
+    """Whether the mutation happened; None if that is not known, or not known yet."""
     ticket_id: int = 0
-    """The ticket that a creation made, where it was found; else 0."""
+    """The id of the ticket that a creation made, if it was found; else 0."""
     holds: bool = field(default=False, eq=False)
-    """Whether the ticket is closed, or the product line's share rejected, by this mutation or anybody else."""
+    """Whether the ticket is closed, or the product line's share rejected, by this mutation or by anybody else."""
     again: float | None = field(default=None, eq=False)
-    """In how many seconds a look tells all that can be known; None where no later look tells more."""
+    """Seconds after which settling again shows all that can be known; None if settling again shows nothing more."""
 
 
 class Settles(Protocol):
@@ -57,11 +57,11 @@ class Settles(Protocol):
         """The platform that it asks."""
         ...
 
-    # The mutations lie on a floor above this one.
+    # `Any`: the classes of mutations are on a floor above this one.
     async def settle(
         self, mutation: Any, began: float, *, mark: str = "", ahead: Any = None, run: Any = None
     ) -> Settlement:
-        """Find out whether this mutation happened, which was sent at `began`."""
+        """Find out whether a mutation happened that was sent at `began`, in seconds since the epoch."""
         ...
 
 
@@ -90,7 +90,7 @@ class WorkorderError(Exception):
 
     `operation` is the client coroutine's name ("close_ticket") or "", `attempts` counts the requests that were
     started for it, `request_id` is the platform's own id of the last answer ("" where there was none). `retry_after` is
-    how many seconds to wait before the next request, where the server's answers tell.
+    the number of seconds to wait before the next request, if the server asked for a wait, else None.
     """
 
     def __init__(self, message: str, *, operation: str = "", attempts: int = 0, request_id: str = "") -> None:
@@ -119,10 +119,10 @@ class WorkorderError(Exception):
 class ConfigError(WorkorderError):
     """An argument, base URL, signing scheme or environment variable that cannot work; raised before anything is sent.
 
-    The message is "ARGUMENT PROBLEM; MEND". Its parts are kept: `argument` is the thing ("concurrency"), "" where it is
-    none in particular; `problem` what is wrong with it ("is 0"), `mend` how to put it right ("it must be a whole number
-    of at least 1"). It is no `ValueError`, so that an `except ValueError` around a bot's own `int(text)` does not
-    swallow it; an option that does not exist is a `TypeError`, as everywhere in Python.
+    The message is "ARGUMENT PROBLEM; MEND", and its parts are attributes: `argument` names the thing ("concurrency"),
+    or is "" if no single thing is wrong; `problem` is what is wrong with it ("is 0"), `mend` how to put it right ("it
+    must be a whole number of at least 1"). This class is no `ValueError`, so that an `except ValueError` around a bot's
+    own `int(text)` does not swallow it; an option that does not exist is a `TypeError`, as everywhere in Python.
     """
 
     def __init__(self, problem: str, *, argument: str = "", mend: str = "", **call: Unpack[CallFacts]) -> None:
@@ -136,7 +136,7 @@ class ConfigError(WorkorderError):
 class NotSentError(WorkorderError):
     """No byte of the request was written: name look-up, connection, TLS or a free slot failed. Nothing happened.
 
-    It is `lasting` where no other attempt would do better, as with a certificate that is refused.
+    `lasting` is True if another attempt would fail in the same way, as with a certificate that is refused.
     """
 
     lasting: bool = False
@@ -151,9 +151,10 @@ class OutcomeUnknownError(NoAnswerError):
 
     The library never repeats such a mutation blindly. `__cause__` is the failure that was seen instead of an answer,
     `mutation` the mutation, `mark` the mark below its text, and `began` the time of its sending, in seconds since the
-    epoch by our own clock; `ahead` is how far the server's was ahead then, `run` for how long it may be carried out.
-    `platform` is the base URL that it was sent to, where that is known. `happened` is True where the platform said yes
-    and not which ticket it made, else the result of `verify`. `ticket_id` is the new ticket's id, once `verify` has
+    epoch by our own clock. `ahead` and `run` are for `client.settle`: how far the server's clock was ahead of ours at
+    that time, and for how long the mutation may have been sent and carried out. `platform` is the base URL that it was
+    sent to, "" if that is not known. `happened` is the result of `verify`; before that it is None, or True if the
+    platform said yes to a creation without naming the new ticket. `ticket_id` is the new ticket's id, once `verify` has
     found it.
     """
 
@@ -177,12 +178,13 @@ class OutcomeUnknownError(NoAnswerError):
         self.happened: bool | None = None
 
     async def verify(self, client: Settles) -> bool | None:
-        """Find out whether it happened: True, False, or None where that is not known, or not known yet.
+        """Find out by reading whether the mutation happened: True, False, or None if it is not known, or not known yet.
 
-        Asks `client.settle`, whose text says how each kind of mutation is told, and keeps the number of a new ticket in
-        `ticket_id`. True and False stay so. Reads only, within one deadline. A read that fails leaves it unknown, and
-        so does a mutation of which nobody knows when it `began`, and one that looks like another in its batch's
-        journal. Raises `ConfigError` for a client without coroutines, and for one of another platform.
+        Calls `client.settle` (its docstring says what proves which kind of mutation), within one deadline, and keeps
+        the id of a new ticket in `ticket_id`. A later call never changes True or False. None is the answer after a read
+        that fails, for a mutation without a known time of sending (`began`), and for a mutation that cannot be told
+        from another one in its batch's journal. Raises `ConfigError` for a client without coroutines, and for a client
+        of another platform.
         """
         if not iscoroutinefunction(getattr(client, "settle", None)):
             mend = "it must be a WorkorderClient with coroutines; a blocking one does client.run(error.verify)"
@@ -243,9 +245,10 @@ class ApiError(WorkorderError):
 
 
 class AuthenticationError(ApiError):
-    """The platform does not accept who is asking: AppId, secret, scheme, clock or permission.
+    """The platform does not accept the caller: AppId, secret, scheme, clock or permission is wrong.
 
-    A page without the platform's envelope says so of a read only: a mutation may have happened behind a gateway.
+    HTTP 401 or 403 without the platform's envelope, such as a gateway's page, raises this only for a read. For a
+    mutation it raises `OutcomeUnknownError`: the mutation may have happened behind that gateway.
     """
 
     hint = "run `workorder doctor`; it compares AppId, scheme and clock with the host"
@@ -282,7 +285,7 @@ class DeadlineExceededError(WorkorderError, TimeoutError):
 
 
 class WalkDriftError(WorkorderError):
-    """A walk was to be exact and the list did not hold still for long enough, or it moved faster than it was read.
+    """A walk that had to be exact could not be: the list kept changing, or it changed faster than it could be read.
 
     `report` is the walk's report.
     """
