@@ -1,7 +1,10 @@
 """The rules of the endpoints: the fields of each request, and its effect. `RULES` has one row for each endpoint.
 
 A schema is the API document's table of fields. An absent field and a null are the same; fields that a schema does not
-list are ignored. A wrong one is refused with `Errno.PARAMETER` and its path, for example `attachment[0].file_name`.
+list are ignored. A wrong value is refused with `Errno.PARAMETER` and its path, for example `attachment[0].file_name`.
+
+An assign (schema TicketAssign) is the share of one product line in a ticket: its status, its handler, its history. A
+step is one entry of that history. A ticket has at least one assign.
 
 The closer of a ticket: every person has a long staff number (`creator_id`) and another one in the address book
 (`closer_id`), and no rule leads from one to the other. So in the sandbox the closer is the ticket's creator if
@@ -36,20 +39,21 @@ Check: TypeAlias = Callable[[str, JSON], Any]
 
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
-# Seconds beyond this are the year 5138: somebody sent milliseconds.
+# The year 5138. A larger number of seconds was meant as milliseconds.
 _SECONDS_MAX = 10**11
 # The largest bodies that are read, in bytes; an upload is held in memory as a whole.
 _JSON_LIMIT = 16 << 20
 _UPLOAD_LIMIT = 1 << 30
+# Codes: the statuses of a ticket that can be closed, and the status 已拒绝 of an assign.
 _OPEN = (1, 2)
 _REJECTED = 4
 
 Act: TypeAlias = Literal["close", "reopen", "comment"]
-"""An action of people by other ways than this API."""
+"""An action of a person on the platform's pages, without this API."""
 
 Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
-"""How texts are stored."""
-#: The ways in which texts are changed before they are stored.
+"""How the sandbox changes titles and details before it stores them: see `STORED`."""
+#: What each of `Texts` does to a text: nothing, drop emoji, normalise (NFC), escape HTML, cut to 20 characters.
 STORED: Mapping[str, Callable[[str], str]] = {
     "as sent": str,
     "no emoji": lambda text: "".join(one for one in text if ord(one) < 0x10000),
@@ -61,7 +65,7 @@ STORED: Mapping[str, Callable[[str], str]] = {
 
 @frozen
 class Field:
-    """One line of a schema: how its value is checked, whether it must be there, and its default."""
+    """One line of a schema: the check of the field's value, whether it is required, and its default if it is not."""
 
     check: Check
     required: bool = False
@@ -69,11 +73,11 @@ class Field:
 
 
 Schema: TypeAlias = Mapping[str, Field]
-"""A request's fields by name, as the API document tables them."""
+"""A request's fields by name, as in the API document's table."""
 
 
 def refuse(path: str, why: str) -> Refused:
-    """Return the failure that names the parameter."""
+    """Return the failure `Errno.PARAMETER`, with the path of the parameter in its text."""
     return Refused(Errno.PARAMETER, f"参数 {path} {why}")
 
 
@@ -128,7 +132,7 @@ def record(fields: Schema) -> Check:
 
 
 def read(body: Mapping[str, JSON], fields: Schema, prefix: str = "") -> Fields:
-    """Check a request against a table of fields."""
+    """Check a request against a table of fields; return all of these, with defaults for absent ones."""
     checked: Fields = {}
     for name, line in fields.items():
         value = body.get(name)
@@ -157,9 +161,10 @@ def decode_json(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 def from_query(query: MultiMapping[str], fields: Schema) -> dict[str, JSON]:
-    """Read the same fields from a query string. A field of an array repeats; a value that is no integer stays text.
+    """Read a request's fields from a query string; `read` checks them afterwards.
 
-    A field without a value is as good as absent.
+    A field that is an array is repeated in the query. Digits become an integer unless the field is text; other values
+    stay text, and `read` refuses them where they do not fit. A field without a value (`status=`) counts as absent.
     """
     body: dict[str, JSON] = {}
     for name in fields.keys() & query.keys():
@@ -264,7 +269,7 @@ CLOSE: Schema = {
 
 @frozen
 class Listing:
-    """The habits of one sandbox's list, by options of `Sandbox`; `moved` is called after each page that was read."""
+    """list_tickets of one sandbox, with the options of `Sandbox` about it; `moved` is called after each page."""
 
     moved: Callable[[Store], None]
     page_size_cap: int = field(validator=as_validator(whole_within, 1, 10**6))
@@ -273,7 +278,7 @@ class Listing:
     ties: random.Random | None = field(converter=converters.optional(random.Random))
 
     def page(self, asked: "Asked") -> JSON:
-        """Return the page that a request asks for, true or with a lie."""
+        """Return the page that a request asks for; a fault (`Fault.kind`) may make it untrue."""
         fields, fault = asked.fields, asked.fault
         size = min(fields["page_size"], self.page_size_cap)
         if fault is not None and fault.kind == "first_page":
@@ -295,13 +300,13 @@ class Listing:
 
 @frozen
 class Asked:
-    """One request that has passed the gate, with all that its answer is made of."""
+    """One request that has passed the gate, with everything that a rule needs to answer it."""
 
     store: Store
     listing: Listing
     files: Files
     origin: str
-    """How the caller called the sandbox: scheme, host and port."""
+    """Scheme, host and port of the request's URL: temporary URLs of files begin with them."""
     request: Mapping[str, Any]
     """The JSON object, the query, or the form."""
     fields: Fields
@@ -310,7 +315,7 @@ class Asked:
     """The fault that strikes the request, if there is one; it may make the answer untrue."""
 
     def seen(self) -> tuple[sqlite3.Row, list[Record]]:
-        """Return the ticket that is asked for, or with a lie another one, and its assigns."""
+        """Return the row and the assigns of the ticket that is asked for, or by the fault other_ticket of the next."""
         id, shown = self.fields["id"], self.store.shown
         is_other = self.fault is not None and self.fault.kind == "other_ticket"
         row = shown.ticket(shown.id_after(id) if is_other else id)
@@ -323,7 +328,7 @@ def ticket_detail(asked: Asked) -> JSON:
 
 
 def upload_file(asked: Asked) -> JSON:
-    """Keep the file, and return its Attachment."""
+    """Store the file, and return its Attachment."""
     attachment = asked.files.keep(asked.fields["file"])
     asked.store.add_file(attachment)
     return attachment
@@ -332,8 +337,9 @@ def upload_file(asked: Asked) -> JSON:
 def create_ticket(store: Store, fields: Fields, now: int) -> int:
     """Make a pending ticket of the product line `repository_product_id`.
 
-    The sandbox has one numbering of product lines, for the product repository's and one's own alike. How
-    `use_relate_status` shares a status is not documented: it is kept and shown, and changes no other ticket.
+    In the API document this id belongs to one of two numberings, by `whether_product_group_id`: that of the product
+    repository, or that of one's own product lines. The sandbox has one numbering for both. How `use_relate_status`
+    shares a status is not documented: the field is stored and shown, and changes no other ticket.
     """
     for index, tag in enumerate(fields["tags"]):
         if tag not in TAGS:
@@ -370,21 +376,21 @@ def _check_files(store: Store, name: str, attachments: list[Fields]) -> None:
 
 
 def _assigns(ticket: sqlite3.Row, product_group_id: int) -> tuple[list[Record], int]:
-    """Unpack the assigns, and find this product line's; the first one speaks for a line that has none."""
+    """Return a ticket's assigns, and the index of the product line's assign: 0, the first, if it has none."""
     assigns: list[Record] = loads(ticket["assigns"])
     lines = [one["product_group_id"] for one in assigns]
     return assigns, lines.index(product_group_id) if product_group_id in lines else 0
 
 
 def _by_application(action: Action, fields: Fields, now: int) -> Step:
-    """Pack a step of a request that names no person: the history says 0, and the application."""
+    """Return the step of a request that names no person: its person is number 0, with the application's name."""
     return step(action, now, 0, "沙箱应用", fields["detail"])
 
 
 def comment_ticket(store: Store, fields: Fields, now: int) -> int:
     """Add a comment to the history; a closed ticket may be commented on too.
 
-    A comment of a product line that has no share in the ticket stands under the first one.
+    A comment of a product line without an assign in the ticket goes to the history of the first assign.
     """
     id: int = fields["id"]
     _, place = _assigns(store.ticket(id), fields["productGroupId"])
@@ -394,9 +400,10 @@ def comment_ticket(store: Store, fields: Fields, now: int) -> int:
 
 
 def reject_ticket(store: Store, fields: Fields, now: int) -> int:
-    """Set a product line's share to 4 已拒绝 and say why in the history; refused with `Errno.NOT_REJECTABLE`.
+    """Set a product line's assign to 4 已拒绝, and add the reason to its history.
 
-    Of no product line (0) the first share is meant; a line that has none cannot reject another's.
+    A request without a product line (0) means the first assign; a product line without an assign is refused. A ticket
+    that is not open, and an assign that is rejected already, are refused with `Errno.NOT_REJECTABLE`.
     """
     id, line = fields["id"], fields["productGroupId"]
     ticket = store.ticket(id)
@@ -431,7 +438,7 @@ def close_ticket(store: Store, fields: Fields, now: int) -> int:
 
 
 def act(store: Store, id: int, action: Act, now: int, words: str = "", *, status: int = 1) -> None:
-    """Change a ticket as a person does, by other ways than this API; one that is open again has this status."""
+    """Change a ticket as a person does on the platform's pages; a reopened ticket gets `status`."""
     ticket = store.ticket(id)
     who, name = (40999, "路人") if action == "comment" else (ticket["creator_id"], ticket["creator_name"])
     done = {"close": Action.CLOSED, "reopen": Action.REOPENED, "comment": Action.COMMENTED}[action]
@@ -440,7 +447,7 @@ def act(store: Store, id: int, action: Act, now: int, words: str = "", *, status
     if action == "close":
         changes |= {"status": 3, "is_solved": True, "is_suspended_notice": 0, "solved_time": now, "closed_time": now}
     elif action == "reopen":
-        # An assign's codes for pending and for in process are those of a ticket.
+        # 1 (pending) and 2 (in process) mean the same for a ticket and for an assign.
         assigns[place].update(status=status, finished_time=0)
         changes |= dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
         changes |= {"status": status, "assigns": packed(assigns)}
@@ -450,15 +457,16 @@ def act(store: Store, id: int, action: Act, now: int, words: str = "", *, status
 
 @frozen
 class Rule:
-    """The rule of one endpoint. A POST has a body, a GET a query."""
+    """The rule of one endpoint."""
 
     endpoint: endpoints.Endpoint
     schema: Schema
     answer: Callable[[Asked], JSON]
-    """Returns `data` of the answer; None if it has none."""
+    """Returns the `data` of the answer; None for an answer without `data`."""
     further_methods: tuple[str, ...] = ()
+    """HTTP methods that are taken besides the document's: list_tickets may be a GET with a query."""
     decode: Callable[[str, bytes], dict[str, Any]] = decode_json
-    """Reads the fields in a body of a Content-Type."""
+    """Takes a request's Content-Type and body; returns the fields, not yet checked."""
     limit: int = _JSON_LIMIT
     """The largest body that is read, in bytes."""
 
@@ -466,7 +474,7 @@ class Rule:
 def _mutation(
     endpoint: endpoints.Endpoint, schema: Schema, change: Change, data: Callable[[int], JSON] = lambda _: {}
 ) -> Rule:
-    """Make the rule of a mutation; `data` is that of its answer, for the ticket's id."""
+    """Make the rule of a mutation; `data` returns the `data` of its answer from the ticket's id."""
 
     def answer(asked: Asked) -> JSON:
         return data(asked.store.apply(endpoint.operation, change, asked.fields, asked.request))
