@@ -1,6 +1,8 @@
 """The sandbox's tickets in SQLite: their columns, and how they are listed, read, and changed one mutation at a time.
 
-Each question takes a millisecond or so: the server asks in its event loop, where nothing comes between.
+Three tables: `tickets` has a row for each ticket, with lists as JSON in columns; `steps` has the history that was added
+to assigns after their ticket was made, and `files` the uploads. Statements run in the event loop, without a thread:
+each takes about a millisecond, and no other request can come between the statements of one change.
 """
 
 import asyncio
@@ -25,13 +27,13 @@ from workorder_async.sandbox.files import invented
 
 _T = TypeVar("_T")
 Record: TypeAlias = dict[str, Any]
-"""One row of `tickets` by column, or another object that is kept."""
+"""One row of `tickets` by column, or a stored object such as an assign."""
 Fields: TypeAlias = dict[str, Any]
 """A checked request: every field of its schema, with the default if it was left out."""
 Step: TypeAlias = list[int | str]
 """One TicketFlowHistory, packed: the action, the time in seconds, the person's id and name, and the words."""
 
-# Every column but the id. A scan for a filter stops at the last column of the first line.
+# Every column but the id. The columns that filters use stand first: SQLite reads a row only up to the column it needs.
 _COLUMNS = (
     "created_time status type sub_type second_subtype creator_id product_group_id customer_organization_name "
     "priority need_process is_solved is_suspended_notice creator_name customer_organization_id customer_user_id "
@@ -59,8 +61,8 @@ _VERSION = 2
 _TYPED = ", ".join(
     f"{name} {'INTEGER' if isinstance(default, int) else 'TEXT'} NOT NULL" for name, default in BLANK.items()
 )
-# Ids are never given twice, as on the platform. `files` has the keys that upload_file gave. Each step of a ticket's
-# history after its creation is a row of `steps`: a comment costs the same, however long the history is.
+# AUTOINCREMENT: the id of a deleted ticket is never given again, as on the platform. A step is a row of its own, not a
+# part of the JSON in `assigns`: so a comment takes the same time, however long the history is.
 _TABLES = (
     f"CREATE TABLE IF NOT EXISTS tickets (id INTEGER PRIMARY KEY AUTOINCREMENT, {_TYPED})",
     "CREATE TABLE IF NOT EXISTS files "
@@ -69,7 +71,7 @@ _TABLES = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
-# Made after the seed, which is then twice as fast. The first one answers windows of created_time and totals.
+# Made after the seed: that makes seeding twice as fast. `by_time` answers windows of created_time, and totals.
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS by_time ON tickets (created_time, id)",
     "CREATE INDEX IF NOT EXISTS by_status ON tickets (status, created_time, id)",
@@ -83,11 +85,12 @@ _LISTED = (
     "closed_time"
 )
 _EQUAL_FILTERS = ("creator_id", "customer_organization_name", "status", "type", "sub_type", "second_subtype")
-# Windows ask for many totals; a few thousand are worth keeping, more are a leak.
+# Counts of tickets that are remembered, each for other filters: a limit, so that memory does not grow for ever.
 _TOTALS_KEPT = 4096
-# Ids times a number below it, modulo it, are the same ids in another order, and fit into SQLite's 64 bits.
+# For an order of chance: with any factor from 1 to _PRIME - 1, id * factor % _PRIME is another number for each id below
+# _PRIME, and the product fits into SQLite's 64 bits.
 _PRIME = 2**31 - 1
-# Tickets that are filled in before others have their turn.
+# Seeded tickets that are inserted before other tasks of the event loop have their turn.
 _AT_ONCE = 200
 
 
@@ -104,17 +107,17 @@ class Action(IntEnum):
 
 
 def packed(value: object) -> str:
-    """Write a list or a map as JSON, for a column."""
+    """Return a list or a map as JSON text, for a column."""
     return dumps(value).decode()
 
 
 def step(action: Action, time: int, who: int, name: str, words: str = "") -> Step:
-    """Pack one TicketFlowHistory."""
+    """Return one TicketFlowHistory as it is stored."""
     return [int(action), time, who, name, words]
 
 
 def new_assign(product_group_id: int, created_time: int, history: list[Step]) -> Record:
-    """Pack one TicketAssign that nobody has begun, without the data of its product line."""
+    """Return one new TicketAssign (status 1) as it is stored: without the names that `shapes` adds from its line."""
     return {
         "product_group_id": product_group_id,
         "status": 1,
@@ -130,7 +133,7 @@ def new_assign(product_group_id: int, created_time: int, history: list[Step]) ->
 
 @frozen
 class Applied:
-    """One mutation that the sandbox carried out, as it was asked."""
+    """One mutation that the sandbox carried out."""
 
     operation: str
     """The endpoint's operation: "create_ticket", "comment_ticket", "reject_ticket" or "close_ticket"."""
@@ -139,13 +142,14 @@ class Applied:
     time: float
     """When, in seconds since the epoch by the sandbox's clock."""
     request: Mapping[str, JSON]
-    """The request's JSON object."""
+    """The request's JSON object, as the caller sent it."""
 
 
 class Store:
     """The tables of one sandbox, in the file `path` or in memory; `clock` gives the time of mutations.
 
-    With `lag` they have a replica in memory, which reads see, and which each change reaches so many seconds later.
+    With `lag` there are two stores: mutations change this one, and reads see its replica (`shown`), a store in memory
+    that gets each change `lag` seconds later. `stored` changes titles and details before they are stored.
 
     Raises `ConfigError`, here or in `open`, for a file that cannot be opened, belongs to something else, or is open
     in another sandbox.
@@ -158,19 +162,20 @@ class Store:
         self._lag = lag
         self._stored = stored
         self._replica = Store(None, clock) if lag else self
-        # The changes that have not reached the replica, and when they were made.
+        # Each change that the replica does not have yet, after the time when it was made.
         self._late = deque[tuple[float, Callable[[Store], object]]]()
         self._path = path
         self.clock = clock
         self.is_closed: bool = False
-        # By the other filters, and whether there is a `created_end`: the last one, and how many tickets match then.
+        # Counts of `_total`. Key: all filters but `created_end`, and whether there was one. Value: the last
+        # `created_end`, and how many tickets matched with it.
         self._totals = dict[object, tuple[int, int]]()
         try:
             if path is not None:
-                # Files that SQLite puts beside it get the mode of this file.
+                # Made before SQLite opens it: SQLite gives its files beside it (-wal) the mode of this file.
                 with suppress(FileExistsError):
                     open(path, "xb", opener=open_private).close()
-            # Never by two threads at a time.
+            # `check_same_thread=False`: it may be used from several threads, but never by two at a time.
             self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:
             why = getattr(error, "strerror", None) or error
@@ -179,7 +184,7 @@ class Store:
 
     async def open(self, seed: Iterable[Record]) -> None:
         """Take the file for this sandbox alone, and fill it with `seed` if it is new."""
-        # The lock is taken with the first transaction and held until the end.
+        # In this mode SQLite takes the file's lock with the first transaction, and holds it until the file is closed.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -188,7 +193,7 @@ class Store:
             if self._replica is not self:
                 self._db.backup(self._replica._db)
             if self._path is not None:
-                with suppress(PermissionError):  # of another user
+                with suppress(PermissionError):  # the file belongs to another user
                     self._path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -202,7 +207,7 @@ class Store:
         return ConfigError(f"{self._path} {problem}", argument="db", mend=mend)
 
     async def _fill(self, seed: Iterator[Record]) -> None:
-        """Make the tables that are not there yet, and the tickets of a new file."""
+        """Make missing tables and indexes, and the tickets of a new file; refuse a file that is no sandbox's."""
         is_new = not self._number("SELECT count(*) FROM sqlite_master")
         is_own = self._number("PRAGMA application_id") == _APPLICATION_ID
         if not is_new and not (is_own and self._number("PRAGMA user_version") <= _VERSION):
@@ -216,7 +221,7 @@ class Store:
             self._db.execute(statement)
 
     def _number(self, statement: str, values: Iterable[JSON] = ()) -> int:
-        """Return the number that is the answer of a statement, 0 for NULL."""
+        """Return the only number that a statement selects; 0 for NULL."""
         return int(self._db.execute(statement, tuple(values)).fetchone()[0] or 0)
 
     def close(self) -> None:
@@ -227,16 +232,16 @@ class Store:
 
     @property
     def shown(self) -> "Store":
-        """The tables as reads see them."""
+        """The store that reads see: this one, or its replica, with all changes that are `lag` seconds old by now."""
         while self._late and self._late[0][0] <= self.clock() - self._lag:
             _, change = self._late.popleft()
             self._replica.make(change)
         return self._replica
 
     def make(self, change: Callable[["Store"], _T]) -> _T:
-        """Make a change, whole or not at all."""
+        """Make a change, whole or not at all, and note it for the replica; `change` is called with each of the two."""
         self._db.execute("BEGIN IMMEDIATE")
-        with self._db:  # which commits, or after an error rolls back
+        with self._db:  # commits at its end, rolls back after an error
             made = change(self)
         self._totals.clear()
         if self._replica is not self:
@@ -246,8 +251,9 @@ class Store:
     def page(self, fields: Fields, size: int, ties: random.Random | None = None) -> tuple[int, list[sqlite3.Row]]:
         """Return how many tickets the filters match, and one page of them, the newest first.
 
-        A filter that is 0, empty or absent filters nothing, as the API document's example of zeros suggests;
-        `created_start` and `created_end` are both inside. With `ties`, tickets of one second are in an order of chance.
+        A filter that is 0, empty or absent filters nothing, as the API document's example of zeros suggests. Both
+        `created_start` and `created_end` belong to the window. With `ties`, tickets that were created in one second are
+        in another order on each page.
         """
         where, values = _where(fields)
         total = self._total(fields)
@@ -264,8 +270,9 @@ class Store:
     def _total(self, fields: Fields) -> int:
         """Count the tickets that the filters match.
 
-        Where only `created_end` differs from the count before, only the tickets between the two are counted: a walk
-        asks for one end after the other, and to count a million tickets takes longer than to find a page of them.
+        If only `created_end` differs from the last count, only the tickets between the two ends are counted. A walk
+        asks for page after page with an earlier end each time, and counting a million tickets takes longer than finding
+        a page of them.
         """
         end = fields["created_end"] or 0
         kept = _where({**fields, "created_end": 0}), end != 0
@@ -292,12 +299,12 @@ class Store:
         return row
 
     def id_after(self, id: int) -> int:
-        """Return the ticket that comes next by id, or the first one after the last."""
+        """Return the next higher id of a ticket; after the highest the lowest."""
         after = self._number("SELECT min(id) FROM tickets WHERE id > ?", (id,))
         return after or self._number("SELECT min(id) FROM tickets") or id
 
     def ids(self, status: int) -> list[int]:
-        """Return the tickets of a status, the newest first."""
+        """Return the ids of a status's tickets, the newest first."""
         statement = "SELECT id FROM tickets WHERE status = ? ORDER BY created_time DESC, id DESC"
         return [id for (id,) in self._db.execute(statement, (status,))]
 
@@ -315,16 +322,16 @@ class Store:
         self._db.execute(f"UPDATE tickets SET {columns} WHERE id = :id", {**changes, "id": id})  # noqa: S608
 
     def delete(self, id: int) -> None:
-        """Take a ticket away; its id is not given again."""
+        """Delete a ticket; no other ticket gets its id."""
         self._db.execute("DELETE FROM tickets WHERE id = ?", (id,))
         self._db.execute("DELETE FROM steps WHERE ticket_id = ?", (id,))
 
     def add_step(self, ticket_id: int, assign: int, done: Step) -> None:
-        """Add to the history of a ticket's assign, which is given by its place among the ticket's assigns."""
+        """Add a step to the history of an assign; `assign` is its index among the ticket's assigns."""
         self._db.execute("INSERT INTO steps VALUES (?, ?, ?)", (ticket_id, assign, packed(done)))
 
     def assigns(self, ticket: sqlite3.Row) -> list[Record]:
-        """Return the assigns of a ticket, with all their history; the last step tells when an assign was updated."""
+        """Return the assigns of a ticket with their whole history; `updated_time` is the time of the last step."""
         assigns: list[Record] = loads(ticket["assigns"])
         steps = self._db.execute("SELECT assign, step FROM steps WHERE ticket_id = ? ORDER BY rowid", (ticket["id"],))
         for index, done in steps:
@@ -334,7 +341,10 @@ class Store:
         return assigns
 
     def apply(self, operation: str, change: "Change", fields: Fields, request: Mapping[str, JSON]) -> int:
-        """Carry out one mutation, whole or not at all, record it in `applied`, and return the ticket's id."""
+        """Carry out one mutation, whole or not at all, record it in `applied`, and return the ticket's id.
+
+        `fields` is the checked request, `request` the JSON object as it was sent.
+        """
         now = self.clock()
         texts = {name: self._stored(fields[name]) for name in fields.keys() & {"title", "detail"}}
         ticket_id = self.make(lambda store: change(store, {**fields, **texts}, int(now)))
@@ -342,12 +352,15 @@ class Store:
         return ticket_id
 
     def add_file(self, attachment: Mapping[str, Any]) -> None:
-        """Remember an answer of `upload_file` (schema Attachment)."""
+        """Store the Attachment of an upload, so that tickets can name the file, and `file` knows its name and type."""
         statement = "INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)"
         self.make(lambda store: store._db.execute(statement, attachment))
 
     def file(self, file_path: str) -> tuple[str, str] | None:
-        """Return the name and the MIME type of a file, uploaded or invented, or None for an unknown storage key."""
+        """Return the name and the MIME type of a file by its storage key; None for an unknown key.
+
+        An invented file counts only if its ticket lists it.
+        """
         row = self._db.execute("SELECT file_name, file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
         if row is not None:
             return str(row[0]), str(row[1])
