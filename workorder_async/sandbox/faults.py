@@ -5,7 +5,8 @@
 The first three requests to close a ticket close it and get no answer. `Sandbox.struck` tells which requests were
 struck, `Sandbox.applied` which mutations were carried out all the same.
 
-A function that has ended the connection still returns a response, because aiohttp wants one. It is never sent.
+In this module the "right answer" is the answer that a request would get without a fault. A function here that has
+closed the connection still returns a response, because aiohttp wants one; it is never sent.
 """
 
 import asyncio
@@ -30,9 +31,9 @@ from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno
 
-#: Seconds of thirty years: a clock that is further off tells no date.
+#: The largest offset of a clock and the longest wait, in seconds: about thirty years. Beyond, a `Date` may be no date.
 FAR: Final = 10**9
-#: Under this key a request keeps how many seconds its backend's clock is ahead.
+#: The key under which a request has its backend's offset: how many seconds that clock is ahead.
 AHEAD: Final = web.RequestKey("ahead", float)
 
 _Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
@@ -44,7 +45,7 @@ _PageLie: TypeAlias = Literal["total", "page_size", "first_page", "bad_row"]
 Kind: TypeAlias = Literal["refuse", _Instead, _Unanswered, _Failed, _Slow, _Large, _PageLie, "other_ticket"]
 """The kinds of faults: see `Fault.kind`."""
 
-#: The kinds that only some operations can meet, and these operations.
+#: The kinds that strike only certain operations, with these operations.
 LIES: Mapping[Kind, tuple[str, ...]] = {
     **dict.fromkeys(get_args(_PageLie), (endpoints.LIST_TICKETS.operation,)),
     "other_ticket": (endpoints.GET_TICKET.operation, endpoints.GET_TICKET_DETAIL.operation),
@@ -55,25 +56,25 @@ ERRNO_TAKEN: frozenset[Kind] = frozenset((*ERRNO_NEEDED, "401", "403", "500", "5
 
 _INT32 = as_validator(whole_within, -(2**31), 2**31 - 1, names_class=True)
 _Handling: TypeAlias = Callable[[], Awaitable[bytes]]
-"""Handles a request, and returns the body of the right answer."""
+"""Handles a request as without a fault (a mutation is applied), and returns the body of the right answer."""
 
 
 @frozen
 class Fault:
-    """One kind of fault, and which requests it strikes: all of them, if nothing else is said.
+    """One kind of fault, and which requests it strikes: all requests, unless a field says otherwise.
 
-    Requests are counted as they arrive, from when the script was set. Chance comes from the sandbox's seed: the same
-    requests in the same order are struck again. Raises `ConfigError`, naming the field.
+    Requests are counted in the order of their arrival, from when the sandbox got its faults. `chance` draws from the
+    sandbox's seed: the same requests in the same order are struck again. Raises `ConfigError`, naming the field.
     """
 
     kind: Kind = field(validator=as_validator(one_of, get_args(Kind), names_class=True))
     """The kind.
 
-    Nothing is applied, nor is the signature looked at:
+    No mutation is applied, and the signature is not checked:
 
-    refuse        the connection is closed when the head of the request has come, its body unread
+    refuse        the connection is closed after the head of the request has arrived; its body is not read
     reset         the whole request is read, and the connection is reset
-    hang          the whole request is read, and nothing more is heard, until the caller goes away or the sandbox ends
+    hang          the whole request is read, and nothing is answered until the caller goes away or the sandbox ends
     401, 403      HTTP 401 Unauthorized, HTTP 403 Forbidden, as a page; with `Fault.errno` as an envelope
     429, 503      HTTP 429 Too Many Requests, HTTP 503 Service Unavailable, with `Retry-After`
     500           HTTP 500 with an envelope that has `Fault.errno`, or `Errno.FAULT` if there is none
@@ -81,10 +82,10 @@ class Fault:
     portal        HTTP 200 with the page of a login, as a captive portal answers
     errno         HTTP 200 with an envelope that has `Fault.errno`
 
-    The request is handled as always, so that a mutation is applied if it may be, and then:
+    The request is handled as without a fault, so a mutation that is allowed is applied, and then:
 
     reset_after   the connection is reset, without an answer
-    hang_after    nothing is heard, as above
+    hang_after    nothing is answered, as with hang
     500_after, 502_after, 504_after   HTTP 500, 502 or 504 with an envelope that has `Fault.errno`, or `Errno.FAULT`
     503_after     HTTP 503 with `Retry-After`, as if nothing had happened
     html_after    HTTP 502 with a proxy's page
@@ -96,7 +97,7 @@ class Fault:
     slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
     date          the answer is right, but its `Date` is `Fault.seconds` ahead of the server's clock, or behind it
 
-    The request is handled as always, and the answer is more than anybody should read:
+    The request is handled as without a fault, and the answer is larger than a client should read:
 
     bomb          a small body of gzip that unpacks to `Fault.size` bytes of JSON
     deep          JSON nested 100,000 deep
@@ -105,24 +106,24 @@ class Fault:
     many_headers  the right body, after `Fault.size` bytes of headers, a thousand to a line
     long_header   the right body, after one header of `Fault.size` bytes
 
-    The answer to a read is an envelope like any other, and it is not true:
+    The answer to a read is a good envelope with false content:
 
     total         a page of list_tickets says that there are `Fault.number` tickets; its rows are right
     page_size     a page of list_tickets says that it has `Fault.number` rows; its rows are right
-    first_page    list_tickets answers with the first page, whichever was asked for
+    first_page    list_tickets answers with the first page, whichever page was asked for
     bad_row       the middle row of a page of list_tickets has a list for its `created_time`
     other_ticket  get_ticket and get_ticket_detail answer with another ticket: the next one, or after the last the first
     """
     operation: str | None = field(default=None, kw_only=True)
-    """The endpoint, by its coroutine's name: "close_ticket"; None: every one. Only its requests are counted."""
+    """The endpoint, by its coroutine's name: "close_ticket"; None: every one. Requests to others do not count."""
     after: int = field(default=0, kw_only=True, validator=as_validator(whole, 0, names_class=True))
-    """So many requests are spared at first."""
+    """How many requests are spared at first."""
     every: int = field(default=1, kw_only=True, validator=as_validator(whole, names_class=True))
-    """Of those that follow, every so many-th is struck; 1: each one."""
+    """After those, strike every n-th request: 1 every one, 3 every third."""
     chance: float = field(default=1.0, kw_only=True, validator=as_validator(number_within, 0, 1, names_class=True))
-    """And of those, this share."""
+    """The chance that such a request is struck, from 0 to 1."""
     times: int | None = field(default=None, kw_only=True, validator=optional(as_validator(whole, names_class=True)))
-    """How often it strikes at the most; None: without an end."""
+    """How many requests are struck at most; None: no limit."""
     seconds: float = field(default=1.0, kw_only=True)
     """How long slow_headers, slow_body, a byte of drip and 504_before take; how far date is ahead (below 0: behind)."""
     retry_after: int | None = field(default=1, kw_only=True)
@@ -130,7 +131,7 @@ class Fault:
     errno: int | None = field(default=None, kw_only=True, validator=optional(_INT32))
     """The errno of an envelope: errno and errno_after need it, 401, 403 and 500 to 504 with an envelope may have it."""
     number: int = field(default=1, kw_only=True, validator=_INT32)
-    """The number that total and page_size say."""
+    """The false number of total and page_size."""
     size: int = field(default=100 << 20, kw_only=True, validator=as_validator(whole_within, 1, 2**40, names_class=True))
     """How many bytes a bomb unpacks to, and the headers of many_headers and long_header have."""
 
@@ -169,7 +170,7 @@ class Struck:
 
 @define
 class _Line:
-    """A fault of the script, with how many requests it has seen and struck."""
+    """A fault of the script, with the number of requests that it has seen (those it `meets`) and struck."""
 
     fault: Fault
     seen: int = 0
@@ -185,7 +186,10 @@ class _Line:
 
 
 class _Watch(asyncio.Protocol):
-    """Stands between a connection and its server, to end a wait with it; bytes that come meanwhile are dropped."""
+    """Replaces the server's protocol on a connection during a wait, to end the wait when the connection is lost.
+
+    Bytes that arrive meanwhile are dropped.
+    """
 
     def __init__(self, server: asyncio.BaseProtocol, waiting: asyncio.Timeout) -> None:
         self.server, self.waiting = server, waiting
@@ -197,7 +201,10 @@ class _Watch(asyncio.Protocol):
 
 
 class Faults:
-    """Keeps a script, the record of the requests that it struck, and those that wait; `clock` gives the time."""
+    """The faults of one sandbox (the script), the requests that they struck, and the waits that are still on.
+
+    `clock` gives the time of a struck request, in seconds since the epoch.
+    """
 
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
@@ -208,7 +215,7 @@ class Faults:
         self.follow(faults)
 
     def follow(self, faults: Iterable[Fault]) -> None:
-        """Let these requests go wrong, counted anew. If two faults strike one request, the first one does."""
+        """Set the script and count requests anew. If several faults are due for a request, the first one strikes."""
         self.script: tuple[Fault, ...] = items("faults", faults, Fault)
         self._lines = [_Line(fault) for fault in self.script]
 
@@ -226,7 +233,7 @@ class Faults:
         if fault.kind == "refuse":
             return _close(request)
         if fault.kind in get_args(_Instead):
-            await request.release()  # which reads it to its end
+            await request.release()  # reads the request to its end
             return await self._broken(fault, request)
         if fault.kind == "504_before":
             await request.read()
@@ -244,16 +251,16 @@ class Faults:
         await answer()
 
     async def end(self) -> None:
-        """End every wait, and every further one, and wait for the requests that are handled later."""
+        """End all waits, now and from now on, and wait until the requests of 504_before are handled."""
         self._ended.set()
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until all that was answered before it was handled is handled."""
+        """Wait until each request that 504_before answered is handled."""
         await asyncio.gather(*self._later)
 
     async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
-        """Answer with nothing of the right answer, whether or not something was applied."""
+        """Answer without the right answer, by the kinds "X" (not handled) and "X_after" (handled before) alike."""
         errno = Errno.FAULT if fault.errno is None else fault.errno
         response: web.StreamResponse
         match fault.kind.removesuffix("_after"):
@@ -276,7 +283,10 @@ class Faults:
         return response
 
     async def _distorted(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
-        """Answer with this body in the fault's way, or with a larger one in its place; a lie is in the body already."""
+        """Send the right answer (`body`) late, in pieces or cut, or a larger one in its place.
+
+        The kinds with false content need nothing here: the rule made the body false.
+        """
         response: web.StreamResponse = envelope(body)
         match fault.kind:
             case "truncate":
@@ -288,11 +298,11 @@ class Faults:
                 size = -(-len(body) // _DRIPS)
                 drips = [body[start : start + size] for start in range(0, len(body), size)]
                 response = await self._piecewise(request, drips, fault.seconds / (len(drips) - 1), len(body))
-            case "bomb" if int(loads(body)["errno"]) == 10000:  # as below
+            # A refused request stays refused: only a success is replaced by a bomb, and deep keeps the errno.
+            case "bomb" if int(loads(body)["errno"]) == 10000:
                 response = envelope(await asyncio.to_thread(_bomb, fault.size))
                 response.headers["Content-Encoding"] = "gzip"
             case "deep":
-                # A refused request stays refused.
                 said = dumps({name: value for name, value in loads(body).items() if name != "data"})
                 response = envelope(said[:-1] + b',"data":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}")
             case "endless" | "drip":
@@ -313,7 +323,7 @@ class Faults:
     async def _piecewise(
         self, request: web.Request, pieces: Iterable[bytes], pause: float = 0.0, length: int | None = None
     ) -> web.StreamResponse:
-        """Send a head at once, for so many bytes or for chunks, and the pieces with pauses between them."""
+        """Send the head at once, and the pieces with pauses between them; without a `length` the body is chunked."""
         response = web.StreamResponse()
         response.content_type = "application/json"
         response.content_length = length
@@ -322,7 +332,7 @@ class Faults:
             if index and pause:
                 await self.wait(request, pause)
             await response.write(piece)
-            # A caller that reads fast never keeps the write waiting, and others must be served.
+            # To a caller that reads fast `write` never waits: let other requests have their turn.
             await asyncio.sleep(0)
         return response
 
@@ -332,14 +342,14 @@ class Faults:
             yield piece
 
     async def delay(self, seconds: float) -> None:
-        """Wait so long, also if the caller goes away."""
+        """Wait for so many seconds, or until the sandbox ends; a caller that goes away does not end the wait."""
         if seconds:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._ended.wait()
 
     async def wait(self, request: web.Request, seconds: float | None) -> None:
-        """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
+        """Wait for so many seconds (None: no limit), or until the caller goes away or the sandbox ends."""
         transport = request.transport
         if transport is None:
             return
@@ -353,12 +363,12 @@ class Faults:
 
 
 def envelope(body: bytes, status: int = 200) -> web.Response:
-    """Answer with an envelope, as always."""
+    """Return a response with an envelope (JSON) as its body."""
     return web.Response(status=status, body=body, content_type="application/json")
 
 
 def _refusal(errno: int, status: int) -> web.Response:
-    """Answer with an envelope that says no."""
+    """Return a response with an envelope of this errno."""
     said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
     return envelope(dumps(said), status)
 
@@ -385,18 +395,19 @@ def _close(request: web.Request) -> web.Response:
 def _reset(request: web.Request) -> web.Response:
     """Close the connection so that the caller sees ECONNRESET."""
     if request.transport is not None:
-        # Not to linger is to send RST in place of FIN.
+        # With a linger time of 0 the kernel sends RST in place of FIN.
         linger = struct.pack("ii", 1, 0)
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     return _close(request)
 
 
 def _hang_up(request: web.Request) -> None:
-    """Close the connection once the bytes that were written have gone out."""
+    """Close the connection after all written bytes have been sent."""
     if request.transport is not None:
         request.transport.close()
 
 
+# Pieces of slow_body; nested arrays of deep; bytes of a piece of a large body, and of a header of many_headers.
 _DRIPS = 20
 _DEPTH = 100_000
 _PIECE = 1 << 16
@@ -409,7 +420,7 @@ _GZIP = 31
 
 @lru_cache(4)
 def _bomb(size: int) -> bytes:
-    """Pack a body that unpacks to so many bytes of JSON (to 56 at the least)."""
+    """Return a gzip body that unpacks to `size` bytes of JSON (56 at least)."""
     packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
     left = max(size - len(_BEGIN) - len(_END) - 2, 0)
     pieces = chain((_BEGIN + b'"',), _padding(left), (b'"' + _END,))
@@ -423,7 +434,7 @@ def _padding(size: int) -> Iterator[bytes]:
 
 
 async def _after_headers(request: web.Request, body: bytes, pieces: Iterable[bytes]) -> web.StreamResponse:
-    """Answer with a body after these bytes of further headers."""
+    """Send an answer whose head has these bytes as further headers, and then the body."""
     head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n"
     await request.writer.write(head.format(len(body)).encode())
     for piece in pieces:
