@@ -1,14 +1,19 @@
 """Limits that several processes share over one Redis or Valkey: `WorkorderClient(limits=RedisLimits(...))`.
 
-1. A client that wants to start a request reserves the next turn, by one script and on the server's clock, and sleeps
-   until it comes (GCRA: a turn comes a fixed time after the turn before, or up to `burst` at once after a rest). Where
-   turns are wanted sooner than Redis answers, several are reserved at once. One that nobody wants is given up.
-2. A throttled answer to one client sets a pause for all, in a key that expires. A client that reserved a turn before
-   it starts at most one request within the pause, or for a quarter of a second; a client that has slept for long looks
-   again first.
-3. A Redis that has lost its memory begins at the present moment; for one that is silent see `fallback`.
-4. Stored values are believed only as far as they can be true. A clock of Redis that was set back moves the queue along,
-   a queue has so many turns at most, and no client obeys a pause for longer than its own `longest_pause`.
+A turn is a moment at which one request may start. Turns lie in one queue for all clients, which is a single number in
+Redis: the time of the next free turn (the algorithm is GCRA).
+
+1. A client that wants to start a request reserves the next turn, by one script and on Redis's clock, and sleeps until
+   that moment. A turn comes a fixed time after the turn before; after a rest up to `burst` turns come at once. If
+   requests start more often than Redis can answer, a client reserves several turns at once, and keeps them for its next
+   requests. A kept turn that no request takes within a quarter of a second is lost.
+2. A throttled answer to one client sets a pause for all, in a key that expires. Another client that reserved a turn
+   before the pause may still start one request in it, or use its kept turns for a quarter of a second; a client that
+   slept longer for its turn asks Redis for a pause before it starts.
+3. If Redis has lost its data, the queue begins anew at the present moment. If Redis is silent, see `fallback`.
+4. Stored values may be wrong: Redis's clock was set back, or another program wrote the keys. So the script moves the
+   queue along with the clock, cuts a queue that is too long, and no client obeys a pause for longer than its own
+   `longest_pause`.
 """
 
 import asyncio
@@ -30,26 +35,31 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisLimits"]
 
-# Requests reach the API less evenly than they are started: without these few in a hundred, a second would now and then
-# hold more than `rate`.
+# The share of `rate` that is not used. Requests reach the API less evenly than they start: without this share a second
+# would now and then hold more than `rate`.
 _KEPT_BACK = 0.03
-# A late start is made up for within so many seconds.
+# The default `burst` is the turns of so many seconds: requests that start late can catch up by that many.
 _BURST = 0.01
+# Seconds without an answer after which Redis counts as silent, and the pauses between tries in that time.
 _SILENCE = 1.0
 _BETWEEN_TRIES = 0.05
+# Seconds between looks for a silent Redis, while turns come from the `fallback`.
 _BETWEEN_LOOKS = 1.0
+# A client that slept for longer than this for its turn asks for a pause before it starts.
 _LONG_SLEEP = 0.25
+# The largest number of microseconds that is handed to Redis, for "no limit": Lua's numbers are floats.
 _MOST = 10**15
-# A turn that is kept is good for so long after it has come.
+# A kept turn may be used for so many seconds after its moment.
 _LATE = 0.25
-# More turns than these wait in no honest queue.
+# A stored queue with more turns than this is taken for wrong, and cut to it.
 _LONGEST_QUEUE = 10_000
 
-# KEYS: the next turn, and before it when that was stored; the pause, in which stands when it was last told of, so that
-# each client knows when its own bound is over. A pause that says no such time, or one to come, is cut to the bound, and
-# begins now. ARGV, in microseconds: how far away a turn may be, how far turns are apart, how much earlier one may come
-# in a burst; how many turns; the longest pause in milliseconds, and the longest queue. Returns the rest of the pause,
-# and how far away each turn is that was reserved.
+# KEYS[1] holds two times in microseconds: when it was stored, and the next free turn. KEYS[2] is the pause: it expires
+# with it, and holds the time when it was last set. From that time each client knows when its own `longest_pause` is
+# over. A pause without such a time, or with one in the future, that is too long is cut to `longest_pause` from now on.
+# ARGV, in microseconds unless it says otherwise: 1 how far away a turn may be, 2 the distance between turns, 3 how much
+# earlier a turn may come in a burst, 4 the number of turns, 5 the longest pause in milliseconds, 6 the longest queue.
+# Returns the rest of the pause, and for each reserved turn how far away it is, all in microseconds.
 _TURN = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -77,7 +87,7 @@ if #answer > 1 then
 end
 return answer
 """
-# A pause is never made shorter.
+# Sets a pause, and never makes a present one shorter. KEYS[1] is the pause as above, ARGV[1] its milliseconds.
 _PAUSE = """
 local time, pause = redis.call('TIME'), math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]))
 redis.call('SET', KEYS[1], string.format('%.0f', time[1] * 1000000 + time[2]), 'PX', pause)
@@ -95,21 +105,22 @@ class RedisLimits:
 
     `url` is of one server, as redis-py takes it: redis://, rediss:// for TLS, or unix://. `rate` is in requests per
     second, of which 3 in 100 are kept back, so that no second holds more. All that share a `name` must give the same
-    `rate` and `burst`. After a rest `burst` requests may start at once, by default one for each 100 of the rate; that
-    many more a second may then hold. Each client keeps its own `rate`, lanes and pauses besides. A pause that another
-    client asks for is obeyed for `longest_pause` seconds at most.
+    `rate` and `burst`. After a rest `burst` requests may start at once, by default one for each 100 of the rate; a
+    second may then hold that many more. Each client keeps its own `rate`, lanes and pauses besides. A pause that
+    another client asks for is obeyed for `longest_pause` seconds at most.
 
-    While Redis is silent for longer than a second, a call fails with `NotSentError`: one a second of those that wait;
-    one whose deadline comes first says so, and why. With `fallback`, a share of the rate such as 1/3 for three
-    processes, this process starts as many requests by itself instead, until Redis answers again; where the others still
-    reach Redis, that comes on top of their rate.
+    If Redis is silent for longer than a second, calls fail with `NotSentError`: of those that wait, one each second. A
+    call whose deadline comes first fails for that, and its text has the failure of Redis. With `fallback`, a share of
+    the rate such as 1/3 for three processes, this process starts that share by itself instead, until Redis answers
+    again; if other processes still reach Redis, that comes on top of their rate.
 
-    Each is for one event loop and all clients in it; close it after them. Raises `ConfigError` for arguments that
+    One object is for one event loop and all clients in it; close it after them. Raises `ConfigError` for arguments that
     cannot work.
     """
 
     _where = ""
-    # How many turns are reserved at once, how long Redis takes, when the last turn came, how many pauses were told.
+    # How many turns are reserved at once; the seconds in which Redis answers; when the last turn came, by the loop's
+    # clock; how many pauses this process has set.
     _at_once, _round_trip, _last_turn, _pauses = 1, 0.0, 0.0, 0
 
     def __init__(
@@ -140,7 +151,7 @@ class RedisLimits:
                 argument="the URL of RedisLimits",
             )
         self._redis = _opened(url, self._where)
-        # The braces keep both keys on one node of a cluster behind a proxy.
+        # A cluster keeps keys with the same text in braces on one node, and a script needs both on one.
         self._keys = (f"{{{name}}}:turn", f"{{{name}}}:pause")
         apart = max(1, round(1e6 / rate))
         self._pacing = (apart, (burst - 1) * apart)
@@ -172,7 +183,7 @@ class RedisLimits:
         return await self._own_turn(until)
 
     def pause(self, seconds: float) -> None:
-        """Have all clients start nothing for so many seconds."""
+        """Let no client start a request for so many seconds."""
         self._check_usable()
         seconds = min(seconds, self._longest_pause)
         self._pauses += 1
@@ -213,7 +224,7 @@ class RedisLimits:
         loop = asyncio.get_running_loop()
         while True:
             while self._kept and self._kept[0] < loop.time() - _LATE:
-                # More were reserved than were wanted.
+                # Too late for this turn: more turns were reserved than requests came.
                 self._kept.popleft()
                 self._at_once = 1
             if not self._kept or self._kept[0] > until:
@@ -223,32 +234,40 @@ class RedisLimits:
                 raise TurnTimeoutError
             await asyncio.sleep(wait)
             self._last_turn = loop.time()
+            # After a long sleep ask whether there is a pause: -1 reserves no turn. In a pause this turn is lost.
             if wait < max(_LONG_SLEEP, self._round_trip) or (await self._answer(lambda: self._ask(-1)))[0] <= 0:
                 return
 
     async def _reserve(self, until: float) -> None:
-        """Reserve one turn in Redis, or several while calls wait for them. Raises `TurnTimeoutError` for none."""
+        """Reserve turns in Redis and keep them: more each time while requests come faster than Redis answers, else one.
+
+        Raises `TurnTimeoutError` if no turn comes before `until`.
+        """
         loop, pauses = asyncio.get_running_loop(), self._pauses
         if self._telling:
-            # Else it would overtake the pause.
+            # A pause of this process is on its way to Redis: a reservation must not overtake it.
             await asyncio.wait(self._telling)
         is_busy = loop.time() - self._last_turn <= self._round_trip and 2 * self._round_trip > self._apart
         most = ceil(min(8 * self._round_trip, _LONG_SLEEP) / self._apart)
         self._at_once = min(2 * self._at_once, most) if is_busy else 1
-        # Computed for each try: the tries before it took their time.
+        # `until - loop.time()` is computed for each try of `_answer`, since the tries before took time.
         pause, *turns = await self._answer(lambda: self._ask(until - loop.time(), self._at_once))
         if not turns:
             raise TurnTimeoutError(pause)
         if self._pauses != pauses:
+            # This process set a pause meanwhile: the turns after the first would fall into it.
             del turns[1:]
         self._kept = deque(sorted([*self._kept, *(loop.time() + away for away in turns)]))
 
     async def _ask(self, longest: float, turns: int = 1) -> list[float]:
-        """Run the script: return the rest of the pause, and how far away each turn is that was reserved, in seconds."""
+        """Run the script: return the rest of the pause, and how far away each reserved turn is, in seconds.
+
+        A turn may be at most `longest` seconds away; with a negative number none is reserved.
+        """
         loop = asyncio.get_running_loop()
         most, asked = int(min(longest * 1e6, _MOST)), loop.time()
         answer = await self._script(self._keys, (most, *self._pacing, turns, *self._bounds))
-        # A loop that is busy makes it seem longer.
+        # A busy event loop makes an answer seem late: let the estimate grow by a fifth at most each time.
         took = loop.time() - asked
         self._round_trip = min(took, 1.2 * self._round_trip) if self._round_trip else took
         return [int(number) / 1e6 for number in answer]
@@ -260,7 +279,8 @@ class RedisLimits:
         last: Exception = TimeoutError(f"no answer within {_SILENCE:g} s")
         with suppress(TimeoutError):
             async with asyncio.timeout(_SILENCE) as silence:
-                # The cancel of a timeout comes once, and an answer may have taken it away.
+                # A timeout cancels only once, and that cancel can get lost in redis-py: without `expired()` the loop
+                # would go on for ever.
                 while not silence.expired():
                     try:
                         return await ask()
@@ -279,7 +299,7 @@ class RedisLimits:
             warn("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
 
     async def _look(self) -> None:
-        """Return when Redis runs the script again."""
+        """Ask Redis each second, and return when it answers again: `_looking` None ends the fallback."""
         while self._looking is not None:
             await asyncio.sleep(_BETWEEN_LOOKS)
             with suppress(NotSentError):
@@ -288,7 +308,7 @@ class RedisLimits:
         warn("the limits at %s answer again", self._where)
 
     async def _own_turn(self, until: float) -> None:
-        """Wait for a turn of this process's own share."""
+        """Wait for a turn of the `fallback`, the share of the rate that this process uses without Redis."""
         now = asyncio.get_running_loop().time()
         at = max(now, self._next_own)
         if at > until:
@@ -302,9 +322,9 @@ def _said_by(error: BaseException | None) -> str:
 
 
 def _server_of(url: Secret) -> str:
-    """Return a URL without user, password and options; "" for a URL that is none of Redis.
+    """Return a URL without user, password and options, to be shown; "" for a URL that is none of Redis.
 
-    Raises nothing, as an error would show the text in its frames.
+    Raises nothing: the frames of an error would show the URL with its password.
     """
     with suppress(AttributeError, TypeError, ValueError):
         parts = urlsplit(url.reveal())
@@ -316,7 +336,7 @@ def _server_of(url: Secret) -> str:
 
 
 def _opened(url: Secret, where: str) -> "Redis":
-    """Make a client, which connects when it is first used. It tries nothing again by itself."""
+    """Return a client of redis-py that connects when it is first used, and retries nothing: `_answer` does."""
     extra_module("redis.asyncio", "redis", "RedisLimits")
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
@@ -324,13 +344,13 @@ def _opened(url: Secret, where: str) -> "Redis":
 
     retry = Retry(NoBackoff(), 0)
     with suppress(Exception):
-        # With a `socket_timeout` it sends by the `wait_for` of Python 3.11, which may take a cancel away.
+        # With a `socket_timeout` redis-py sends through `asyncio.wait_for`, which in Python 3.11 may lose a cancel.
         return _checked(Redis.from_url(url.reveal(), retry=retry, socket_connect_timeout=_SILENCE, socket_timeout=None))
-    # No variable holds the client: the `repr` of an older one would fail, too, in a traceback with locals.
+    # No variable here holds the client: in a traceback with locals the `repr` of older versions' clients fails, too.
     raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
 
 
 def _checked(redis: "Redis") -> "Redis":
-    """Return a client whose options redis-py takes: it looks at them when it makes a connection."""
+    """Return a client after a trial of its options: redis-py checks them only when it makes a connection object."""
     redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     return redis
