@@ -1,10 +1,16 @@
-"""Closes tickets for one task of Spark: its rows, its journal, its outcomes. Knows nothing of Spark but how it hashes.
+"""Closes the tickets of a Spark frame: the driver's preparation of a job, and the work of one task.
 
-A folder that all executors see has for each task a journal, and beside it the outcomes of its last run:
+`spark.py` calls this module and gives it plain rows. Nothing here imports Spark; `place_of` computes Spark's hash.
+
+Each partition of the frame is closed by one task with a journal of its own. All journals are in one folder, on a disk
+that the driver and all executors see:
 
     closing.json                 how many tasks the folder is for, and which job uses it now
     00003.journal                the closes that were about to be sent, and their outcomes
-    00003.outcomes.jsonl         a line for each ticket
+    00003.outcomes.jsonl         the outcomes of the task's last run, a line for each ticket
+
+So a ticket must come to the same task in each run: the frame is partitioned by the hash of the id, and the number of
+tasks never changes for a folder. Else a ticket would meet a journal that knows nothing of its close.
 """
 
 import re
@@ -29,7 +35,7 @@ from workorder_async.errors import ConfigError, JournalError, WorkorderError
 from workorder_async.integrations.spark_options import WRITING, Connect, parsed, task_rate
 from workorder_async.loop_thread import LoopThread
 
-#: The columns of a frame of closes with the types that Spark may have for each, and whether there must be such a one.
+#: The columns of a frame of closes: for each the types that it may have in Spark, and whether it is required.
 COLUMNS: Final[Mapping[str, tuple[Sequence[str], bool]]] = {
     "id": (("bigint",), True),
     "closer_id": (("bigint", "int"), True),
@@ -38,16 +44,17 @@ COLUMNS: Final[Mapping[str, tuple[Sequence[str], bool]]] = {
     "detail": (("string",), False),
     "is_solved": (("boolean",), False),
 }
-#: The columns of outcomes, as Spark writes a schema.
+#: The columns of outcomes, as a schema in Spark's DDL.
 OUTCOME_DDL = "id BIGINT, state STRING, error STRING, attempts BIGINT, request_id STRING, seconds DOUBLE, task BIGINT"
 OUTCOMES: Final = "outcomes.jsonl"
-# How long an earlier attempt of a task may take to die, and how often that is asked, in seconds.
+# Seconds to wait for the journal of a task whose earlier attempt is not dead yet, and seconds between two tries.
 _PATIENCE: Final = 60.0
 _NAP: Final = 0.2
 _HEAD: Final = "closing.json"
 
 
 def _local(instance: object, attribute: object, value: Path) -> None:
+    """Refuse a URL and a relative path."""
     if re.match(r"[a-z][a-z0-9+.-]*:", str(value), re.IGNORECASE) or not value.is_absolute():
         raise ConfigError(
             f"is {str(value)!r}",
@@ -62,15 +69,15 @@ class SparkClosing:
     """How a job closes tickets; picklable. Raises `ConfigError` for values that can never work."""
 
     journals: Path = field(converter=Path, validator=_local)
-    """The folder."""
+    """The folder of the journals: a full path on a disk that the driver and all executors see."""
     tasks: int = field(default=4, validator=as_validator(whole))
-    """Partitions of the frame, which `repartition(tasks, "id")` made."""
+    """The number of partitions of the frame, which `repartition(tasks, "id")` made."""
     rate: float | None = field(default=None, validator=optional(as_validator(above_zero)))
     """Requests of the whole job in a second, at the most."""
     concurrency: int = field(default=16, validator=as_validator(whole))
     """Closes under way at once in each task."""
     job: str = field(factory=lambda: secrets.token_hex(8))
-    """Tells this job from others that use the folder."""
+    """A random text that tells this job from earlier jobs with the same folder."""
 
     @classmethod
     def of(cls, options: Mapping[str, str], columns: Mapping[str, str]) -> "SparkClosing":
@@ -86,9 +93,9 @@ class SparkClosing:
         return cls(**values)
 
     def begin(self) -> None:
-        """Take the folder for this job, in the driver, and forget the outcomes of the job before.
+        """Take the folder for this job, and delete the outcomes of the job before; for the driver.
 
-        Raises `ConfigError` if it belongs to other tasks, and `JournalError` if it cannot be read.
+        Raises `ConfigError` if the folder is for another number of tasks, and `JournalError` if it cannot be read.
         """
         try:
             self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -101,11 +108,12 @@ class SparkClosing:
             raise ConfigError(problem, argument="the journals", mend="use as many tasks, or another folder")
         with written_whole(self.journals / _HEAD) as file:
             file.write(dumps({"tasks": self.tasks, "job": self.job}))
-        # A task of this job that fails, or that Spark leaves out, would seem to tell of it.
+        # Else old outcomes would be taken for this job's, where a task fails or Spark does not run it.
         for outcomes in self.journals.glob(f"*.{OUTCOMES}"):
             outcomes.unlink()
 
     def _head(self) -> dict[str, Any]:
+        """Return the content of closing.json; {} for a new folder."""
         path = self.journals / _HEAD
         try:
             return dict(loads(path.read_bytes()))
@@ -141,14 +149,14 @@ class SparkClosing:
         self, task: int, closes: list[CloseTicket], connect: Connect, journal: Path, report: BatchReport
     ) -> list[Outcome]:
         async with connect(rate=task_rate(self.rate, self.tasks)) as client:
-            # An iterator: a list must be the same at the next run, and a frame often is not.
+            # An iterator: a journal of a list refuses another list in the next run, and a frame often gives other rows.
             each, name = iter(closes), f"task {task} of {self.tasks}"
             batch = run_batch(client, each, concurrency=self.concurrency, journal=journal, name=name, report=report)
             async with aclosing(batch) as outcomes:
                 return [outcome async for outcome in outcomes]
 
     def _checked(self, task: int, row: Mapping[str, Any]) -> CloseTicket:
-        """Make a close of a row. Raises `ConfigError` that names the ticket."""
+        """Return the close of a row. Raises `ConfigError` that names the ticket, also for one of another partition."""
         values = {name: value for name, value in row.items() if value is not None}
         id = values.get("id")
         try:
@@ -168,7 +176,7 @@ class SparkClosing:
 
 
 def _check_agreement(closes: Iterable[CloseTicket]) -> None:
-    """Raise `ConfigError` where two rows would close a ticket in different ways: chance would choose one."""
+    """Raise `ConfigError` if two rows would close one ticket in different ways: only the first to run would count."""
     first = dict[int, CloseTicket]()
     for close in closes:
         if first.setdefault(close.id, close) != close:
@@ -177,9 +185,9 @@ def _check_agreement(closes: Iterable[CloseTicket]) -> None:
 
 
 def _wait_until_free(journal: Path) -> None:
-    """Wait until nobody has the journal: the Python of an executor that was killed lives a few seconds longer.
+    """Wait until no process has the journal locked: the Python of a killed executor lives a few seconds longer.
 
-    If somebody still has it after a minute, or it cannot be opened, the batch tells.
+    Return also if it is still locked after a minute, or cannot be opened: then `run_batch` raises the right error.
     """
     end = monotonic() + _PATIENCE
     with suppress(OSError):
