@@ -1,6 +1,6 @@
 """`workorder create` and `upload`: one new ticket, and its files.
 
-A ticket is said by options, or by a JSON object in a file or on stdin.
+The fields of the ticket come from options, and from a JSON object in a file or on stdin (--from-json).
 """
 
 import asyncio
@@ -50,7 +50,7 @@ Author: TypeAlias = Annotated[Whole | None, _AUTHOR]
 
 
 def refuse_author_of_nothing(files: Sequence[Path], author: int | None) -> None:
-    """Raise `ConfigError` where somebody uploads, and there is no file."""
+    """Raise `ConfigError` for --author without a file to upload."""
     if author is not None and not files:
         raise ConfigError("says who uploads, and there is no file", argument="--author", mend="add --attach FILE")
 
@@ -58,7 +58,7 @@ def refuse_author_of_nothing(files: Sequence[Path], author: int | None) -> None:
 @Parameter(name="*")
 @frozen(kw_only=True)
 class NewTicket:
-    """The ticket that is to be created, as its options say, or a JSON object; an option goes before its field."""
+    """The new ticket: a field of the JSON object counts unless there is an option for it."""
 
     from_json: str | None = None
     """A file with the ticket as a JSON object of the fields below (reported_time ...); - for stdin."""
@@ -124,7 +124,7 @@ class NewTicket:
 
 
 def _read_ticket(source: str) -> dict[str, Any]:
-    """Return the fields of `CreateTicket` that a file, or stdin for `-`, gives; null gives none.
+    """Return the fields of `CreateTicket` in the JSON object of a file, or of stdin for `-`; null is no field.
 
     Codes and times may be written as on the command line. Raises `ConfigError` that names the field.
     """
@@ -141,7 +141,10 @@ def _read_ticket(source: str) -> dict[str, Any]:
 
 
 def _read(name: str, value: Any, where: str) -> object:
-    """Read a field as it may be written, in an option or in JSON. A value of another kind is for `CreateTicket`."""
+    """Return the value of a field from its spelling in an option or in JSON; `where` names it in errors.
+
+    Codes may be names and times may be words such as "yesterday". Other values are left for `CreateTicket` to check.
+    """
     if name in _LISTS and not isinstance(value, list | tuple):
         raise _refused(where, "be a list", value)
     if name in _PARTS:
@@ -153,13 +156,13 @@ def _read(name: str, value: Any, where: str) -> object:
 
 
 def _part(name: str, value: JSON, where: str) -> object:
-    """Read a customer's account, of which a `user_id` is enough, or a file. Raises `ConfigError`."""
+    """Return a customer's account, or an attachment, from JSON; of an account the `user_id` alone is enough."""
     model, what = _PARTS[name]
     try:
         found = loads(value) if isinstance(value, str) else value
         if name == "customer_info" and is_whole(found):
             found = {"user_id": found}
-        # Left out without a word, a wrong name would cost its value.
+        # The model ignores unknown fields: a misspelt name would lose its value without an error.
         if isinstance(found, dict) and (wrong := unknown_name("has no field", found, attrs.fields_dict(model))):
             raise ConfigError(wrong, argument=where)
         return make_converter().structure(found, model)
@@ -207,11 +210,13 @@ def create(
 
 
 async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable[[int], None], mark: str) -> None:
-    """Create a ticket, and `tell` its number as soon as it is known, also when the interruption is passed on then.
+    """Create a ticket, and `tell` its number as soon as it is known.
 
-    An interruption ends at once what was not sent. What was sent is waited for, and looked for; a second interruption
-    ends that. Raises `OutcomeUnknownError` where the ticket may exist.
+    An interruption before the request is sent ends the call at once. After it was sent, the answer is awaited, and if
+    none comes, the ticket is looked for; a second interruption ends that. The interruption is raised in the end, also
+    if the number was told. Raises `OutcomeUnknownError` if the ticket may exist.
     """
+    # Not empty while a request was sent that the platform has not turned away.
     under_way, began = set[int](), client.now()
     change = client.change(
         ticket,
@@ -244,7 +249,10 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
 
 
 async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, mark: str, *, hurried: bool) -> int:
-    """Look for a ticket whose answer never came, and return its number. Raises `OutcomeUnknownError`."""
+    """Settle a creation whose answer did not come, unless the user is `hurried`; return the new ticket's number.
+
+    Raises `OutcomeUnknownError` if the ticket is not found.
+    """
     if not hurried:
         note("workorder: no answer; looking for the ticket")
         with suppress(TimeoutError, asyncio.CancelledError):
@@ -271,7 +279,7 @@ def upload(
 
 
 async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:
-    """Upload files one after the other, with a bar for each that takes its time; `author` replaces the platform's."""
+    """Upload files one after the other, with a bar for each slow one; `author` replaces the author that is answered."""
     attachments = []
     for file in files:
         with Bar(f"uploading {file.name}", unit="bytes") as bar:
