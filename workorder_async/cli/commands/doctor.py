@@ -1,12 +1,14 @@
 """`workorder doctor`: the way from this machine to the platform, a line for each check.
 
 The checks come one after the other: configuration, name, connection, answer, clock, signature. A platform cannot know
-why a signature is wrong. So a refused request is sent again with one thing changed at a time: where a neighbour of the
-scheme or of the secret is accepted, that one was wrong. Every request lists one ticket and changes nothing.
+why a signature is wrong. So a refused request is sent again with one thing changed at a time: if the platform accepts
+another spelling of the scheme, or the secret without quotes around it, the first one was wrong. Every request lists one
+ticket and changes nothing.
 
 A proxy that opens TLS shows a certificate of its own for the right host, from an issuer that only its company knows.
-Python reads a certificate to us only where it trusts it. So one that is refused is asked for once more, by a client
-that trusts it alone, and does not look at its dates and its host.
+Python parses only a certificate that it trusts. So after a refused certificate there are two more connections: the
+first takes any certificate and returns its bytes, the second trusts these bytes alone, without a look at dates and
+host, and so gets the issuer, the names and the dates.
 """
 
 import asyncio
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 Verdict: TypeAlias = tuple[bool | None, str, str]
-"""Whether it is right, None where that cannot be known; the finding, and the mend."""
+"""Result of a check: True (passed), False (failed) or None (skipped, or not known); what was found; what to do."""
 _Facts: TypeAlias = Mapping[str, Any]
 """A certificate as Python reads it."""
 
@@ -55,7 +57,7 @@ _OPENED: Final = (
 _CLOCK: Final = "check this machine's clock; if it is right, whoever runs the platform must renew it"
 _HOST: Final = "check the host in the base URL; a proxy or gateway may answer in its place"
 _OWN: Final = f"if whoever runs the platform confirms it, name its file (PEM) by --cacert FILE or {CA_BUNDLE}=FILE"
-# By OpenSSL's reason: too early, expired, signed by itself, of another host, of another address.
+# What to do, by OpenSSL's error code: not valid yet, expired, self-signed, another host, another IP address.
 _MENDS: Final = {9: _CLOCK, 10: _CLOCK, 18: _OWN, 62: _HOST, 64: _HOST}
 
 _PATIENCE: Final = 10.0
@@ -92,7 +94,7 @@ def doctor(
 
 
 async def examine(environ: Environment, options: ClientOptions, *, as_json: bool) -> int:
-    """Make each check by clients with these options, and tell it; a check that needs a failed one is skipped."""
+    """Make all checks by clients with these options, and print each; a check that needs a failed one is skipped."""
     from workorder_async.client import WorkorderClient
 
     verdicts = {name: _variable(name, environ[name]) for name in VARIABLES}
@@ -104,7 +106,7 @@ async def examine(environ: Environment, options: ClientOptions, *, as_json: bool
     async with WorkorderClient(url, signer=_Unsigned(), **options) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer), ("clock", _clock)):
             verdicts[name] = await step(unsigned) if going else _SKIPPED
-            # A wrong clock is no obstacle: where a signature is refused for it, the platform's time signs.
+            # Go on after a wrong clock: a client whose signature is refused for its time signs with the platform's.
             going = verdicts[name][0] is True or (going and name == "clock")
             _tell(name, verdicts[name], as_json=as_json)
     going = going and all(verdicts[name][0] for name in VARIABLES)
@@ -125,14 +127,14 @@ def _tell(name: str, verdict: Verdict, *, as_json: bool) -> None:
 
 
 class _Unsigned:
-    """Signs nothing. The answer to such a request shows who answers, and by which clock."""
+    """Signs nothing. The answer to an unsigned request shows already who answers, and the platform's clock."""
 
     def sign(self, request: SigningInput) -> Mapping[str, str]:
         return {}
 
 
 def _variable(name: str, value: str | Secret) -> Verdict:
-    """Check a variable by itself, also for a likely slip."""
+    """Check one variable alone; a secret also for blanks or quotes around it."""
     if not Secret(value).reveal().strip():
         return False, "not set", f"set it to {VARIABLES[name]}; `workorder sandbox` prints all four to try"
     try:
@@ -147,7 +149,7 @@ def _variable(name: str, value: str | Secret) -> Verdict:
 
 
 def _address(client: "WorkorderClient") -> tuple[str, int, str]:
-    """Return the host and the port that connections go to, and whose word they are."""
+    """Return the host and the port that connections go to, and the setting that names them."""
     url = URL(client.base_url if client.proxy is None else client.proxy.reveal())
     source = BASE_URL if client.proxy is None else "the URL of the proxy (--proxy, HTTPS_PROXY or HTTP_PROXY)"
     return url.host or "", url.port or 0, source
@@ -184,7 +186,7 @@ async def _connect(client: "WorkorderClient") -> Verdict:
 
 
 def _reason(error: Exception) -> str:
-    """Return the system's words for a failure, or a few of ours where it has none."""
+    """Return the system's words for a failure, or a few words of this program if the system has none."""
     if isinstance(error, TimeoutError):
         return f"nothing for {_PATIENCE:.0f} s"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
@@ -237,7 +239,10 @@ async def _signature(environ: Environment, options: ClientOptions) -> Verdict:
 
 
 async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | ApiError:
-    """Ask for a list with a signature, and return it, or how it is refused; that it was turned away tells nothing."""
+    """Ask for a list with a signature; return the page, or the error of a refusal.
+
+    Raises `RateLimitedError`: a request that was turned away unread says nothing about its signature.
+    """
     async with make_client(environ, **options) as client:
         try:
             return await client.list_tickets(page_size=1)
@@ -251,7 +256,7 @@ async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | Api
 
 
 async def _certificate(client: "WorkorderClient") -> Verdict:
-    """Look at the certificate of a client's host, through its proxy if it has one, and judge it."""
+    """Check the certificate of a client's host, through its proxy if it has one."""
     host, given = URL(client.base_url), client.ssl if isinstance(client.ssl, ssl.SSLContext) else None
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -280,9 +285,10 @@ def _described(facts: _Facts) -> str:
 
 
 async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[bytes, _Facts]:
-    """Return the certificate that a client's host shows, through its proxy if it has one. Raises the errors of `ssl`.
+    """Return the certificate that a client's host shows, as bytes and as facts. Raises the errors of `ssl`.
 
-    The facts of one that is not trusted are empty.
+    The connection goes through the client's proxy, if it has one. The facts are empty if `context` takes any
+    certificate without a check.
     """
     host, proxy = URL(client.base_url), None if client.proxy is None else URL(client.proxy.reveal())
     first = proxy or host
@@ -301,7 +307,7 @@ async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[by
 
 
 async def _ask_for_way(proxy: URL, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Ask a proxy for a connection to an address. Raises `ConnectionError` with the words of one that refuses."""
+    """Ask a proxy for a connection to an address. Raises `ConnectionError` with the proxy's words if it refuses."""
     login = base64.b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode("latin-1")).decode()  # as aiohttp does
     header = f"Proxy-Authorization: Basic {login}\r\n" if proxy.user or proxy.password else ""
     writer.write(f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{header}\r\n".encode())
@@ -321,7 +327,7 @@ def _trusting(der: bytes) -> ssl.SSLContext:
 
 
 def _issuer(facts: _Facts) -> str:
-    """Return the issuer's common name and organization, or else all that is said of it."""
+    """Return the issuer's common name and organization, or else all other values of its name."""
     issuer = {name: value for group in facts["issuer"] for name, value in group}
     wanted = [issuer[name] for name in ("commonName", "organizationName") if name in issuer]
     return " of ".join(wanted) or ", ".join(issuer.values()) or "nobody"
@@ -335,7 +341,10 @@ def _day(facts: _Facts, name: str) -> str:
 
 
 async def _cause(environ: Environment, options: ClientOptions, refused: ApiError) -> str:
-    """Return the mend for a signed request that was refused, as far as asking again shows it."""
+    """Return what to do about a refused signature: ask again with likely slips mended, then with a made-up secret.
+
+    If the made-up secret is accepted, or refused in other words, the signature was right.
+    """
     for changed, mend in _slips(environ):
         if not isinstance(await _ask(changed, options), ApiError):
             return mend
@@ -354,7 +363,7 @@ async def _cause(environ: Environment, options: ClientOptions, refused: ApiError
 
 
 def _slips(environ: Environment) -> Iterator[tuple[Environment, str]]:
-    """Yield the four variables with one of them changed, and the mend if that is accepted."""
+    """Yield the four variables with a likely slip in one of them mended, and what to do if these are accepted."""
     secret = Secret(environ[SECRET])
     bare = Secret(secret.reveal().strip(_QUOTES))
     if bare.reveal() != secret.reveal() and bare.wrong_with(SECRET) is None:
@@ -366,7 +375,7 @@ def _slips(environ: Environment) -> Iterator[tuple[Environment, str]]:
 
 
 def neighbours(text: str) -> Iterator[str]:
-    """Yield a scheme's line with another unit of the Timestamp, and with other ways to write the digest."""
+    """Yield the lines of a scheme that differ only in the unit of the Timestamp and the spelling of the digest."""
     scheme = Scheme.parse(text)
     head, _, template = text.partition(":")
     name, *options = head.split(",")
@@ -380,5 +389,5 @@ def neighbours(text: str) -> Iterator[str]:
 
 
 def _words(refused: ApiError) -> tuple[int, int, str]:
-    """Return a refusal to be compared with others, without signatures and times."""
+    """Return status, errno and message of a refusal to compare: without numbers, which may be signatures or times."""
     return refused.status, refused.errno, re.sub(r"[0-9A-Fa-f]{6,}|[0-9]+", "", refused.message)
