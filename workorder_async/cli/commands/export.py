@@ -84,7 +84,7 @@ def export(
     if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
         mend = "name a file, or lead stdout to one"
         raise ConfigError("is not for a terminal", argument=f"--format {how.format}", mend=mend)
-    # Unlike those of `Path`, these say of a name that is too long that there is no such file.
+    # `os.path`, since the methods of `Path` raise for a name that is too long; these return False.
     is_stream = os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place)
     if how.format is None and is_stream and not place.lower().endswith(SUFFIXES):
         options["format"] = "jsonl"  # the name of a device, such as /dev/stdout, says no format
@@ -95,11 +95,11 @@ def export(
         if isinstance(error, ExportError) and isinstance(error.__cause__, BrokenPipeError):
             raise error.__cause__ from None
         is_left = place != "-" and os.path.exists(f"{os.path.realpath(place)}.manifest")
-        # An error of the export itself says how to go on, but does not know of relative times.
-        is_of_now = isinstance(error, InexactExportError) or isinstance(error.__cause__, OSError)
-        says_so = isinstance(error, ExportError) and not (times and is_of_now)
+        # An `ExportError` says how to go on, but not that "yesterday" means another day tomorrow: after a failure that
+        # another run can mend, say it here, with the times written out.
+        can_go_on = isinstance(error, InexactExportError) or isinstance(error.__cause__, OSError)
+        says_so = isinstance(error, ExportError) and not (times and can_go_on)
         if is_left and not (says_so or isinstance(error, ConfigError)):
-            # "yesterday" said tomorrow would be another export.
             steady = f" with {' '.join(times)}" if times else ""
             note(f"workorder: the same command{steady} goes on where this one stopped")
         raise
@@ -118,13 +118,13 @@ async def _export(
 
 @define
 class Going:
-    """Is told how far an export is: shows it on a bar, and says once where it goes on."""
+    """The `on_progress` of an export: moves a bar, and notes once how many tickets an earlier run has written."""
 
     _bar: Bar
     _is_resumed_told: bool = False
 
     def __call__(self, progress: ExportProgress) -> None:
-        """Show that it is so far."""
+        """Show the progress."""
         if progress.resumed_rows and not self._is_resumed_told:
             self._is_resumed_told = True
             note(f"going on after {progress.resumed_rows:,} tickets")
@@ -136,7 +136,7 @@ class Going:
 
 
 def summarise(report: ExportReport) -> None:
-    """Print a summary on stderr: counts, values that were changed or left out, and whether it is complete."""
+    """Print a summary of an export on stderr: counts, changed values, missing tickets, and whether it is complete."""
     place = "" if str(report.target) == "-" else f" to {report.target}"
     rate = (report.rows - report.resumed_rows) / report.seconds
     note(f"exported {report.rows:,} tickets{place} in {report.seconds:.1f} s ({rate:,.0f} tickets/s)")
