@@ -1,7 +1,7 @@
-"""`workorder demo`: the whole thing once, against an embedded sandbox, which may be a hostile one.
+"""`workorder demo`: export, closes, a creation, a comment and a walk, against an embedded sandbox.
 
-A hostile sandbox loses answers, lies, hangs and moves its list. Any sandbox knows what it carried out and what else it
-changed, and each word of the client is held against that.
+A hostile sandbox loses answers, lies, hangs and moves its list. Any sandbox records which mutations it carried out and
+which tickets others changed. The demo compares all results of the client with these records.
 """
 
 import asyncio
@@ -54,8 +54,8 @@ _PENDING: Final = TicketQuery(status=1)
 _LARGEST_ANSWER: Final = 4 << 20
 # How many tickets are created where things go wrong.
 _CREATIONS: Final = 10
-# The faults of a hostile sandbox, by their chance, and @ which operation. Each 429 slows all callers down, and JSON
-# that is too deep is a list's right answer for all that a walk can know: it ends there.
+# The faults of a hostile sandbox by their chance; KIND@OPERATION strikes one operation only. 429 is rare, as each slows
+# all callers down. deep never strikes a list: it looks like an answer of the platform, so a walk would end there.
 _FAULTS: Final = {
     0.02: "reset reset_after portal other_ticket date page_size 500_after 502_after 504_after",
     0.01: "refuse truncate html html_after 503 503_after slow_headers slow_body",
@@ -63,11 +63,11 @@ _FAULTS: Final = {
     0.002: "endless drip",
 }
 
-# How often a mutation may have been carried out, by the client's word for it.
+# By the client's result for a mutation: how often the sandbox may have carried it out.
 _RIGHT: Final = {"done": (1,), "already": (1,), "unknown": (0, 1), "rejected": (0,), "not sent": (0,), "nothing": (0,)}
 
 _Key: TypeAlias = tuple[str, object]
-"""A mutation: its operation, and the text of a creation or a comment, else the ticket."""
+"""Names a mutation: its operation, and the title of a creation, the text of a comment, or the ticket's id."""
 
 
 def demo(
@@ -96,7 +96,7 @@ def demo(
     if not is_copied and name != _FILE.text and Path(name).is_file():
         mend = f"name another file; only {_FILE.text} is replaced"
         raise ConfigError("exists", argument=f"--output {name}", mend=mend)
-    # The demo reads its file back, which it could not do on stdout or a device: a file is copied there in the end.
+    # The demo reads its file back, which is not possible on stdout or a device: there a file is copied in the end.
     with TemporaryDirectory(prefix="workorder-demo-") as folder:
         file = Path(folder, "tickets.jsonl") if is_copied else Path(name)
         with redirect_stdout(sys.stderr) if is_copied else nullcontext():
@@ -109,7 +109,7 @@ def demo(
 
 
 def _hostile(tickets: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of a sandbox with every habit of a nervous server, and of a client that is patient with it."""
+    """Return the options of a hostile sandbox, and those of a client that is patient with it."""
     from workorder_async.sandbox import Drift, Errno, Fault
     from workorder_async.wire.call import RetryPolicy
 
@@ -126,16 +126,18 @@ def _hostile(tickets: int) -> tuple[dict[str, Any], dict[str, Any]]:
     odd = {"shuffle_ties": True, "spelling": "java", "date_offset": -600, "backends": [-200, 0, 200]}
     patience = {"connect_timeout": 2, "attempt_timeout": 2, "deadline": 45, "longest_pause": 2}
     retry = RetryPolicy(attempts=10, first=0.05, longest=0.5)
-    # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
+    # A client repeats a read after an errno of unknown meaning, signed by the server's clock. Without this meaning it
+    # would do so for each page beyond `page_depth`.
     errnos = {Errno.PAGE_DEPTH: NotFoundError}
     habits = {"faults": faults, "drift": drift, **limits, **odd}
     return habits, {**patience, "errnos": errnos, "max_body": _LARGEST_ANSWER, "retry": retry}
 
 
 async def _demo(tickets: int, file: Path, place: str, *, closes: int, seed: int, waits: float | None) -> int:
-    """Run the tour, and print its results; the file is called by the `place` where it stays or goes.
+    """Run the tour, print its results, and return the exit code.
 
-    The sandbox `waits` so long before each answer; None for a hostile one.
+    `place` names the file in texts: where it is, or where its content is copied in the end. `waits` is the sandbox's
+    delay before each answer, in seconds; None makes it hostile.
     """
     from workorder_async.sandbox import Sandbox
 
@@ -170,21 +172,21 @@ async def _demo(tickets: int, file: Path, place: str, *, closes: int, seed: int,
 
 @define
 class Tour:
-    """The steps of the demo with a client; `facts` are for the summary, and there should be no `complaints`."""
+    """The steps of the demo. Each adds `facts` for the summary, and `complaints` where a promise was not kept."""
 
     client: "WorkorderClient"
     sandbox: "Sandbox"
     hostile: bool = False
-    """Whether things go wrong, and others change tickets meanwhile."""
+    """Whether requests go wrong, and other people change tickets meanwhile."""
     facts: list[tuple[str, str]] = field(factory=list)
     complaints: list[str] = field(factory=list)
     said: dict[_Key, str] = field(factory=dict)
-    """The client's word for each mutation."""
+    """The client's result for each mutation: a key of `_RIGHT`."""
     rows: list[dict[str, Any]] = field(factory=list)
     """The tickets of the file."""
 
     async def export(self, tickets: int, file: Path, place: str) -> None:
-        """Export all tickets into a file, called by its place, and hold its lines against the sandbox's tickets."""
+        """Export all tickets into a file, and compare its lines with the sandbox's tickets."""
         from workorder_async.exports import export_tickets
         from workorder_async.sandbox.seed import FIRST_ID
 
@@ -193,7 +195,7 @@ class Tour:
                 how: Any = {"format": "jsonl", "on_progress": Going(bar), "resume": False, "overwrite": True}
                 report = await export_tickets(self.client, TicketQuery(), file, **how)
         except ConfigError:
-            raise  # of the file's place
+            raise  # the file cannot be written there
         except WorkorderError as error:
             self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
             return
@@ -216,7 +218,7 @@ class Tour:
         """Close pending tickets of the file on their creators' behalf."""
         self.sandbox.drift = ()
         rows, now = [row for row in self.rows if row["status"] == _PENDING.status][:number], datetime.now(UTC)
-        # The sandbox knows a creator by the name; the number of the address book may be any.
+        # The sandbox checks the closer's name only: `closer_id` may be any number.
         how: Any = {"closer_id": 40084, "solved_time": now}
         closes = [CloseTicket(id=row["id"], closer_name=row["creator_name"], **how) for row in rows]
         await self._change("closes", closes)
@@ -262,7 +264,7 @@ class Tour:
             self._require(is_whole, f"ticket {comment.id} does not show once the comment and the file sent: {found}")
 
     async def _change(self, name: str, mutations: Sequence[Mutation]) -> dict[_Key, Outcome]:
-        """Carry out mutations as a batch, and note the client's words; in a hostile sandbox others change tickets."""
+        """Run a batch, and note its results in `said`. In a hostile sandbox other people change tickets meanwhile."""
         from workorder_async.batches.batch import run_batch
 
         ended: dict[_Key, Outcome] = {}
@@ -271,7 +273,7 @@ class Tour:
             batch = run_batch(self.client, mutations, concurrency=_AT_ONCE, report=report)
             async with aclosing(batch) as outcomes:
                 async for outcome in outcomes:
-                    # A list that gave a ticket twice asks for its close twice: the first outcome is the word for it.
+                    # If the list had a ticket twice, its second close is skipped: the first outcome counts.
                     if outcome.state is not State.SKIPPED:
                         sent = asdict(outcome.mutation, recurse=False)
                         ended[_key(kind_of(outcome.mutation).endpoint.operation, sent)] = outcome
@@ -299,7 +301,7 @@ class Tour:
         self._require(not missing, f"the walk lacks {missing} tickets that stayed pending")
 
     async def _paged(self) -> tuple[set[int], str]:
-        """Read the pending tickets by the numbers of their pages, as a loop of one's own does."""
+        """Read the pending tickets by page numbers, as a program without a walk does."""
         found, number, left = set[int](), 0, 1
         while left > 0:
             number += 1
@@ -314,7 +316,7 @@ class Tour:
         return found, f"; {_in_words(walk.report)}"
 
     def conclude(self) -> None:
-        """Hold the client's word for each mutation against the sandbox's, and count the faults."""
+        """Compare the client's result for each mutation with the sandbox's record, and count the faults."""
         applied = Counter(_key(one.operation, one.request) for one in self.sandbox.applied)
         for kind in dict.fromkeys(operation for operation, _ in (*self.said, *applied)):
             words = Counter(word for (of, _), word in self.said.items() if of == kind)
