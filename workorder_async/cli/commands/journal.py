@@ -1,7 +1,7 @@
 """`workorder journal show`, `settle` and `report`: the mutations of a batch's journal, and their unknown outcomes.
 
-The page of a report begins as that of a mirror: with no script and no link it opens without a network, and asks nobody.
-Texts are escaped. Should one get through all the same, a policy in the page lets nothing run or load.
+The page of a report has the same head as that of a mirror. It has no script and no link, so it opens without a network.
+Texts are escaped; if one slipped through, the page's Content-Security-Policy would let nothing run or load.
 """
 
 from collections import Counter
@@ -87,7 +87,7 @@ def settle(
 
 
 def _name_of(records: Records) -> str:
-    """Return the name of a journal's batch, "events" for that of `Once`, or ""."""
+    """Return the name of a journal's batch, "events" for a journal of `Once`, or ""."""
     return str(records.identity.get("batch") or records.identity.get("for") or "")
 
 
@@ -103,7 +103,7 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
     from workorder_async.batches.batch import settle_journal
 
     report = BatchReport()
-    # Reads that fail leave everything unknown; this one says why.
+    # `settle_journal` takes a read that fails for "unknown", without an error: this read raises the error.
     await client.list_tickets(page_size=1)
     with Bar("looking") as bar:
         async with aclosing(settle_journal(client, file, report=report, patience=PATIENCE)) as outcomes:
@@ -120,12 +120,12 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
 
 
 def _row(record: "Record") -> dict[str, JSON]:
-    """Return a mutation and its outcome, as the JSON of `close` has it."""
+    """Return a mutation and its outcome as JSON, in the form of `close --json`."""
     told = ("at", "server_at", "ticket_id", "error")
     facts = {name: value for name, value in record.facts.items() if name not in told}
     ended = record.facts.get("at")
     if isinstance(ended, int | float) and ended < record.began - 1:
-        # The loop's clock stood still, as where the machine was suspended.
+        # `at` is reckoned by the event loop's clock, which stands still while the machine is suspended.
         ended = record.facts.get("server_at", record.began)
     return {
         "id": record.mutation.get("id") or record.facts.get("ticket_id", 0),
@@ -184,7 +184,7 @@ def report(
 
 
 def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[str, ...]]:
-    """Return the rows by day, outcome and time; titles that the journal does not have are asked for."""
+    """Return the rows in the order of day, outcome and time; read titles that are not in the journal."""
     found = [(key, record, _row(record)) for key, record in records.by_key.items()]
     ids = {key: one if is_whole(one := row["id"]) and 0 < one < 2**63 else 0 for key, _, row in found}
     titles = {ids[key]: str(record.mutation["title"]) for key, record, _ in found if "title" in record.mutation}
@@ -206,7 +206,7 @@ def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[s
 
 
 async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[int, str]:
-    """Ask for the title of each ticket, once; of the first one alone, as long as the platform does not answer."""
+    """Read the title of each ticket. The first is read alone: if the platform does not answer, the others are not."""
     read: list[Chosen] = []
     try:
         read = await read_each(client, ids[:1], 1)
@@ -218,7 +218,7 @@ async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[in
     return {one.id: one.title for one in read if one.error is None}
 
 
-# How it is laid out
+# The report's table and page
 
 
 def _counts_of(rows: Sequence[tuple[str, ...]]) -> str:
@@ -226,7 +226,7 @@ def _counts_of(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _print(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table for each day; without a terminal, lines with tabs below the names of the columns."""
+    """Print a table for each day; elsewhere than on a terminal, one table as lines with tabs."""
     if not out().is_terminal:
         print_table(_COLUMNS, rows)
         return

@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 _Show: TypeAlias = Callable[[list[TicketSummary], bool], None]
-"""Shows some tickets, which are the first ones or not."""
+"""Takes tickets to show, and whether they are the first: then the names of the columns are shown above them."""
 _Row: TypeAlias = Callable[[TicketSummary], dict[str, JSON]]
 """Returns the values of a ticket by the names of their columns."""
 
 _PAGE: Final = 100
+# Two answers that follow each other in a walk share some tickets: ask for this many rows more than are shown.
 _SHARED: Final = 10
+# By how many blanks the fields of a ticket's parts are indented.
 _DEEPER: Final = 2
 _FIELDS: Final = Parameter(help="The fields, such as id,title,created_at; `workorder columns` prints them.")
 
@@ -91,7 +93,7 @@ async def _list(client: "WorkorderClient", filters: TicketFilters, limit: int, s
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
     queries, seen, reports = await filters.by_the_server(client), set[int](), list[WalkReport]()
     total, first = 0, True
-    # Some rows more than are shown, since neighbouring answers share some: a short list is one request.
+    # With some rows more than `limit` a short list is one request.
     size = min(limit + _SHARED, _PAGE) if limit else _PAGE
     at_once = min(8, ceil((limit or _PAGE * 8) / size))
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
@@ -119,11 +121,11 @@ async def _list(client: "WorkorderClient", filters: TicketFilters, limit: int, s
 
 
 def _text(value: JSON) -> str:
-    """Write a cell as CSV has it."""
+    """Return a cell's text, as in a CSV export: lists and maps are JSON."""
     return "" if value is None else value if isinstance(value, str) else to_json(value).decode()
 
 
-# A terminal shows the day.
+# Ten cells show only the day of the time.
 _CREATED: Final = Column("created", width=10, min_width=10, no_wrap=True, overflow="crop")
 # Each column, how wide a terminal has to be to show it, and its value.
 _USUAL: Final[Sequence[tuple[Column, int, Callable[[TicketSummary], JSON]]]] = (
@@ -139,14 +141,14 @@ _USUAL: Final[Sequence[tuple[Column, int, Callable[[TicketSummary], JSON]]]] = (
 
 
 def _usual() -> tuple[Sequence[Column], _Row]:
-    """Return the columns of a list for which nobody chose them, as many as a terminal has room for, and its rows."""
+    """Return the columns of a list without --fields, as many as the terminal has room for, and their values."""
     room = out().width if out().is_terminal else inf
     shown = [(column, read) for column, width, read in _USUAL if width <= room]
     return [column for column, _ in shown], lambda ticket: {str(column.header): read(ticket) for column, read in shown}
 
 
 def _chosen(fields: str) -> tuple[Sequence[Column], _Row]:
-    """Return the columns of --fields, and its rows. Raises `ConfigError` that names the unknown field."""
+    """Return the columns of --fields, and their values. Raises `ConfigError` that names an unknown field."""
     known = {column.name: column for column in TICKET_COLUMNS.columns}
     chosen = names(fields)
     if wrong := unknown_name("the list has no field", chosen, known):
@@ -203,7 +205,10 @@ def print_detail(ticket: TicketDetail) -> None:
 
 
 def scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a model that are no lists or maps, as text: "" for an empty value and for 0, a size apart."""
+    """Yield the fields of a model that are no lists or maps, with their values as text.
+
+    The text is "" for an empty value and for 0, except for a file size of 0: `print_fields` leaves empty texts out.
+    """
     for field in attrs.fields(type(model)):  # type: ignore[arg-type]  # every model is an attrs class
         value: object = getattr(model, field.name)
         if field.name in without or isinstance(value, list | dict):
@@ -225,7 +230,7 @@ def scalars(model: object, *without: str) -> Iterator[tuple[str, str]]:
 
 
 def _time(model: object, name: str) -> str:
-    """Return a time as text; where it cannot be one, the reason."""
+    """Return a time as text, or the reason if the platform's value is no time."""
     try:
         return moment(getattr(model, name))
     except DecodeError as error:

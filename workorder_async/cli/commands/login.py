@@ -1,4 +1,4 @@
-"""`workorder login`: ask where a platform is and who asks, keep it as a profile, and see whether it works; `trust`."""
+"""`workorder login` asks for a platform's URL and credentials, stores them as a profile, and checks them; `trust`."""
 
 from shlex import quote
 from typing import Annotated, Final
@@ -48,14 +48,14 @@ def login(
         secret = profiles.said_by(secret_command, "the command")
     else:
         values["secret"] = secret = ask_secret(f"Secret of AppId {values['app_id']}")
-    # A platform that cannot work is refused before it is written.
+    # Refuse values that cannot work before they are written.
     environ = {name: values[key] for name, key in KEYS.items()} | {SECRET: secret}
     url, _ = platform_of(variables(environ))
     checked_url(url)
     profiles.add(path, profile, values)
     named = quote(profile)
     note(f"Profile {profile!r} is in {str(path)!r}; use it with --profile {named} or {profiles.PROFILE}={named}")
-    # Not as a command would find it: variables, and a file of this folder, go before the profile.
+    # Check these values, and not what a command would find: variables and the folder's file go before the profile.
     if code := run(examine(environ, Connection().options(environ), as_json=False)):
         note(f"The profile is kept all the same: mend or remove it in {str(path)!r}")
     return code

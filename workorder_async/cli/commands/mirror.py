@@ -51,7 +51,7 @@ class Mirroring(Reading):
 
 @frozen(kw_only=True)
 class Followed(TicketFilters):
-    """Which tickets are followed. Filters that no mirror takes are refused with the reason, and not offered."""
+    """Which tickets are followed. The help leaves out --status and --older-than: a mirror refuses them."""
 
     status: Annotated[str | None, Parameter(show=False)] = None
     older_than: Annotated[Age | None, Parameter(show=False)] = None
@@ -75,7 +75,7 @@ def mirror(
     if steady := filters.steady_times():
         problem = "each run follows the same tickets, and this time would mean others in the next one"
         raise ConfigError(problem, mend=f"write {' '.join(steady)}")
-    query, *_ = filters.queries()  # of several statuses: the first one is refused as well
+    query, *_ = filters.queries()  # several queries mean several statuses, and the first of them is refused already
     options = cast("MirrorOptions", asdict(how))
     try:
         report = connection.run(lambda client: _mirror(client, database, query, options))
@@ -98,7 +98,7 @@ async def _mirror(
 
 
 def _summarise(report: "MirrorReport") -> None:
-    """Sum a run up: the counts on stdout, remarks on stderr."""
+    """Print a run's counts on stdout, and remarks on stderr."""
     left = f"{len(report.missing):,} missing, {len(report.gone):,} gone, {len(report.left):,} left"
     tell(f"{report.tickets:,} tickets: {report.created:,} new, {report.changed:,} changed, {left}")
     listed = {
@@ -191,7 +191,7 @@ def report(
     from workorder_async.mirror.figures import figures_of
     from workorder_async.mirror.page import page_of, words_of
 
-    if not file.is_file():  # it is read more than once
+    if not file.is_file():  # a pipe or a device: the file is read more than once
         raise ConfigError(f"{str(file)!r} is no file", mend="save its content to one first")
     language = lang or spoken()
     with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
@@ -211,7 +211,7 @@ def report(
 
 
 def _print(figures: "Figures", word: "Words") -> None:
-    """Print the tables of the page: below their titles on a terminal, else as lines with tabs that begin with it."""
+    """Print the tables of the page: below their titles on a terminal, else as lines with tabs, with the title first."""
     from workorder_async.mirror.page import measured_of, oldest_of, totals_of
 
     totals = [((word(name), count), ()) for name, count in totals_of(figures)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
 
 _T = TypeVar("_T")
-# The chance of a --fault stands behind its kind.
+# The beginning KIND: of a --fault with a chance: KIND:CHANCE.
 _CHANCE: Final = re.compile("^([^,:=]*):")
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
@@ -66,7 +66,7 @@ def sandbox(
         are = "is" if len(given) == 1 else "are"
         note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
     tickets = _TICKETS if tickets is None else tickets
-    secret = Secret(os.environ.get(_SECRET, "").rstrip("\r\n"))  # as a client reads a copied one
+    secret = Secret(os.environ.get(_SECRET, "").rstrip("\r\n"))  # as `environment.variables` reads a client's
     where: Any = {"host": host, "port": port, "names": name, "app_secret": secret if secret.reveal() else None}
     how: Any = {"latency": latency, "page_size_cap": page_size_cap, "rate": rate}
     how["faults"] = [_made(Fault, "--fault", text, "kind=" + _CHANCE.sub(r"\1,chance=", text)) for text in fault]
@@ -76,7 +76,7 @@ def sandbox(
 
 
 def _made(cls: type[_T], option: str, text: str, settings: str) -> _T:
-    """Make a fault or a drift of its settings, NAME=VALUE with commas between them."""
+    """Return the fault or drift of these settings, NAME=VALUE with commas; `text` is the option's value, for errors."""
     where = f"{option} {text}"
     values: dict[str, Any] = {}
     for setting in settings.split(","):

@@ -46,8 +46,8 @@ _VALUED: Final = (
     *("cacert", "max-time", "connect-timeout", "output", "write-out", "proxy", "resolve", "retry", "ciphers"),
     *("interface", "limit-rate"),
 )
-# The pieces of a shell's line, in time that grows with its length; for shlex it is the square. $'...' is bash's, in
-# which a browser writes texts with quotes, line feeds or characters beyond ASCII. Where a command ends, a word does.
+# The pieces of a shell's line. (shlex takes time that grows with the square of the length.) $'...' is bash's: in it
+# browsers write texts with quotes, line feeds or characters beyond ASCII. A ; or | ends a command, and so a word.
 _PIECE: Final = re.compile(
     rb"(?P<blank>(?:[ \t\r\n;|]|\\\n)+)|(?P<plain>[^ \t\r\n;|'\"\\$]+|\$(?!'))|'(?P<single>[^']*)'|\\(?P<escaped>.)"
     rb"|\$'(?P<ansi>[^'\\]*+(?:\\.[^'\\]*+)*+)'"
@@ -57,8 +57,9 @@ _PIECE: Final = re.compile(
 _ESCAPE: Final = re.compile(
     rb"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[\0-\x7f]|.)", re.DOTALL
 )
+# Escapes of one letter in $'...', and their bytes.
 _MEANT: Final = dict(zip(b"nrtabfveE\\'\"?", b"\n\r\t\a\b\f\v\x1b\x1b\\'\"?", strict=True))
-# Halves of a character, which some browsers write as \ud800.
+# Half of a surrogate pair in bytes, which some browsers write as \ud800.
 _HALF: Final = re.compile(rb"\xed[\xa0-\xbf]")
 _TRIED: Final = (
     "AppId, Timestamp, secret, method, path, query and body (as it is, with sorted keys, as pairs, or its digest) in "
@@ -157,7 +158,7 @@ async def _report(requests: Sequence[Accepted], secret: Secret) -> int:
 
 
 async def _found(requests: Sequence[Accepted], secret: Secret) -> Detected:
-    """Search in a thread, with a bar: the event loop hears a Ctrl-C at once, and the thread ends soon after it."""
+    """Search in a thread, with a bar. So Ctrl-C cancels at once, and `over` ends the thread soon after it."""
     over = Event()
     search = Search(requests, secret, over.is_set)
     found = asyncio.get_running_loop().run_in_executor(None, search.run)
@@ -173,7 +174,7 @@ async def _found(requests: Sequence[Accepted], secret: Secret) -> Detected:
         found.cancel()
 
 
-# A request, as people have it at hand
+# Requests as curl lines and HAR files
 
 
 def accepted_requests(text: str) -> list[Accepted]:
@@ -195,7 +196,8 @@ def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes) ->
 def _of_har(text: str) -> list[Accepted]:
     """Return the requests of a HAR file that have the three headers. Raises `ConfigError` where there are none.
 
-    Those that the platform refused are left out, unless it refused them all: their signature may be wrong.
+    Requests that the platform refused are left out, since their signature may be wrong; if all were refused, all are
+    returned.
     """
     signed, refused = list[Accepted](), list[Accepted]()
     try:
@@ -217,11 +219,11 @@ def _of_har(text: str) -> list[Accepted]:
 
 
 def _is_refused(response: Any) -> bool:
-    """Tell whether a response of a HAR file refuses the request; one that cannot be read does not."""
+    """Tell whether a response of a HAR file is a refusal; False for a response that cannot be read."""
     try:
         open_envelope(response["status"], response["content"]["text"].encode(errors="replace"), DOCUMENTED_ERRNOS)
     except ApiError as error:
-        return not isinstance(error, TicketStateError)  # of a ticket, once the signature was accepted
+        return not isinstance(error, TicketStateError)  # a ticket's status is checked after the signature was accepted
     except (WorkorderError, TypeError, LookupError, AttributeError):
         pass
     return False
@@ -248,7 +250,7 @@ def _of_curl(text: str) -> list[Accepted]:
 
 
 def _words(text: str) -> Iterator[str]:
-    """Yield the words of a shell's lines; bytes that are no UTF-8 as surrogates. Raises `ValueError`."""
+    """Yield the words of a shell's lines; bytes that are no UTF-8 become surrogates. Raises `ValueError`."""
     pieces: list[bytes] = []
     for found in _PIECE.finditer(text.encode(errors="surrogatepass")):
         kind, piece = str(found.lastgroup), found[str(found.lastgroup)]
@@ -291,7 +293,7 @@ def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepte
     if held := next((name for name in _HEADERS if "$" in headers[name.lower()]), None):
         mend = "paste the line as it was sent, as `bash -x` or `curl -v` shows it"
         raise _refused(f"{headers[held.lower()]!r} for {held}, which a shell fills in", mend)
-    # The text before each piece; the first has none.
+    # Each piece of data after the text that joins it to the piece before; the first of these texts is cut off below.
     data = [(b"" if name == "--json" else b"&", _content(name, value)) for name, value in options if name in _DATA]
     url, method, body = urls[0], "POST" if data else "GET", b"".join([*chain.from_iterable(data)][1:])
     if _values(options, ("-G", "--get")):
@@ -303,7 +305,7 @@ def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepte
 def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the options of a curl line, and its URLs. Raises `GetoptError`."""
     options, urls, left = list[tuple[str, str]](), list[str](), list(words)
-    # An option that is not known here has no value, unless that is glued on.
+    # An unknown option is taken to have no value, unless it is written --NAME=VALUE.
     others = [word[2:].partition("=") for word in words if word.startswith("--")]
     long = [*(f"{name}=" for name in _VALUED), *(name + equals for name, equals, _ in others if name not in _VALUED)]
     while left:
@@ -311,7 +313,7 @@ def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
         options += found
         urls += left[:1]
         left = left[1:]
-    # A word without a scheme may be the value of an option that is not known here.
+    # Words with :// first: a word without it may be the value of an unknown option.
     return options, sorted((*_values(options, ("--url",)), *urls), key=lambda url: "://" not in url)
 
 
@@ -320,7 +322,7 @@ def _values(options: Iterable[tuple[str, str]], names: Sequence[str]) -> list[st
 
 
 def _content(name: str, value: str) -> bytes:
-    """Return the bytes that curl sends for one piece of data; @ names a file, but for --data-raw."""
+    """Return the bytes that curl sends for one piece of data; @FILE names a file, except in --data-raw."""
     if not value.startswith("@") or name == "--data-raw":
         content = value.encode(errors="surrogateescape")
         if _HALF.search(content):
