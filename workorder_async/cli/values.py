@@ -10,13 +10,13 @@ Times are by the clock of China unless they name another zone:
     2026-11-01T09:30  2026/11/1 9:30  2026-11-01 01:30Z              a second
     1793500200  now                                                  a second
 
-`--since` begins with the first second of it, `--until` ends with the last one: `--since yesterday --until yesterday`
-is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` takes tickets of 29 days and some hours; an age, as
-in `--older-than 30d`, is to the second. Where one moment is asked for, a day is its 00:00, and a month is
-refused.
+A day or a month is a span of seconds. `--since` begins with the first second of the span, `--until` ends with its last:
+`--since yesterday --until yesterday` is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` also takes a
+ticket that is 29 days and some hours old. An age, as in `--older-than 30d`, is exact to the second. For an option that
+needs one moment, such as --solved-time, a day means its 00:00, and a month is refused.
 
-Digits alone are a date if there are eight, else seconds since 1970, from the year 2000 to a year from now. Others are
-refused: they may be a year, a month, a date-time or milliseconds, and as seconds they would be another moment.
+Eight digits alone are a date; other digits are seconds since 1970, if they lie between the year 2000 and a year from
+now. Other numbers are refused: they may be a year, a month, a date-time or milliseconds.
 """
 
 import errno
@@ -45,7 +45,7 @@ from workorder_async.errors import ConfigError
 
 _Member = TypeVar("_Member", bound=OpenEnum)
 
-# Bytes of a file that is held in memory as a whole. While one is hashed or parsed, Ctrl-C waits.
+# The largest file, in bytes, that is read into memory as a whole. Ctrl-C has to wait while it is parsed or hashed.
 _LARGEST: Final = 1 << 28
 
 
@@ -58,13 +58,13 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 
 
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
-"""An option that says yes, with another one, --no-OPTION, that says no."""
+"""An option --OPTION for yes, which has a second form --no-OPTION for no."""
 
 MARK: Final = Parameter(help="Put a short reference, which is printed, below the text: by it a lost one is known.")
-"""Marks a bool as an option by which comments and creations get a mark."""
+"""The help of the option --mark."""
 
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
-"""A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
+"""A whole number in digits. A fraction (it would be rounded to another number) and 0x10 are refused."""
 
 
 @Parameter(
@@ -72,7 +72,7 @@ Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 )
 @frozen
 class Written:
-    """A text of the command line, and the option, as it was typed, that it was written for."""
+    """The text of an option's value, and the option's name as it was typed (a name may have a short form)."""
 
     text: str
     option: str
@@ -90,16 +90,19 @@ class File(Written):
     """A file to write, or - for stdout."""
 
     def file_name(self) -> str:
-        """Return its name. Raises `ConfigError` where that names no file."""
+        """Return the file's name, or - for stdout. Raises `ConfigError` for a text that names no file."""
         if not self.text.strip() or self.text.endswith("/"):
             raise self.refused("names no file", "name one, or - for stdout")
         return self.text
 
     def target(self, *, beside: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
-        """Return a file to write a page about the file `beside` into. Raises `ConfigError` if it cannot be written."""
+        """Return an open file for a page about the file `beside`; a named file appears only when it is whole.
+
+        Raises `ConfigError` if the page would replace `beside`, or, without `overwrite`, another file.
+        """
         name = self.file_name()
         if name == "-":
-            if sys.__stdout__ is None:  # as in `program >&-`; a stream in its place leads nowhere
+            if sys.__stdout__ is None:  # closed, as by `program >&-`; `__main__` has put the null device in its place
                 raise OSError(errno.EBADF, "stdout is closed")
             return nullcontext(sys.stdout.buffer)
         if os.path.exists(name) and os.path.samefile(name, beside):
@@ -112,7 +115,10 @@ class File(Written):
 
 
 def member(kind: type[_Member], word: str, option: str) -> _Member:
-    """Read a code or a name, in any case, with hyphens or blanks. Raises `ConfigError` that names the option."""
+    """Return the member of an enumeration for a code or a name, in upper or lower case, with hyphens or blanks.
+
+    Raises `ConfigError` that names the option.
+    """
     name = word.strip()
     spelt = name.lower().replace("-", " ") if name[:1].isalpha() else name
     try:
@@ -123,7 +129,7 @@ def member(kind: type[_Member], word: str, option: str) -> _Member:
 
 
 def names(text: str) -> list[str]:
-    """Read names with commas between them, each once."""
+    """Return names with commas (also Chinese ones) between them, each once."""
     return list(dict.fromkeys(word.strip() for word in re.split("[,，、]", text)))
 
 
@@ -138,7 +144,7 @@ def text_of(option: str, source: str) -> str:
 
 
 def content_of(option: str, source: str) -> bytes:
-    """Return the bytes of a file, or of stdin for `-`. Raises likewise, also where they are too many."""
+    """Return the bytes of a file, or of stdin for `-`. Raises `ConfigError`, also for more than `_LARGEST` bytes."""
     if source == "-" and sys.stdin.isatty():
         note(f"Write or paste the text for {option}; Ctrl-D on a line of its own ends it.")
     try:
@@ -153,7 +159,10 @@ def content_of(option: str, source: str) -> bytes:
 
 
 def decoded(option: str, source: str, content: bytes, *, or_gbk: bool = False) -> str:
-    """Return the text that a file's bytes are: UTF-8, or UTF-16 where they begin so. Raises likewise."""
+    """Return the text of a file's bytes: UTF-16 with a byte order mark, else UTF-8, else GBK if `or_gbk`.
+
+    Raises `ConfigError` that names the option.
+    """
     encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return content.decode(encoding)
@@ -172,50 +181,53 @@ _SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, yesterday, 7d, seconds 
 
 _DAYS: Final = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1, "前天": 2}
 _AGO: Final = re.compile(r"([0-9]{1,4}) *(?:(?:d|days?|天)|(w|weeks?|周)) *(?:ago|前|以前)?")
-# What Python reads besides: a day, or a time of it, in ISO 8601. By itself Python takes any sign before the time, as in
-# 2026-11-01+08:00, which is a day of a zone, and 2026-W45 for a Monday.
+# Days and date-times in ISO 8601 that are left to Python. Without this pattern `fromisoformat` would also take
+# 2026-11-01+08:00, as 08:00 of that day, and 2026-W45, as a Monday.
 _ISO: Final = re.compile(r"[0-9]{4}(?:[0-9]{4}|-?W[0-9]{2}-?[0-9]|-[0-9]{2}-[0-9]{2})(?:[Tt ].*)?")
 _CALENDAR: Final = re.compile(r"([0-9]{4})[-/年]([0-9]{1,2})(?:月?|[-/月]([0-9]{1,2})日?(?:(?:T| +)([0-9].*))?)")
 
-# The year 2000, and a year from now: other numbers are rather a year, a month, a date-time or milliseconds.
+# Digits alone count as seconds from the year 2000 to so many seconds from now (a year).
 _EARLIEST: Final = 946_684_800
 _AHEAD: Final = 366 * 86400
-# Seconds that the platform's clock may be ahead of this one.
+# Seconds that the platform's clock may be ahead of ours: a time so far in the future is taken.
 _LEEWAY: Final = 60
 
 
 @frozen
 class Time(Written):
-    """A time of a command line, as it was written, and the option that it was written for. It is read once."""
+    """A time of the command line. All methods raise `ConfigError` that names the option, for a text that is no time.
+
+    The text is read once: "now" stays the same moment.
+    """
 
     def first(self) -> int:
-        """Return the first second of it. Raises `ConfigError` that names the option and the right spelling."""
+        """Return the first second of the span."""
         return self._span[0]
 
     def begun(self) -> int:
-        """Return the first second of it, which must have come: nothing was created after now. Raises likewise."""
+        """Return the first second of the span. Refuses one in the future: nothing was created after now."""
         if self.first() > time() + _LEEWAY:
             raise self.refused("has not come yet", "write a time until now, or now")
         return self.first()
 
     def last(self) -> int:
-        """Return the last second of it. Raises likewise."""
+        """Return the last second of the span."""
         return self._span[1]
 
     def moment(self) -> int:
-        """Return the moment of something that has happened. Raises likewise, also for a month."""
+        """Return the first second as the moment of a past event. Refuses a month, and a time in the future."""
         if self.last() - self.first() >= 86400:
             raise self.refused("is a month", f"write a day or a time, such as {_in_china(self.first()):%Y-%m-%d}")
         return self.begun()
 
     def check_before(self, end: "Time") -> None:
-        """Raise `ConfigError` where this begins after another one has ended."""
+        """Raise `ConfigError` if this time begins after `end` has ended."""
         if self.first() > end.last():
             argument, mend = f"{self.option} ({_in_china(self.first())})", f"swap them, or write another {self.option}"
             raise ConfigError(f"is after {end.option} ({_in_china(end.last())})", argument=argument, mend=mend)
 
     def steady(self) -> str:
-        """Return the option with a time that means the same tomorrow; "" where the time means that already."""
+        """Return the option with the time written out if it depends on the day, such as "7d"; else ""."""
         word = self.text.strip().lower()
         if word != "now" and word not in _DAYS and not _AGO.fullmatch(word):
             return ""
@@ -224,7 +236,7 @@ class Time(Written):
 
     @cached_property
     def _span(self) -> tuple[int, int]:
-        """The first and the last second."""
+        """The first and the last second of the time."""
         word = self.text.strip()
         low = word.lower()
         today = _in_china(time()).date()
@@ -249,17 +261,17 @@ class Time(Written):
 
 @frozen
 class Age(Time):
-    """An age, as it was written: a time that ends with the last second of that age, to the second."""
+    """An age of the command line, such as 30d: its span is the last second whose tickets are that old."""
 
     def steady(self) -> str:
-        """Return an option with a time that means the same tomorrow."""
+        """Return the option --until with the same time written out."""
         return f"--until {_in_china(self.last()):%Y-%m-%dT%H:%M:%S}"
 
     @cached_property
     def _span(self) -> tuple[int, int]:
         if not (age := _AGO.fullmatch(self.text.strip().lower())):
             raise self.refused("is no age", "write one such as 30d or 2w")
-        # A ticket of a second may be of its end, and be younger by nearly one.
+        # One second less: a ticket may be created at the end of its second, nearly a second after the number says.
         last = int(time()) - _days_of(age) * 86400 - 1
         if last < 0:
             raise self.refused("is before 1970", "write an age such as 30d or 2w")
@@ -279,7 +291,7 @@ def _in_the_calendar(word: str) -> tuple[int, int]:
             return _days(first, first.replace(day=monthrange(year, month)[1]))
         word = date(year, month, day).isoformat()
         if clock := match[4]:
-            if re.search(r"[-+] ", clock):  # two times, and no zone
+            if re.search(r"[-+] ", clock):  # a range of two times, not a time with its zone
                 raise ValueError
             hour = "0" if re.match("[0-9](:|$)", clock) else ""
             word += f"T{hour}{clock.replace(' ', '')}"
