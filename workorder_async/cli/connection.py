@@ -1,6 +1,8 @@
-"""How a command reaches the platform: by four environment variables, by a profile, or by options in place of three.
+"""How a command gets its connection, and how its coroutine runs.
 
-And how its coroutine runs: until it ends, Ctrl-C, SIGTERM, or the end of its terminal.
+Base URL, AppId, scheme and secret come from four environment variables; three options go before them (the secret has
+none), and a profile gives those that are not set. A coroutine runs until it ends, or until Ctrl-C, SIGTERM or the end
+of its terminal cancels it.
 """
 
 import asyncio
@@ -33,14 +35,14 @@ BASE_URL, APP_ID, SECRET, SCHEME = VARIABLES
 KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
 """The variables that may be shown, and their keys in a profile."""
 PATIENCE: Final = 10.0
-"""Seconds to wait for an answer after an interruption, and as many to look where none came."""
+"""Seconds to wait for answers after an interruption, and as many again to settle mutations without an answer."""
 _ALL_FOUR: Final = (
     "`workorder doctor` explains each variable, `workorder login` keeps them in a profile, and `workorder sandbox` "
     "prints all four to try things out"
 )
 
 Environment: TypeAlias = Mapping[str, str | Secret]
-"""The four variables by their names: the secret wrapped, so that no traceback with locals shows it."""
+"""The values of the four variables by name; the secret is wrapped, so that no traceback with locals shows it."""
 
 _GROUP: Final = Group(
     "Connection",
@@ -75,9 +77,10 @@ class Connection:
     """Log every attempt to stderr."""
 
     def found(self) -> tuple[Environment, str]:
-        """Return the four variables, the options in place of them, "" where one is not set; and whose word the URL is.
+        """Return the values of the four variables ("" for none), and the name of the setting that gave the base URL.
 
-        A variable that is not set is taken from the profile. Asks for the secret where nothing else is missing.
+        An option goes before its variable; a value that neither gives is taken from the profile. If only the secret is
+        missing, it is asked for on a terminal.
         """
         if self.verbose:
             log_to_stderr()
@@ -113,12 +116,12 @@ class Connection:
         return f"{source} ({url})", lambda: make_client(environ, **options)
 
     def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
-        """Run `act` with a client in an event loop. Raises likewise, also for a variable that cannot work."""
+        """Run `act` with a client in an event loop. Raises `ConfigError` for a variable that is missing or wrong."""
         _, make = self.platform()
         return run_with(make(), act)
 
     def options(self, environ: Environment) -> ClientOptions:
-        """Return the client's options that these options set. Raises `ConfigError` that names the option."""
+        """Return the options of `WorkorderClient` that are set here. Raises `ConfigError` that names the option."""
         options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
         source, bundle = (CA_BUNDLE, setting(CA_BUNDLE)) if self.cacert is None else ("--cacert", self.cacert)
         if bundle:
@@ -131,7 +134,10 @@ class Connection:
 
 
 def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) -> None:
-    """Refuse to sign requests to a host with the secret of a profile that names another host, or none."""
+    """Raise `ConfigError` if a profile's secret would sign requests to another host than the profile's.
+
+    Else an option or a variable with a wrong URL would send signatures by this secret to a stranger.
+    """
     beside = profile.get(KEYS[BASE_URL])
     if base_url.strip() and _origin(base_url) != _origin(beside):
         its = f"the secret of profile {profile.name!r} is for {without_credentials(beside) or 'no base URL'}"
@@ -140,10 +146,10 @@ def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) 
 
 
 def _origin(url: str) -> URL | None:
-    """Return scheme, host and port, by which two URLs lead to the same server."""
+    """Return scheme, host and port of a URL: equal ones lead to the same server. None for a URL without them."""
     try:
         return URL(url.strip()).origin()
-    except ValueError:  # the client refuses it
+    except ValueError:  # the client refuses such a URL with a reason
         return None
 
 
@@ -160,12 +166,13 @@ def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaita
 def make_client(environ: Environment, **options: Unpack[ClientOptions]) -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for a variable that is missing or cannot work.
 
-    It knows the errnos that the environment says, unless the environment names another platform.
+    The client knows the errnos of WORKORDER_ERRNOS, unless the environment names another platform than `environ`, for
+    these are then that platform's errnos.
     """
     from workorder_async.client import WorkorderClient
 
-    is_there = all(setting(name) in ("", str(environ[name]).strip()) for name in (BASE_URL, APP_ID))
-    options["errnos"] = errnos_of(setting(ERRNOS) if is_there else "")
+    is_same = all(setting(name) in ("", str(environ[name]).strip()) for name in (BASE_URL, APP_ID))
+    options["errnos"] = errnos_of(setting(ERRNOS) if is_same else "")
     return WorkorderClient.from_env(environ, **options)
 
 
@@ -191,13 +198,14 @@ def _proxy_for(base_url: str, given: str | None) -> Secret | None:
         mend = "name another one by --proxy URL, or none by --proxy ''"
         problem = "is no http:// or https:// URL of a proxy, or has a user or password that cannot be sent"
         raise ConfigError(problem, argument=error.argument, mend=mend) from None
-    except ValueError:  # of the base URL, which the client refuses
+    except ValueError:  # the base URL is wrong: the client refuses it with a reason
         return None
 
 
 class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        # While a bar is shown stderr is another file, which prints above it.
+        # Not a `StreamHandler`, which keeps one stream: while a bar is shown, `sys.stderr` is an object that prints
+        # above the bar.
         write_remark(safe(self.format(record)))
 
 
@@ -213,9 +221,9 @@ def log_to_stderr() -> None:
 def run(main: Coroutine[object, object, _T]) -> _T:
     """Run a command's coroutine in an event loop of its own.
 
-    Ctrl-C ends it with `KeyboardInterrupt`, SIGTERM and the end of its terminal with `CancelledError`; they wait until
-    it has cleaned up. A second one cancels the cleaning up too. A signal that is ignored, as by `nohup` or a job in the
-    background, stays so.
+    Ctrl-C, SIGTERM and the end of the terminal cancel the coroutine; when it has cleaned up, `KeyboardInterrupt` is
+    raised for Ctrl-C, `CancelledError` for the others. A second signal cancels the cleaning up, too. A signal that was
+    ignored before, as by `nohup` or in a background job, stays ignored.
     """
     interrupted = False
 
@@ -238,7 +246,8 @@ def run(main: Coroutine[object, object, _T]) -> _T:
         try:
             return await main
         finally:
-            # A signal from here on changes nothing: asyncio closes the socket that wakes it before the handlers.
+            # Signals from here on change nothing. Without this Python would write their numbers into the loop's wake-up
+            # socket, which asyncio closes before it removes the handlers.
             signal.set_wakeup_fd(-1)
 
     ending = until_ended()
@@ -249,6 +258,6 @@ def run(main: Coroutine[object, object, _T]) -> _T:
             raise KeyboardInterrupt from None
         raise
     finally:
-        # Where Ctrl-C came before the loop ran, Python would complain of both.
+        # If Ctrl-C came before the loop ran, Python would warn that these two were never awaited.
         ending.close()
         main.close()
