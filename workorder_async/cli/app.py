@@ -1,4 +1,8 @@
-"""The command line as a whole: its commands, and the one place where each kind of end becomes an exit code."""
+"""The command line as a whole: its commands, and how each end of a command (value, error, signal) becomes an exit code.
+
+`__main__` calls `load`, which imports the command's module, and then `run`. `run` calls `_carry_out`, which parses the
+words, calls the command's function, and turns its errors into a sentence on stderr.
+"""
 
 import asyncio
 import errno
@@ -32,17 +36,17 @@ Exit codes:
 {failures.EXIT_CODES}
 """
 
-# MODULE:COMMAND where a module has several.
+# MODULE, or MODULE:COMMAND for a module with several commands.
 _COMMANDS = (
     *("demo", "sandbox", "list", "list:show", "create", "batch:comment", "batch:reject", "batch:close"),
     *("create:upload", "export", "export:columns", "mirror", "mirror:changes", "mirror:search", "mirror:report"),
     *("doctor", "login", "login:trust"),
 )
-# A text that begins with a dash, and a dash alone, which is stdin or stdout. Options, numbers and the -- that ends the
-# options are the parser's.
+# A word that begins with a dash and is a value: a text such as "- see below", or - alone (stdin or stdout). Options,
+# numbers, and the -- that ends the options do not match: they are left for the parser.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$|-\Z)", re.DOTALL)
 
-# Names for errors without one: stdout, on a disk that is full or broken, or at a limit; and the current folder.
+# By the errno of an `OSError` without a file name, the thing that it is about: a full or broken disk is that of stdout.
 _NAMELESS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "stdout"),
     errno.ENOENT: "this folder, which was removed",
@@ -50,7 +54,7 @@ _NAMELESS = {
 
 
 def _default(value: object) -> str | None:
-    """Return how help shows a default; None, for nothing, where the option is off, empty or without a value."""
+    """Return the text of a default in the help; None, for no text, if the option is off, empty or without a value."""
     return None if value is None or value is False or value in ((), "") else str(value)
 
 
@@ -60,7 +64,7 @@ def make_app() -> App:
         name="workorder",
         help=_HELP,
         help_format="markdown",
-        # Without one a command whose module is loaded later has the version of cyclopts.
+        # Without this, a command whose module is loaded later would show the version of cyclopts.
         version=partial(metadata.version, "workorder-async"),
         version_format="plaintext",
         console=out(),
@@ -91,10 +95,11 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
     """
     script = make_app().generate_completion(prog_name="workorder", shell=shell)
     if shell == "bash":
-        # Where nothing is offered bash completes files by itself: it goes into folders, and quotes blanks.
+        # Offer no files: bash then completes files by itself (-o default), goes into folders, and quotes blanks.
         script = script.replace('$(compgen -f -- "${cur}")', "").replace("complete -F", "complete -o default -F")
     if shell == "zsh":
-        # The same for zsh: an option with a value of its own kind would offer nothing. The loaded function is called.
+        # For zsh: an option whose values are unknown would offer nothing, so offer files. The last line calls the
+        # function at its first use: zsh has only loaded it then.
         script = re.sub(r"(\]:[\w-]+)'", r"\1:_files'", script) + '\n_cyclopts_workorder "$@"\n'
     sys.stdout.write(script)
 
@@ -106,9 +111,9 @@ def _help(*command: str) -> int:
 
 
 def load(arguments: Sequence[str]) -> App:
-    """Return the application, with the module of a command line's command imported.
+    """Return the application, with the module of the command in `arguments` imported.
 
-    Of a group without one, all its commands are: its help says what each of them does.
+    Without a command, all commands of the group are imported: the group's help has a line of each.
     """
     app = make_app()
     _, apps, _ = app.parse_commands([word for word in arguments if not word.startswith("-")])
@@ -119,11 +124,12 @@ def load(arguments: Sequence[str]) -> App:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code (see `failures.EXIT_CODES`); no exception leaves it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal of another encoding than UTF-8 shows escapes then.
+        # Characters that the terminal's encoding does not have are shown as escapes, and raise no error.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
-            # Warnings for users are remarks, without their places. No setting of Python may let one end a command.
+            # Print warnings for users as remarks, without file and line. These filters replace those of PYTHONWARNINGS,
+            # which could turn a warning into an error that ends the command.
             warnings.showwarning = lambda message, *_, **__: note(f"workorder: {message}")
             warnings.simplefilter("ignore")
             for shown in (UserWarning, RuntimeWarning, FutureWarning):
@@ -165,9 +171,9 @@ def _carry_out(arguments: Sequence[str]) -> int:
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:
-    """Write `--option -` as `--option=-`, and likewise each text that begins with a dash and is no option itself.
+    """Join an option and its value to `--option=VALUE` where the value begins with a dash: else it is an option itself.
 
-    In `export --raw -` the dash is no value of the option before it: it is stdout, wherever it stands.
+    In `export` a dash alone is stdout, also after an option without a value, such as --raw: it becomes `--output=-`.
     """
     joined: list[str] = []
     for argument in arguments:
@@ -181,7 +187,10 @@ def _join_dashes(arguments: Sequence[str]) -> list[str]:
 
 
 def _give_up_what_cannot_be_written() -> None:
-    """Lead a stream nowhere that cannot be flushed; the interpreter flushes it again at its end, and would fail."""
+    """Redirect stdout or stderr to the null device if it cannot be flushed.
+
+    The interpreter flushes both at its end, and would fail there with a message of its own.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
