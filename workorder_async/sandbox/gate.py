@@ -1,4 +1,4 @@
-"""The checks before the rules: the name by which a request came, its signature, its time, and how many there are."""
+"""The checks of a request before its rule: its `Host`, its AppId, time and signature, and the rate of requests."""
 
 import asyncio
 import hmac
@@ -51,9 +51,9 @@ def check_signature(signer: SchemeSigner, secret: Secret, request: web.Request, 
 class Hosts:
     """The names of one sandbox: `localhost`, every IP address, the `host` that it listens on, and further `names`.
 
-    A page of any site can lead its own name to 127.0.0.1 (DNS rebinding), and then ask this server for anything. Only
-    `Host` shows the name by which a request came. An IP address is nobody's name, so each one is good. A page
-    of another site that asks under a right name cannot sign.
+    A page of any website can let its own name resolve to 127.0.0.1 (DNS rebinding), and then read this server's answers
+    in the user's browser. Such requests have the website's name in `Host`, so other names are refused. IP addresses are
+    allowed: no website owns them. A page that uses an allowed name is of another origin, and cannot sign.
 
     Raises `ConfigError` for names that are no list of host names.
     """
@@ -76,7 +76,7 @@ class Hosts:
         try:
             name = request.url.host or ""
             is_own = name in self._names or bool(ip_address(name))
-        except ValueError:  # a name that cannot be
+        except ValueError:  # neither one of the names nor an IP address
             is_own = False
         if is_own:
             return await handler(request)
@@ -86,7 +86,7 @@ class Hosts:
 
 
 class Clocks:
-    """The clocks of one sandbox: `clock` is right; the clocks of its `backends`, and `Date`, are ahead by an offset.
+    """The clocks of one sandbox: `clock` is right; those of its `backends` are ahead of it, and `Date` of them.
 
     Requests go to the backends in turn. Offsets are in seconds, below 0 for behind; `ConfigError` names a wrong one.
     """
@@ -99,7 +99,7 @@ class Clocks:
         offsets = [number_within(f"backends[{at}]", offset, -FAR, FAR) for at, offset in enumerate(backends)]
         self._clock = clock
         self._date_offset = date_offset
-        #: How far ahead the backend is that the next request goes to.
+        #: The offset of the backend for each next request.
         self.turns: Iterator[float] = cycle(offsets or (0.0,))
 
     def now(self, request: web.Request) -> float:
@@ -108,7 +108,7 @@ class Clocks:
         return self._clock() + ahead
 
     async def set_date(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Set the `Date` of an answer."""
+        """Set the `Date` of an answer: the backend's time and `date_offset`."""
         response.headers["Date"] = formatdate(max(self.now(request) + self._date_offset, 0), usegmt=True)
 
 
@@ -116,8 +116,8 @@ class Clocks:
 class Limit:
     """Grants a request if fewer than `rate` were granted in the second before it; None grants all.
 
-    A refused request uses up nothing. It is answered with HTTP 429, and with `Retry-After` if `retry_after` gives
-    seconds; or with HTTP 200 and an envelope of `rate_errno`. Raises `ConfigError` that names the argument.
+    A refused request does not count for the rate. It is answered with HTTP 429, and with `Retry-After` if `retry_after`
+    gives seconds; or with HTTP 200 and an envelope of `rate_errno`. Raises `ConfigError` that names the argument.
     """
 
     rate: int | None = field(validator=optional(as_validator(whole_within, 1, 10**6)))

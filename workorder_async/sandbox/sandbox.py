@@ -1,7 +1,8 @@
-"""The server of a sandbox over HTTP: its options, its life, its record, and the way of a request through it.
+"""The server of a sandbox over HTTP: its options, how it starts and ends, its records, and the road of a request.
 
-Every request to an endpoint goes the same way: it is counted, and may meet a fault; its headers, body and signature are
-checked at the gate, its parameters by its rule, which answers; and the envelope goes out.
+Every request to an endpoint takes the same road: `_handle` counts it, and a fault may strike it; `_envelope` checks its
+AppId and time; `_answer` checks its signature (both in gate.py) and its fields, and calls its rule (rules.py), which
+reads or changes the store; the data goes back in an envelope.
 """
 
 import asyncio
@@ -42,12 +43,12 @@ from workorder_async.wire.options import ClientOptions, hide_passwords
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
 
 _WORDS = must_be("text that can be sent", lambda value: isinstance(value, str) and has_bytes(value))
-# A server that listens on all addresses is asked by this address.
+# For a server that listens on all addresses: the address in its URL.
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _LOG = logging.getLogger("workorder_async.sandbox")
-# Bytes that are no request of HTTP are no failure of the server; their sender gets a 400.
+# Do not log bytes that are no HTTP: that is no failure of the server, and their sender gets a 400.
 _LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
-# How long the end waits for requests that are being answered, in seconds.
+# Seconds that a sandbox waits at its end for requests that are being answered.
 _PATIENCE = 1.0
 
 
@@ -62,11 +63,11 @@ class Sandbox:
     host, port     the address to listen on; port 0 takes a free one
     names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
                    else's name
-    app_id, app_secret, scheme   who may ask, and how requests are signed (see `SchemeSigner`); the secret is
-                   a new one each time unless it is given, and `environment` tells it
+    app_id, app_secret, scheme   the credentials of the only caller, and how requests are signed (see `SchemeSigner`);
+                   without `app_secret` the secret is a new one each time, and `environment` has it
     clock          the server's time, in seconds since the epoch: for `Date`, mutations, and the age of requests
     latency        seconds added to each answer
-    page_size_cap  the most rows on a page of list_tickets; whoever asks for more gets so many
+    page_size_cap  the most rows on a page of list_tickets; a request for more gets this many
     drift          the changes between the reads of a list (see `Drift`)
     faults         which requests go wrong, and how (see `Fault`)
 
@@ -76,11 +77,11 @@ class Sandbox:
                    if `retry_after` gives seconds, or HTTP 200 with `rate_errno` (`Errno.RATE`, for example)
     total_cap      the most tickets that a page of a list says there are
     page_depth     how many rows of a list can be reached; a page that goes beyond is refused with `Errno.PAGE_DEPTH`
-    shuffle_ties   tickets that were created in the same second come in another order with each page
+    shuffle_ties   True: tickets that were created in the same second are in another order on each page
     spelling       "java": numbers, times, booleans, maps and lists in the kinds of JSON that a Java service may use
     date_offset    seconds that `Date` is ahead of the server's clock (below 0: behind)
     backends       seconds that the clocks of so many backends are ahead; requests go to them in turn: (-200, 200)
-    lag            seconds that reads are behind, as those of a replica are
+    lag            seconds after which a change is seen by reads, as with a database's replica
     texts          how titles and details are stored: "as sent", "no emoji", "nfc", "escaped", or "cut" to 20 characters
 
     Raises `ConfigError` for an argument that cannot work: at once, or on entering for `db`, `host` and `port`.
@@ -139,7 +140,7 @@ class Sandbox:
             raise ConfigError("this Sandbox has been entered already", mend="make another one")
         async with AsyncExitStack() as stack:
             await self._open(stack)
-            # Signatures are over the bytes that were sent: nothing unpacks them before.
+            # No decompression: the signature is over the bytes that were sent.
             runner = web.AppRunner(
                 self._application(), access_log=None, logger=_LOG, shutdown_timeout=_PATIENCE, auto_decompress=False
             )
@@ -214,7 +215,7 @@ class Sandbox:
 
     @property
     def refused(self) -> Counter[str]:
-        """How many of those `requests` were beyond `rate`, and therefore refused; a copy."""
+        """How many of the `requests` were refused because they were beyond `rate`, by operation; a copy."""
         return Counter(self._running()._refused)
 
     @property
@@ -354,7 +355,7 @@ class Sandbox:
 
 
 async def _let_connections_begin() -> None:
-    """Let each connection that somebody has opened begin: asyncio leaves it open if its server is closed before."""
-    # One turn accepts it, the next two make the server's objects for it.
+    """Let each connection that a caller has just opened begin: else asyncio would leave it open after the end."""
+    # The first turn of the loop accepts the connection, the next two make its transport and protocol.
     for _ in range(3):
         await asyncio.sleep(0)
