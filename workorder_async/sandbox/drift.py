@@ -21,7 +21,7 @@ from workorder_async.sandbox.rules import act
 from workorder_async.sandbox.store import Store
 
 Pick: TypeAlias = Literal["random", "newest", "oldest"]
-"""Which tickets a change is made to: by chance, from the list's first row on, or from its last."""
+"""Which tickets are changed: random ones, or those that were created last, or first."""
 
 _OPEN = (TicketStatus.PENDING, TicketStatus.PROCESSING)
 _CLOSED = 3
@@ -30,43 +30,43 @@ _AMOUNT = as_validator(whole_within, 0, 10**6, names_class=True)
 
 @frozen(kw_only=True)
 class Drift:
-    """So many tickets that leave and enter a list, and after which reads of it.
+    """One change of a list, which may repeat: how many tickets leave and enter the list, and after which reads of it.
 
-    A read is a page of list_tickets that was given, with any filters; reads are counted from when the script was set.
-    Tickets to close and to delete are chosen among those of `status`, tickets to reopen among the closed ones, all
-    before anything is changed: no ticket is changed twice. If there are fewer, all of them are taken. The same seed,
+    A read is an answered page of list_tickets, with any filters; reads are counted from when `drift` was set. Tickets
+    to close and to delete are chosen among those of `status`, tickets to reopen among the closed ones, all before
+    anything is changed: no ticket is changed twice. If there are fewer tickets, all of them are taken. The same seed,
     script and order of requests change the same tickets. Raises `ConfigError`, naming the field.
     """
 
     after: int = field(default=1, validator=as_validator(whole, names_class=True))
-    """The read after which it happens first, from 1."""
+    """The number of the read after which the change happens first, from 1."""
     every: int = field(default=0, validator=as_validator(whole, 0, names_class=True))
-    """Then it happens again after each so many reads; 0: it happens once."""
+    """After how many further reads the change happens again, each time; 0: it happens once."""
     times: int | None = field(default=None, validator=optional(as_validator(whole, names_class=True)))
-    """How often it happens at the most; None: without an end."""
+    """How often the change happens at most; None: no limit."""
     close: int = field(default=0, validator=_AMOUNT)
     """How many tickets of `status` are closed, as by their creators."""
     reopen: int = field(default=0, validator=_AMOUNT)
-    """How many closed tickets are of `status` again."""
+    """How many closed tickets are reopened, and get `status`."""
     create: int = field(default=0, validator=_AMOUNT)
-    """How many new tickets of `status` there are, created now by the sandbox's clock."""
+    """How many new tickets of `status` are added, with the present time of the sandbox's clock."""
     delete: int = field(default=0, validator=_AMOUNT)
-    """How many tickets of `status` are gone, from every endpoint; their ids are not given again."""
+    """How many tickets of `status` are deleted, for every endpoint; no other ticket gets their ids."""
     pick: Pick = field(default="random", validator=as_validator(one_of, get_args(Pick), names_class=True))
-    """Which of them."""
+    """Which tickets are chosen to be closed, deleted and reopened."""
     status: TicketStatus = TicketStatus.PENDING
-    """The list that moves: of the pending tickets, or of those in process."""
+    """The list that changes: that of the pending tickets, or that of the tickets in process."""
 
     def __attrs_post_init__(self) -> None:
         if not self.close + self.reopen + self.create + self.delete:
             raise ConfigError("this Drift changes nothing", mend="give it close, reopen, create or delete")
-        # A code equals the member, and is none.
+        # `isinstance`, since the code 1 equals the member PENDING and is no member.
         if not isinstance(self.status, TicketStatus) or self.status not in _OPEN:
             mend = f"it must be one of {', '.join(map(str, _OPEN))}"
             raise ConfigError(f"is {shown(self.status)}", argument="Drift.status", mend=mend)
 
     def is_due(self, reads: int) -> bool:
-        """Tell whether it happens after this read."""
+        """Tell whether the change happens after the read with this number."""
         since = reads - self.after
         if since < 0 or (since % self.every if self.every else since):
             return False
@@ -93,14 +93,17 @@ class Drifted:
 
 @define
 class Script:
-    """Changes and the reads so far: one object, for any thread may set it while the event loop counts."""
+    """The changes to make, and the number of reads so far.
+
+    A new script is a new object: a thread may set one while the event loop counts a read of the old one.
+    """
 
     drifts: tuple[Drift, ...]
     reads: int = 0
 
 
 class Drifting:
-    """Carries out a script, between two reads; a `seed` chooses the tickets."""
+    """Makes the changes of a script after the reads of a list; `seed` decides which tickets are random ones."""
 
     def __init__(self, drifts: Iterable[Drift], seed: int) -> None:
         self.drifted: list[Drifted] = []
@@ -108,7 +111,7 @@ class Drifting:
         self.follow(drifts)
 
     def follow(self, drifts: Iterable[Drift]) -> None:
-        """Make these changes, after reads that are counted anew."""
+        """Set the script, and count reads anew."""
         self.script: Script = Script(items("drift", drifts, Drift))
 
     def after_read(self, store: Store) -> None:
@@ -120,7 +123,7 @@ class Drifting:
                 self.change(store, drift, script.reads)
 
     def change(self, store: Store, drift: Drift, reads: int | None = None) -> Drifted:
-        """Change the list now, after so many reads, or after any number of them."""
+        """Make a change now; `reads` is the number of reads before it, None for the present one."""
         reads = self.script.reads if reads is None else reads
         time = store.clock()
         now, status = int(time), int(drift.status.value)
