@@ -1,4 +1,8 @@
-"""Uploaded files: how one is found in a form (RFC 7578), kept under a storage key, and given out by a temporary URL."""
+"""Files: how an upload is read from a form (RFC 7578), stored under a storage key, and served by a temporary URL.
+
+A storage key is the `file_path` of an Attachment. The files of invented tickets are not stored: their keys name ticket
+and number, and `invented` makes the content when it is asked for.
+"""
 
 import hmac
 import re
@@ -30,11 +34,11 @@ _EXAMPLE_KEY = f"workorder/{AUTHOR}/dc4ced807eec9218bf2fe9513ebc9b99"
 _EXAMPLE_SIZE = 195_204
 _INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]{{1,18}})-([0-9]{{1,3}})")
 
-# A backslash is an ordinary character, as browsers write it. Only before a quote that another quote closes, it is
-# curl's way to write that quote.
+# In a quoted parameter a backslash is an ordinary character, as browsers write it. Only \" is a quote, as curl writes
+# it, and only if another quote follows that can end the parameter.
 _PARAMETER = re.compile(r';\s*(name|filename\*?)\s*=\s*(?:"((?:\\"(?=[^"]*")|[^"])*)"|([^;\s"]*))', re.IGNORECASE)
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
-# Browsers write these for a quote and for line breaks (HTML standard, multipart/form-data encoding algorithm).
+# How browsers write a quote and line breaks (HTML standard, multipart/form-data encoding algorithm).
 _HTML_ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
@@ -47,9 +51,9 @@ class Files:
         self._url_secret = secrets.token_bytes(32)
 
     def keep(self, part: "FilePart") -> dict[str, JSON]:
-        """Keep a file under a new storage key, and return its Attachment."""
+        """Store a file under a new storage key, and return its Attachment."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        with suppress(PermissionError):  # of another user
+        with suppress(PermissionError):  # the folder belongs to another user
             self._directory.chmod(0o700)
         name = secrets.token_hex(16)
         with open(self._directory / name, "xb", opener=open_private) as file:
@@ -61,7 +65,7 @@ class Files:
         return self._directory / file_path.rpartition("/")[2]
 
     def temporary_url(self, origin: str, file_path: str) -> str:
-        """Return a URL under `origin` that gives this file to anyone for `GOOD_FOR` seconds."""
+        """Return a URL under `origin` from which anybody can fetch this file for `GOOD_FOR` seconds."""
         expires = str(int(self._clock()) + GOOD_FOR)
         return f"{origin}/files/{file_path}?expires={expires}&token={self._token(file_path, expires)}"
 
@@ -86,15 +90,15 @@ class FilePart:
 
 
 def invented_files(ticket_id: int, count: int) -> list[dict[str, JSON]]:
-    """Return so many Attachments of an invented ticket. Their contents are nowhere: `invented` makes each one."""
+    """Return the Attachments of `count` invented files of a ticket, two at most."""
     keys = [f"workorder/{AUTHOR}/invented-{ticket_id}-{number}" for number in range(min(count, len(_INVENTED)))]
     return [attachment(key, _log(ticket_id, number)) for number, key in enumerate(keys)]
 
 
 def invented(file_path: str) -> tuple[int | None, FilePart] | None:
-    """Return the ticket of a file that nobody uploaded, and the file; None if the storage key is none of those.
+    """Return the ticket and the content of an invented file; None for the storage key of another file.
 
-    The file of the API document's example belongs to no ticket, and shows nothing.
+    The file of the API document's example is one of these: it belongs to no ticket (None), and is not a real picture.
     """
     if file_path == _EXAMPLE_KEY:
         return None, FilePart("test.png", "image/png", bytes(_EXAMPLE_SIZE))
@@ -123,7 +127,7 @@ def attachment(file_path: str, part: FilePart) -> dict[str, JSON]:
 
 
 def download_headers(file_name: str, file_type: str) -> dict[str, str]:
-    """Return the headers of an uploaded file: a browser saves it, guesses no other type, and runs nothing of it."""
+    """Return the headers for a file's download: a browser saves it, guesses no other type, and runs nothing in it."""
     name = re.split(r"[/\\]", file_name)[-1]
     return {
         "Content-Type": file_type,
@@ -138,7 +142,7 @@ def find_file(content_type: str, body: bytes) -> FilePart:
     header = Message()
     header["Content-Type"] = content_type
     boundary = ""
-    with suppress(ValueError):  # it may be in an encoding that it is not in
+    with suppress(ValueError):  # its bytes may not be in the encoding that it names
         boundary = header.get_boundary("")
     if header.get_content_type() != "multipart/form-data" or not boundary:
         raise Refused(Errno.BODY, f"Content-Type 必须是带 boundary 的 multipart/form-data, 收到 {content_type!r}")

@@ -1,8 +1,8 @@
-"""Invented data, in Chinese and plausible: master data that each sandbox has, and tickets to begin with.
+"""Invented data, in Chinese and plausible: master data that each sandbox has, and its first tickets.
 
-The master data are people, customers, product lines, tags, sub-types and forms; the first two names stand in the API
-document's examples. A person's id is a long staff number of the business platform (业务平台长工号). Names are unique,
-so that a name stands for its person. The same count, seed and end give the same tickets anywhere.
+The master data are people, customers, product lines, tags, sub-types and forms; the first two people have the names in
+the API document's examples. A person's id is a long staff number of the business platform (业务平台长工号). No two
+people have one name, so a name identifies a person. The same count, seed and end give the same tickets on any machine.
 """
 
 import random
@@ -76,7 +76,7 @@ _MADE = 1654012800
 
 
 def product_line(id: int) -> ProductLine:
-    """Return a product line. If the sandbox does not know it, it has a made-up name and no people."""
+    """Return a product line; for an unknown id one with a made-up name and no people."""
     return PRODUCT_LINES.get(id) or ProductLine(id, f"产品线{id}", Named(0, ""), (), 0)
 
 
@@ -153,13 +153,13 @@ SPAN = 730 * 86400
 #: The end, if none is given: 2024-12-31 00:00:00 China Standard Time.
 END = 1735574400
 
-# The ticket of the API document's examples of close_ticket, so that they can be sent as they stand there, but for the
-# comma that ends the first one.
+# The ticket of the API document's examples of close_ticket, so that these requests work in a sandbox as they are (but
+# for the comma at the end of the first one).
 _EXAMPLE_ID = 1473
 _EXAMPLE_CREATOR = PEOPLE[0]
 
 _HOUR = 3600
-# Which share of the tickets is of each status, all before it counted in.
+# The shares of the statuses 1 to 4, added up: 20 % are pending, 25 % in process, 50 % closed, 5 % cancelled.
 _SHARES = (0.2, 0.45, 0.95)
 _T = TypeVar("_T")
 _Chance: TypeAlias = Callable[[], float]
@@ -193,13 +193,13 @@ _COMMENTS = ("已联系客户补充信息。", "正在复现问题。", "已转�
 def tickets(count: int, seed: int, until: int | None = None) -> Iterator[Record]:
     """Yield `count` rows of the tickets' table, in the order of their ids and of their creation.
 
-    If `until` gives the end of the two years, nothing has happened after it.
+    `until` is the end of the two years in which they were created; then no other time of a ticket is after it either.
     """
     chance = random.Random(seed).random  # noqa: S311 - plausible data, not a secret
     begin = (END if until is None else until) - SPAN
     created = begin
     for index in range(count):
-        # Now and then several tickets share one second, as after an import: order by time alone is not an order.
+        # Some tickets share one second, as after an import: a client must not rely on an order by time alone.
         if not index or chance() > 0.02:
             created = begin + int((index + chance()) * SPAN / count)
         yield ticket(chance, FIRST_ID + index, created, until=until)
@@ -210,7 +210,7 @@ def _pick(chance: _Chance, choices: Sequence[_T]) -> _T:
 
 
 def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *, until: int | None = None) -> Record:
-    """Return the row of one ticket, of this status or of any; `chance` gives numbers from 0 up to 1."""
+    """Return the row of one ticket, of this status or of a random one; `chance` returns random numbers from 0 to 1."""
     line = _pick(chance, _LINES)
     creator, customer, handler = _pick(chance, PEOPLE), _pick(chance, CUSTOMERS), _pick(chance, line.members)
     any_status = 1 + bisect(_SHARES, chance())
@@ -248,7 +248,8 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
         "detail": _detail(chance),
         "tags": packed(sorted({_pick(chance, _TAG_IDS) for _ in range(int(chance() * 3))})),
         "customer_info": _customer_info(chance, account),
-        # One ticket in ten has one or two. `chance` is not asked, so that the tickets of a seed stay the same.
+        # One ticket in ten has one or two files. The number of the account decides: another call of `chance` would
+        # change all tickets of a seed.
         "attachment": packed(invented_files(id, max(2 - account % 20, 0))),
         "assigns": _assigns(chance, times, creator, handler, line),
         "form_values": _form_values(chance, id),
@@ -256,7 +257,7 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
 
 
 def _times(chance: _Chance, status: int, created: int, until: int | None) -> Record:
-    """Make the times of a ticket, one after the other, as far as its status has come; none is after `until`."""
+    """Return the times of a ticket, each later than the one before, up to its status; none is after `until`."""
     times = dict.fromkeys(("started_time", "finished_time", "solved_time", "closed_time", "suspended_time"), 0)
     latest = created
     reached = {1: (), 2: ("started_time",), 3: ("started_time", "finished_time", "solved_time", "closed_time"), 4: ()}

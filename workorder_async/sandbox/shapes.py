@@ -21,7 +21,7 @@ from workorder_async.sandbox.store import Record
 Spelling: TypeAlias = Literal["document", "java"]
 """How answers are spelled: as the API document says, or each value as Java might write it."""
 
-# The fields that are shown as they are kept: those of schema Ticket工单表, in its order, and more of TicketDetail.
+# Fields that are shown as they are stored: those of schema Ticket工单表, in its order, and more of TicketDetail.
 _BASE = (
     "id type title detail status priority need_process creator_id creator_name customer_organization_id "
     "customer_organization_name product_group_id updated_time started_time suspended_time updated_progress_time "
@@ -30,7 +30,7 @@ _BASE = (
 _DETAIL = "feedback feishu_group_id im_group_id form_id relate_to_ticket_id second_subtype sub_type use_relate_status"
 _BASE_NAMES, _DETAIL_NAMES = _BASE.split(), f"{_BASE} {_DETAIL}".split()
 _FLAGS = {"need_process", "is_solved", "is_suspended_notice", "use_relate_status"}
-# Each duration of TicketDetail, and the times from which and to which it runs.
+# Each duration of TicketDetail, with the times of its beginning and its end.
 _DURATIONS = {
     "created_duration": ("reported_time", "created_time"),
     "pending_duration": ("created_time", "started_time"),
@@ -39,15 +39,16 @@ _DURATIONS = {
     "close_duration": ("created_time", "closed_time"),
     "total_duration": ("reported_time", "solved_time"),
 }
-# Assigns are numbered within their ticket, and steps within their assign, so that an id never changes.
+# The id of an assign is computed from its ticket's id and its place there, the id of a step from its assign's id: they
+# need not be stored, and never change.
 _ASSIGNS_PER_TICKET = 100
 _STEPS_PER_ASSIGN = 100_000
-# Fields that are booleans for Java though the API document has numbers, and codes that it has as text.
+# For Java's spelling: numbers of the API document that may be booleans, and texts of the document that may be numbers.
 _BOOLEANS = ("need_process", "use_relate_status", "is_required")
 _CODES = ("status", "priority")
-# Of a list and of a file: 0 is one, too.
+# Fields in which 0 is a number of things, and does not mean "absent".
 _SIZES = ("total", "file_size")
-# Whole numbers beyond it are not floats without a loss.
+# Larger whole numbers may be rounded as floats.
 _FLOAT_MAX = 2**53
 
 
@@ -108,7 +109,7 @@ def _attachments(packed: str, url: Callable[[str], str]) -> list[JSON]:
 
 
 def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
-    """Return one TicketAssign with its history, as its product line."""
+    """Return one TicketAssign with its history, and with the names of its product line."""
     line = product_line(assign["product_group_id"])
     assign_id = ticket_id * _ASSIGNS_PER_TICKET + index
     history: list[JSON] = [
@@ -137,7 +138,7 @@ def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
 
 
 def speller(spelling: Spelling, seed: int) -> Callable[[JSON], Any]:
-    """Return a speller of envelopes; the `seed` chooses each value's spelling, so that rows of one page differ."""
+    """Return a function that spells an envelope; `seed` decides by chance for each value, so rows of a page differ."""
     one_of("spelling", spelling, get_args(Spelling))
     choose: Callable[[list[JSON]], JSON] = random.Random(f"spelling {seed}").choice  # noqa: S311 - to be repeated
     return partial(_spell, choose, "envelope") if spelling == "java" else lambda envelope: envelope
@@ -170,7 +171,7 @@ def _spell(choose: Callable[[list[JSON]], JSON], name: str, value: JSON) -> JSON
 
 
 def _numbers(name: str, value: int) -> list[JSON]:
-    """Return how a whole number may be written; the API document writes 0 for an absent one, which no size is."""
+    """Return the spellings of a whole number; 0 may be "", since the API document writes 0 for an absent value."""
     spelled: list[JSON] = [value, str(value)]
     if not value and name not in _SIZES:
         return [*spelled, ""]
