@@ -1,4 +1,4 @@
-"""The mutations that a sandbox carried out, held against those that a test expects."""
+"""`assert_applied`: the mutations that a sandbox carried out, compared with those that a test expects."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from workorder_async.mutations.kinds import KINDS, prepare
 from workorder_async.sandbox import Applied, Sandbox
 
 Expected: TypeAlias = Mutation | tuple[str, Mapping[str, object]]
-"""A mutation, of which each field counts; or an operation and those fields of its request that count."""
+"""A mutation, of which every field is compared; or an operation with the fields of its request that are compared."""
 
 _KINDS = {kind.endpoint.operation: kind for kind in KINDS.values()}
 _LONGEST = 160
@@ -29,16 +29,16 @@ def assert_applied(sandbox: Sandbox, expected: Iterable[Expected]) -> None:
             ("close_ticket", {"id": 1001, "closer_name": "姜程"}),
         ])
 
-    Of a mutation each field counts; of an operation with some fields of its request, these. Raises `AssertionError`
-    that says which one is missing, came again, was not expected, or differs, and in which field.
+    Of a mutation every field is compared; of an operation with some fields of its request only these. Raises
+    `AssertionError` that says which mutation is missing, came again, was not expected, or differs, and in which field.
     """
     __tracebackhide__ = True
     must_be("a sandbox, such as workorder_sandbox", lambda given: hasattr(given, "applied"))("sandbox", sandbox)
     if isinstance(expected, str | tuple) or not isinstance(expected, Iterable):
         raise ConfigError(f"is {shown(expected)}", argument="expected", mend="it must be a list, in brackets")
     wanted = [_Wanted.of(one) for one in expected]
-    # An absent field and a null are the same.
-    found = [evolve(one, request=_said(one.request)) for one in sandbox.applied]
+    # To the platform an absent field and a null are the same.
+    found = [evolve(one, request=_without_nulls(one.request)) for one in sandbox.applied]
     if wrong := list(_differences(wanted, found)):
         carried = f"{len(found)} mutation{'' if len(found) == 1 else 's'}"
         head = f"the sandbox carried out {carried}, and {len(wanted)} should have been:"
@@ -47,7 +47,7 @@ def assert_applied(sandbox: Sandbox, expected: Iterable[Expected]) -> None:
 
 @frozen
 class _Wanted:
-    """One mutation that is expected: by all fields of its request, or by some."""
+    """One expected mutation; with `is_whole` its `fields` are all fields of the request, else some of them."""
 
     operation: str
     fields: Mapping[str, object]
@@ -65,13 +65,14 @@ class _Wanted:
                 raise ConfigError(wrong, argument="expected:")
             return cls(operation, {name: _as_sent(known[name], value) for name, value in fields.items()}, False)
         prepared = prepare(one)
-        return cls(prepared.kind.endpoint.operation, _said(cast("Mapping[str, JSON]", prepared.value)), True)
+        value = cast("Mapping[str, JSON]", prepared.value)
+        return cls(prepared.kind.endpoint.operation, _without_nulls(value), True)
 
     def fits(self, one: Applied) -> bool:
         return self.operation == one.operation and not self.differing(one)
 
     def differing(self, one: Applied) -> list[str]:
-        """Return the fields that are not as they should be."""
+        """Return the names of the fields in which a mutation differs from the expected one."""
         names = {**self.fields, **(one.request if self.is_whole else {})}
         return [name for name in names if self.fields.get(name) != one.request.get(name)]
 
@@ -85,12 +86,13 @@ def _as_sent(field: "Attribute[object]", value: object) -> object:
     return [*map(encode, made)] if isinstance(made, list | tuple) else encode(made)
 
 
-def _said(request: Mapping[str, JSON]) -> dict[str, JSON]:
+def _without_nulls(request: Mapping[str, JSON]) -> dict[str, JSON]:
     return {name: value for name, value in request.items() if value is not None}
 
 
 def _differences(wanted: list[_Wanted], found: list[Applied]) -> Iterator[str]:
-    taken = _taken(wanted, found)
+    """Yield lines about each wanted mutation without a match, and each found one without a match."""
+    taken = _matches(wanted, found)
     extra = [one for index, one in enumerate(found) if index not in taken]
     for index in sorted({*range(len(wanted))} - {*taken.values()}):
         one = wanted[index]
@@ -114,18 +116,22 @@ def _differences(wanted: list[_Wanted], found: list[Applied]) -> Iterator[str]:
 
 
 def _unexpected(one: Applied, wanted: list[_Wanted], found: list[Applied]) -> str:
-    """Say of a mutation that is left whether it came again."""
+    """Return the line about a found mutation without a match: it came too often, or was not expected."""
     said = f"{one.operation} {_shown(one.request)}, ticket {one.ticket_id}"
     fitting = [other for other in wanted if other.fits(one)]
     came = sum(fitting[0].fits(other) for other in found) if fitting else 0
-    # Those that fit may have been taken by others, which say less of it.
+    # The expected mutations that fit this one may have been matched with other found ones.
     if came <= len(fitting):
         return f"  not expected: {said}"
     return f"  came {came} times, and should have come {len(fitting)}: {said}"
 
 
-def _taken(wanted: list[_Wanted], found: list[Applied]) -> dict[int, int]:
-    """Return which of the found ones is which of the wanted ones, for as many as possible (augmenting paths)."""
+def _matches(wanted: list[_Wanted], found: list[Applied]) -> dict[int, int]:
+    """Match as many found mutations with wanted ones as possible (augmenting paths): index of found, index of wanted.
+
+    An expected mutation with few fields fits several found ones. So one that is matched already may have to give its
+    match to another, and take a different one.
+    """
     taken: dict[int, int] = {}
 
     def take(index: int, tried: set[int]) -> bool:
@@ -141,14 +147,14 @@ def _taken(wanted: list[_Wanted], found: list[Applied]) -> dict[int, int]:
 
     failed: list[_Wanted] = []
     for index, one in enumerate(wanted):
-        # Where one found none, no other one like it does.
+        # If there is no match for a wanted mutation, there is none for an equal one either.
         if one not in failed and not take(index, set()):
             failed.append(one)
     return taken
 
 
 def _shown(value: object) -> str:
-    """Show a value; of a long one its beginning and its end."""
+    """Return a value as text; of a long text only the beginning and the end."""
     try:
         text = dumps(value).decode()
     except (TypeError, ValueError):

@@ -1,4 +1,8 @@
-"""Programs that are killed at a moment that a sandbox sees, and run again: no clock decides."""
+"""`run_killed`: run a program, kill it at a request that the sandbox sees, and run it again.
+
+The sandbox calls a witness at three moments of each request; it kills the program while the request waits. So the same
+request is hit in each run of a test, which a kill after some seconds could not promise.
+"""
 
 import asyncio
 import os
@@ -23,17 +27,18 @@ _TAIL = 2000
 
 @frozen
 class Kill:
-    """When a program is killed: at a request of an operation, counted from when the program was started."""
+    """When a program is killed: at which request of an operation, counted from the program's start."""
 
     operation: str = field(validator=as_validator(one_of, sorted(ENDPOINTS), names_class=True))
     """The endpoint, by its coroutine's name: "close_ticket"."""
     request: int = field(default=1, validator=as_validator(whole, names_class=True))
-    """Which of those that have come so far, from 1."""
+    """The number of the request among those of its operation, from 1."""
     moment: Moment = field(
         default="applied", kw_only=True, validator=as_validator(one_of, get_args(Moment), names_class=True)
     )
-    """received: the request is here, and is not carried out. applied: it is carried out, and is not answered.
-    answered: it was answered, and the program sends its next request, of any operation, which is not carried out."""
+    """received: the request has arrived, and is not carried out. applied: it is carried out, and not answered.
+    answered: it is answered; the kill comes with the program's next request, of any operation, which is not carried
+    out."""
 
 
 def run_killed(
@@ -44,16 +49,16 @@ def run_killed(
     cwd: str | os.PathLike[str] | None = None,
     timeout: float = 60.0,
 ) -> list[CompletedProcess[str]]:
-    """Run a program once for each of `kills`, kill it then (SIGKILL), and run it once more, to its end.
+    """Run a program once for each of `kills`, kill it at that moment (SIGKILL), and run it once more, to its end.
 
         *_, last = run_killed(workorder_sandbox, [sys.executable, "close_old.py"], Kill("close_ticket", 3))
         assert last.returncode == 0
 
-    Returns each run's output and exit code: -9 for one that was killed. The program's environment is that of this
+    Returns each run's output and exit code: -9 for a run that was killed. The program's environment is that of this
     process, with the variables that point to the sandbox, and with `env`. All processes of its group are killed with
-    it; their requests are carried out before the next run begins. Raises `AssertionError` where a
-    program ends by itself before its moment, or runs for more than `timeout` seconds. It waits: a test with an event
-    loop that the program needs calls it by `asyncio.to_thread`. Not for Windows.
+    it; the requests that they sent are carried out before the next run begins. Raises `AssertionError` where a program
+    ends by itself before its moment, or runs for more than `timeout` seconds. This function blocks: if the program
+    needs the event loop of the test, call it by `asyncio.to_thread`. Not for Windows.
     """
     above_zero("timeout", timeout)
     if not isinstance(sandbox, SandboxThread):
@@ -77,16 +82,16 @@ def run_killed(
 def _run(
     sandbox: SandboxThread, start: Callable[..., Popen[str]], kill: Kill | None, timeout: float
 ) -> CompletedProcess[str]:
-    """Run a program until it ends, is killed, or takes too long, and let all that it sent be carried out."""
+    """Run a program until it ends, is killed, or takes too long, and wait until its requests are carried out."""
     __tracebackhide__ = True
     killing = _Killing(kill)
     sandbox.witness = killing.see
     wrong = ""
-    # A pipe would have no end while a process of another group, which is not killed, holds it.
+    # Files, not pipes: a child process in another group is not killed, and a pipe that it holds has no end.
     with TemporaryFile("w+", errors="replace") as out, TemporaryFile("w+", errors="replace") as err:
         try:
             with start(stdout=out, stderr=err) as process:
-                # Its first request may be here already.
+                # The witness may wait for this already: the first request may be faster than the return of `start`.
                 killing.process.set_result(process)
                 try:
                     process.wait(timeout)
@@ -101,7 +106,7 @@ def _run(
         err.seek(0)
         said, complained = out.read(), err.read()
     code = process.returncode
-    # Its moment may come when it has ended by itself.
+    # The exit code decides, and not whether the witness killed: the program may have ended by itself just before.
     if kill is not None and code != -signal.SIGKILL:
         wrong = wrong or f"the program ended by itself before {kill}, and {killing.count} came"
     if wrong:
@@ -115,7 +120,10 @@ def _kill(process: Popen[str]) -> None:
 
 
 class _Killing:
-    """Sees how far the requests of a program have come, and kills it at its moment; without one it only looks."""
+    """Counts the moments of a program's requests, and kills the program at that of `kill`; None kills nothing.
+
+    `process` is set once the program has started.
+    """
 
     def __init__(self, kill: Kill | None) -> None:
         self.count = 0
@@ -124,7 +132,7 @@ class _Killing:
         self._is_answered = False
 
     async def see(self, moment: Moment, operation: str) -> bool:
-        """Be told of a request; kill the program if this is the moment. Whether it did."""
+        """Take note of a moment of a request; kill the program if it is the moment, and return whether it did."""
         kill = self._kill
         if kill is None:
             return False
@@ -137,6 +145,6 @@ class _Killing:
             self._kill = None
             process = await asyncio.wrap_future(self.process)
             _kill(process)
-            # Before it is dead it might still read an answer.
+            # The sandbox goes on after this: a program that is not dead yet could still read the answer.
             await asyncio.to_thread(process.wait)
         return is_now

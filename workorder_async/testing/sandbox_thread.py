@@ -19,7 +19,7 @@ from workorder_async.wire.observing import Event
 Moment: TypeAlias = Literal["received", "applied", "answered"]
 """How far a request has come; see `Kill.moment`."""
 Witness: TypeAlias = Callable[[Moment, str], Awaitable[bool]]
-"""Is told how far a request of an operation has come; whether one that was received is dropped."""
+"""Takes a moment and the operation of a request. If it returns True for "received", the request is not carried out."""
 
 
 class SandboxThread(Sandbox):
@@ -30,11 +30,11 @@ class SandboxThread(Sandbox):
     The arguments are those of `Sandbox`. Everything may be used from any thread, and nothing has to be awaited.
     """
 
-    #: Is told of every request.
+    #: Called at each moment of every request; the request waits for it.
     witness: Witness | None = None
 
     def __enter__(self) -> Self:
-        # No policy decides about this loop: a test may have set one for its own.
+        # The class of the loop is named here: a test may have set an event loop policy for its own loop.
         thread = LoopThread("sandbox", loop=asyncio.SelectorEventLoop())
         try:
             thread.run(super().__aenter__())
@@ -74,15 +74,15 @@ class SandboxThread(Sandbox):
         self._thread.run(super().act(ticket_id, action, words))
 
     def settle(self) -> None:
-        """Wait until every mutation that was sent before is carried out, also of callers that are gone.
+        """Wait until every mutation that was sent before is carried out, also if its caller is gone.
 
-        A mutation that 504_before strikes takes its seconds.
+        For a mutation that the fault 504_before strikes this waits for `Fault.seconds`.
         """
         self._running()
         self._thread.run(self._settle())
 
     async def _settle(self) -> None:
-        # Connections are accepted in order: by the answer to this one, all that lay there before has been read.
+        # Connections are accepted in order: when this one is answered, all bytes that had arrived before were read.
         host, _, port = self.url.removeprefix("http://").rpartition(":")
         reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
@@ -114,7 +114,11 @@ class SandboxThread(Sandbox):
 
 @define
 class _End:
-    """Closes a client when the loop that it is used in ends: a loop ends the generators that were begun in it."""
+    """An observer that closes its client when the client's event loop ends.
+
+    At its end a loop closes all asynchronous generators that were begun in it (`shutdown_asyncgens`). So at the first
+    event the generator `closing` is begun in the client's loop; its `finally` closes the client.
+    """
 
     closing: AsyncGenerator[None, None]
     loop: asyncio.AbstractEventLoop | None = None
@@ -122,16 +126,16 @@ class _End:
     def on_event(self, event: Event) -> None:
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
-            # Nothing is awaited before its `yield`.
+            # `send` runs the generator up to its `yield`: it awaits nothing before that.
             with suppress(StopIteration):
                 self.closing.asend(None).send(None)
 
 
 @contextmanager
 def client_of_a_test(sandbox: Sandbox) -> Iterator[WorkorderClient]:
-    """Make a client for one test: it is closed with the event loop that it is used in, and here at the latest.
+    """Return a client for one test. It is closed when its event loop ends, or else at the end of this context.
 
-    The test's runner may end its loop before this ends, or after.
+    Which comes first depends on the test's runner.
     """
 
     async def close() -> AsyncGenerator[None, None]:
