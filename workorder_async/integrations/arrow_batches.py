@@ -1,11 +1,11 @@
-"""Windows of a list as Arrow record batches: the one core under every engine (extra `parquet` has pyarrow).
+"""Windows of a list as Arrow record batches, for engines such as Spark and Daft (extra `parquet` has pyarrow).
 
     for batch in arrow_batches(windows):
         ...
 
-Windows that `plan_windows` gave own their tickets, so an engine may read them in any process, in any order, and again
-after a crash: together they give each ticket once. Those that follow each other are read as one, which is quicker. The
-columns are those of exports, with Arrow types that Spark reads.
+A window from `plan_windows` owns its tickets: no other window of the plan has them. So an engine may read the windows
+in any process, in any order, and again after a crash: together they have each ticket once. Windows that follow each
+other are read as one, which is quicker. The columns are those of exports, with Arrow types that Spark reads.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -45,13 +45,13 @@ class ArrowOptions:
     columns: Sequence[str] = field(default=(), converter=_names)
     """Names of columns to keep, in this order; empty for all of them."""
     exact: bool = field(default=True, validator=as_validator(flag))
-    """Whether a walk that is not exact is a `WalkDriftError`."""
+    """Whether a walk that is not exact raises `WalkDriftError`."""
     page_size: int = field(default=100, validator=as_validator(whole))
     """Tickets to ask for per request."""
     concurrency: int = field(default=8, validator=as_validator(whole))
     """Requests in flight at once, at the most."""
     on_bad_row: Literal["raise", "skip"] = field(default="raise", validator=as_validator(one_of, ("raise", "skip")))
-    """How to treat a ticket that cannot be read: raise a `DecodeError`, or leave it out; that is not exact then."""
+    """What to do about a ticket that cannot be read: raise a `DecodeError`, or leave it out; then it is not exact."""
     batch_rows: int = field(default=1000, validator=as_validator(whole))
     """Rows of a batch, at the most."""
 
@@ -100,14 +100,14 @@ def arrow_batches(
 ) -> "Generator[pa.RecordBatch, None, None]":
     """Yield the tickets of a window, or of several, as record batches; for callers without an event loop, and with one.
 
-    * `connect` makes the client, which is closed at the end. The default takes the process's environment;
-      `partial(WorkorderClient.from_env, rate=15)` pickles as well as that does.
+    * `connect` makes the client, which is closed at the end. The default reads the process's environment;
+      `partial(WorkorderClient.from_env, rate=15)` can be pickled, too.
     * Windows that follow each other edge to edge are walked as one; others one after the other.
     * The requests run in a thread of their own, so they go on while a batch is used. Close the iterator to end them.
 
-    Raises the errors of a walk, and `WalkDriftError` at the end of a walk that is not exact, unless `options.exact` is
-    False: throw the batches until then away. A cell that Arrow cannot hold is treated as in a Parquet export.
-    Arguments that cannot work are refused at once.
+    Raises the errors of a walk, and, unless `options.exact` is False, `WalkDriftError` at the end of a walk that is not
+    exact: throw away all batches that came before it. A cell that Arrow cannot hold is treated as in a Parquet export.
+    Raises `ConfigError` for arguments that cannot work, before the first batch is asked for.
     """
     listed = [windows] if isinstance(windows, Window) else items("windows", windows, Window)
     must_be("a function, no `async def`, that makes a client", is_plain)("connect", connect)
@@ -116,10 +116,10 @@ def arrow_batches(
 
 
 def _turned(batches: AsyncGenerator[Any, None]) -> Generator[Any, None, None]:
-    """Turn the asynchronous batches into plain ones; they end with their loop."""
+    """Turn an asynchronous generator into a plain one, which runs it in a thread with a loop of its own."""
 
     async def end() -> None:
-        with suppress(RuntimeError):  # another thread waits for a batch just now: that is cancelled
+        with suppress(RuntimeError):  # another thread waits for a batch just now: the end of the loop cancels that
             await batches.aclose()
 
     with LoopThread(at_end=end) as loop:
@@ -134,7 +134,7 @@ async def _next_of(batches: AsyncGenerator[Any, None]) -> Any:
 async def _batches(
     windows: Sequence[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
 ) -> AsyncGenerator[Any, None]:
-    """Yield the batches of windows; raise at the end of a window that is not exact."""
+    """Yield the batches of all windows; raise at the end of a window that is not exact."""
     rows, part = list[Record](), Part(query=0)
     with_coroutines("what connect returned", client := connect())
     async with client:
@@ -153,7 +153,7 @@ async def _batches(
 
 
 def _merged(windows: Sequence[Window]) -> list[Window]:
-    """Make one window of those that follow each other: a walk is at its quickest where it goes on."""
+    """Join windows that follow each other: one long walk is faster than several short ones."""
     merged: list[Window] = []
     for window in windows:
         if merged and window.query == merged[-1].query and window.start == merged[-1].end is not None:
@@ -164,7 +164,7 @@ def _merged(windows: Sequence[Window]) -> list[Window]:
 
 
 def _check(report: WalkReport, window: Window, part: Part) -> None:
-    """Raise where a window is not exact, or its full records are not all there."""
+    """Raise `WalkDriftError` if a walk was not exact, or if full records are missing."""
     reason = "" if report.exact else report.reason
     if part.gone_tickets:
         reason = reason or f"{part.gone_tickets} tickets were gone when their full records were asked for"
