@@ -23,29 +23,30 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenTelemetryObserver"]
 
-# Those that the conventions name for this histogram.
+# The buckets that the conventions name for this histogram, in seconds.
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _CLIENT_ERROR: Final = 400
 
 
 @define
 class _Call:
-    """A call that is under way, and when the attempt began that it is at."""
+    """A call that is under way."""
 
     span: Any
     target: Mapping[str, str | int]
-    """The attributes of its attempts' requests."""
+    """The attributes that all its attempts have: method, address, port, scheme."""
     url: str
     began: int = 0
+    """When the present attempt began, in nanoseconds since the epoch."""
 
 
 class OpenTelemetryObserver:
-    """Tells OpenTelemetry of each call and attempt; the same one may serve several clients.
+    """Makes spans and metrics of each call and attempt; one object may serve several clients.
 
-    The providers are the global ones unless given. A call has `workorder.operation`, `workorder.attempts`,
-    `workorder.sent`, `workorder.errno`, `workorder.request_id` and `workorder.outcome`: "done" as the platform
-    says, also where its data then cannot be read, "rejected" by the platform, "not sent", "unknown" of a mutation that
-    may have happened, "failed" of a read.
+    Without the two arguments the global providers are used. The span of a call has `workorder.operation`,
+    `workorder.attempts`, `workorder.sent`, `workorder.errno`, `workorder.request_id` and `workorder.outcome`: "done" if
+    the platform says so, also if its data cannot be read, "rejected" by the platform, "not sent", "unknown" for a
+    mutation that may have happened, "failed" for a read.
 
     Raises `ConfigError` where the package `opentelemetry-api` is not installed.
     """
@@ -59,7 +60,7 @@ class OpenTelemetryObserver:
         meter = metrics.get_meter("workorder_async", meter_provider=meter_provider)
         name, description = "http.client.request.duration", "Duration of HTTP client requests."
         self._duration = meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=_BUCKETS)
-        # Two clients count alike: the task, in which all events of a call come, tells their calls apart.
+        # By task and number of the call: two clients may use the same numbers, but not in one task at a time.
         self._calls: dict[tuple[asyncio.Task[object] | None, int], _Call] = {}
 
     def on_event(self, event: Event) -> None:
@@ -101,13 +102,13 @@ class OpenTelemetryObserver:
         within, kind = self._trace.set_span_in_context(call.span), self._trace.SpanKind.CLIENT
         span = self._tracer.start_span(name, within, kind, {**facts, **own}, start_time=call.began)
         self._duration.record(event.seconds.request, facts, context=self._trace.set_span_in_context(span))
-        # It is told when the wait for the next attempt is known; until then others may have been asked.
+        # The event comes only when the wait before the next attempt is known, so the end of the attempt is computed.
         self._end(span, event, {**facts}, call.began + int(event.seconds.request * 1e9))
 
     def _end(
         self, span: Any, event: AttemptEnded | CallEnded, facts: dict[str, str | int], at: int | None = None
     ) -> None:
-        """End a span with these facts, those of the platform's answer, and whether it was asked."""
+        """End a span with these attributes, those of the platform's answer, and whether the request was sent."""
         facts["workorder.sent"] = event.sent
         if event.errno:
             facts["workorder.errno"] = event.errno
