@@ -58,8 +58,8 @@ class WorkorderDataSource(DataSource):
     * `detail`, `columns`, `page_size`, `concurrency`, `on_bad_row`, `batch_rows`: see `ArrowOptions`
     * `exact` (true): whether a read that could not be proved exact fails its task
 
-    Filters of the frame choose among the rows that came, and narrow nothing that is asked for. (Spark can hand them to
-    a Python source; but those of a frame's first use would hold for all later ones.)
+    Spark applies the frame's own filters (`where`) to the rows that came: they save no request. (Spark can hand them to
+    a Python source, but then the filters of a frame's first use would hold for all its later uses.)
 
     Options for writing, with `mode("append")`, of a frame that `repartition(tasks, "id")` made, with the fields of
     `CloseTicket` as columns (but attachments):
@@ -69,9 +69,9 @@ class WorkorderDataSource(DataSource):
       journal there: a job that was cut short goes on, and closes nothing twice
     * `tasks` (4), `rate`: as above; `concurrency` (16): closes under way at once in each task
 
-    A row that is no close fails its task before anything of the task is sent. A close that the platform refuses does
-    not: `read_outcomes` tells the outcome of each ticket. Speculation must be off, for two copies of a task would fight
-    for a journal.
+    A row that cannot be a close fails its task before any close of the task is sent. A close that the platform refuses
+    does not fail the task: `read_outcomes` returns the outcome of each ticket. Speculation must be off: two copies of a
+    task would need the same journal at the same time.
     """
 
     @classmethod
@@ -107,7 +107,7 @@ class WorkorderDataSource(DataSource):
 
 @define(eq=False, slots=False)
 class _Reader(DataSourceReader):
-    """Plans the windows of tasks, and reads those of one."""
+    """Plans the windows of all tasks in the driver, and reads those of one task in an executor."""
 
     _read: SparkRead
     _connect: Connect
@@ -130,7 +130,7 @@ class _Writer(DataSourceArrowWriter):
         task = TaskContext.get()
         if task is None:
             raise ConfigError("this is for Spark to call, in a task")
-        # The planner of the job does not know the settings; tasks do.
+        # Checked here and not in `writer`: where Spark plans a job, Python does not see its settings; a task does.
         if (task.getLocalProperty("spark.speculation") or "").strip().lower() == "true":
             problem = "is on, and would run a task twice at once"
             raise ConfigError(problem, argument="spark.speculation", mend="set it to false")
@@ -142,12 +142,12 @@ class _Writer(DataSourceArrowWriter):
 def read_outcomes(spark: "SparkSession", journals: "str | Path") -> "DataFrame":
     """Return the outcome of each ticket in the last job that closed by this folder: id, state, error and more.
 
-    The states are those of `State`; `skipped` tickets were closed by an earlier run, or an earlier attempt of the task,
-    or stand in an equal row before. Each task tells of the rows of its last attempt: a frame that is read anew for it
-    no longer shows the tickets that were closed before, so write the closes to a table first.
+    The states are those of `State`; a `skipped` ticket was closed by an earlier run, by an earlier attempt of the task,
+    or by an equal row before. The outcomes of a task are those of its last attempt. If the frame is a query of open
+    tickets, that attempt no longer sees the tickets that an earlier one closed: write the closes to a table first.
     """
-    # Spark takes a path as it is, but for the characters of patterns.
+    # Spark takes a path as it is, except for the special characters of patterns: escape these.
     folder = re.sub(r"([\\*?{}\[\]])", r"\\\1", Path(journals).absolute().as_posix())
-    # A pattern of files is no part of the path: a path with a pattern cannot have a colon.
+    # `pathGlobFilter`, not a pattern in the path: with one, Spark refuses a path that has a colon.
     outcomes = spark.read.schema(OUTCOME_DDL).option("pathGlobFilter", f"*.{OUTCOMES}")
     return outcomes.json(f"file:///{folder.lstrip('/')}")

@@ -1,9 +1,9 @@
-"""Tickets as a Spark frame by `mapInArrow`, for Spark 3.4 and 3.5, which know no data sources of Python.
+"""Tickets as a Spark frame by `mapInArrow`, for Spark 3.4 and 3.5, which have no data sources in Python.
 
     frame = read_tickets(spark, TicketQuery(created_start=1793500200), tasks=8)
 
-It works on Spark 4 as well, whose data source (`spark.py`) needs no pandas, which this does. The head of that file
-tells of connections, and of frames that are used twice; both hold here, too.
+This works on Spark 4 as well, but needs pandas, and the data source (`spark.py`) does not. What the docstring of
+`spark.py` says about the connection, and about a frame that is used twice, holds here, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,8 +37,8 @@ def read_tickets(
     """Return a frame of the tickets that match; the windows are planned now, and each action reads them again.
 
     * `tasks`, `rate`: partitions, and requests of the whole job in a second; see `SparkRead`
-    * `options`: how windows are read, and which columns of them
-    * `connect` makes a client of `ClientOptions`, here and in each task; it must pickle
+    * `options`: how windows are read, and which columns they have
+    * `connect` makes a client from `ClientOptions`, here and in each task; it must be picklable
 
     Raises `ConfigError` for arguments that cannot work.
     """
@@ -59,5 +59,5 @@ def batches_of(windows: Sequence[Window], connect: Connect, read: SparkRead) -> 
 
 
 def ddl(options: ArrowOptions) -> str:
-    """Return the columns as Spark writes a schema."""
+    """Return the columns as a schema in Spark's DDL."""
     return ", ".join(f"`{column.name}` {_TYPES[column.arrow]}" for column in options.kept)

@@ -1,6 +1,6 @@
 """The options of the Spark data source: how they are read, and how a read is planned.
 
-Spark gives options as texts, in plans and on pages that many people see: none of them is a secret.
+Options are texts, and Spark shows them in plans and on pages that many people see: so no option takes a secret.
 """
 
 import re
@@ -22,17 +22,19 @@ from workorder_async.loop_thread import LoopThread
 from workorder_async.walks.windows import Window
 
 Connect: TypeAlias = Callable[..., WorkorderClient]
-"""Makes a client of `ClientOptions`, in the driver and in the executors; picklable."""
+"""Makes a client from `ClientOptions`, in the driver and in the executors; picklable."""
 
+# Names of options that seem to be a credential or an address.
 _SECRET: Final = re.compile("secret|sign|token|password|credential|app_?id|base_?url|workorder_", re.IGNORECASE)
-# So many windows a task: tasks end at about the same time then, though each window is only about as large as planned.
+# Windows for each task. With many small windows the tasks end at about the same time, though the size of each window is
+# only an estimate.
 _WINDOWS_PER_TASK: Final = 16
 _PAGE: Final = 100
-# The share of a rate that tasks use: requests that leave evenly spaced may arrive some 50 ms nearer to each other.
+# The share of the rate that tasks use: requests that leave evenly spaced may arrive 50 ms closer to each other.
 _RATE_USED: Final = 0.95
 
 
-# Options come as texts. A reader raises `ValueError` or `KeyError` for one that cannot be read.
+# Readers of options: each takes a text, and raises `ValueError` or `KeyError` for one that it cannot read.
 
 
 def _whole(text: str) -> int:
@@ -57,7 +59,7 @@ def _words(text: str) -> tuple[str, ...]:
 _FLAGS: Final = {"true": True, "false": False}
 _WHOLES: Final = ("creator_id", "sub_type", "second_subtype", "page_size", "concurrency", "batch_rows", "tasks")
 _MOMENT: Final = "seconds since 1970, or a time with its zone, such as 2026-11-01T00:00:00+08:00"
-# The readers of options that are more than a text, and a description of such a text.
+# The options that are no plain texts: the reader of each, and a description of the right texts for errors.
 _READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     **dict.fromkeys(_WHOLES, (_whole, "a whole number")),
     **dict.fromkeys(("detail", "exact"), (lambda text: _FLAGS[text.strip().lower()], "true or false")),
@@ -75,7 +77,8 @@ WRITING: Final = ("operation", "journals", "tasks", "rate", "concurrency")
 def parsed(options: Mapping[str, str], known: Collection[str]) -> dict[str, Any]:
     """Return the values of options by their names.
 
-    Raises `ConfigError` that names the option; of one that seems to be a credential or an address no value is shown.
+    Raises `ConfigError` that names an option that is unknown or wrong. An option that seems to be a credential or an
+    address is refused without showing its value.
     """
     if secrets := [name for name in options if _SECRET.search(name)]:
         problem = "is refused, for options are shown in plans and in Spark's pages"
@@ -95,7 +98,7 @@ def parsed(options: Mapping[str, str], known: Collection[str]) -> dict[str, Any]
 
 
 def task_rate(rate: float | None, tasks: int) -> float | None:
-    """Return the requests of one task in a second, at the most, if the whole job has this rate."""
+    """Return the rate of one task, in requests per second, if the whole job has this rate."""
     return None if rate is None else _RATE_USED * rate / tasks
 
 
@@ -124,7 +127,7 @@ class SparkRead:
         try:
             return cls(query=TicketQuery(**among(filters)), arrow=ArrowOptions(**among(arrow)), **among(_READING))
         except ConfigError as error:
-            # The problem of a field may name a second field.
+            # Name the option in place of the field; the problem of one field may name another one, too.
             argument, problem = (part.replace("TicketQuery.", "option ") for part in (error.argument, error.problem))
             raise ConfigError(problem, argument=argument, mend=error.mend) from None
 
@@ -133,7 +136,7 @@ class SparkRead:
         with LoopThread() as loop:
             windows = loop.run(self._windows(connect))
         groups: list[list[Window]] = [[] for _ in range(self.tasks)]
-        # A window costs a request even where it is empty.
+        # Plus one, since an empty window costs a request, too.
         weights = [window.total + 1 for window in windows]
         whole, before = sum(weights), 0
         for window, weight in zip(windows, weights, strict=True):
