@@ -1,7 +1,8 @@
-"""Words for people: the end of a request, in a sentence or two to show in a chat, in Chinese or in English.
+"""Words for people: what became of a request, in a sentence or two to show in a chat, in Chinese or in English.
 
-Nothing of an error's own text is shown, since it may hold addresses, paths and the platform's internals. Its class says
-what happened, and its operation whether anything may have been changed; of the rest only the numbers to ask by.
+A sentence has three parts: what happened, whether anything was changed, and what to do. The text of an error is never
+shown, since it may hold addresses, paths and the platform's internals. Its class decides what happened, its operation
+whether anything may have been changed. Of its values only errno and request id are shown, for the platform's operators.
 """
 
 import locale
@@ -19,7 +20,7 @@ from workorder_async.mutations.kinds import KINDS
 
 Language: TypeAlias = Literal["zh", "en"]
 _Both: TypeAlias = tuple[str, str]
-"""The same in Chinese and in English."""
+"""A text in Chinese, and the same in English."""
 
 _LOOK: Final = (
     "请先查看工单，确认没有生效再重做",
@@ -31,6 +32,7 @@ _PERHAPS: Final = ("现在还不知道是否已经生效", "it is not known whet
 _NO_MORE: Final = ("之后没有再改动任何内容", "nothing more was changed after that")
 _CHANGED: Final = ("改动已经生效", "the change was made")
 
+# What to do, by the last column of the table below.
 _MENDS: Final[Mapping[str, _Both]] = {
     "later": ("请稍后再试；如果总是这样，请联系管理员", "Try again later; if it stays so, tell the administrator"),
     "admin": ("请联系管理员", "Tell the administrator"),
@@ -46,6 +48,7 @@ _MENDS: Final[Mapping[str, _Both]] = {
     "again": ("请再做一次；如果总是这样，请联系管理员", "Do it again; if it stays so, tell the administrator"),
     "look": _LOOK,
 }
+# A line for each class: its name, what happened in Chinese and in English, and what to do.
 _TABLE: Final = """\
 BaseException|程序出了意外的错误|this program failed unexpectedly|admin
 WorkorderError|操作没有完成|this was not completed|later
@@ -64,7 +67,7 @@ DeadlineExceededError|没能在限定的时间内完成|this was not completed i
 WalkDriftError|工单列表一直在变，没能完整读出|the list kept changing and could not be read completely|less
 JournalError|程序的操作记录无法使用|this program's record of its work cannot be used|admin
 ExportError|工单数据没有写完|the tickets were not all written|again"""
-#: What happened, and what to do. A class that is not here has the words of the class that it derives from.
+#: By class: what happened, and what to do. A class that is not here has the texts of the class that it derives from.
 _ERRORS: Final[Mapping[type[BaseException], tuple[_Both, _Both]]] = {
     getattr(errors, name, BaseException): ((chinese, english), _MENDS[mend])
     for name, chinese, english, mend in (row.split("|") for row in _TABLE.splitlines())
@@ -73,7 +76,7 @@ _ERRORS: Final[Mapping[type[BaseException], tuple[_Both, _Both]]] = {
 _HARMLESS: Final = (errors.ConfigError, NotSentError, ApiError, errors.WalkDriftError, errors.ExportError)
 _SERVER_ERROR: Final = 500
 
-#: What happened, whether anything was changed, and what to do. A None is the error's.
+#: By state: what happened, whether anything was changed, and what to do. For None the outcome's error has the text.
 _STATES: Final[Mapping[State, tuple[_Both | None, _Both, _Both | None]]] = {
     State.DONE: (("已经完成", "this is done"), _CHANGED, _REST),
     State.ALREADY: (("之前就已经这样处理过了", "this had been done before"), _NOTHING, _REST),
@@ -94,7 +97,7 @@ _NUMBERLESS: Final = (
     _CHANGED,
     ("请在工单列表中查找，不要重做", "Look for it in the list of tickets, and do not repeat this"),
 )
-# The state is as wanted, by this mutation or by somebody else.
+# For a settlement that `holds` and is unknown: the ticket is as it should be, by this mutation or by somebody else.
 _AS_WANTED: Final = (("工单已经是想要的状态", "the ticket is as it was to be"), _PERHAPS, _REST)
 _OPERATIONS: Final[Mapping[str, _Both]] = {
     "list_tickets": ("查询工单", "reading the list of tickets"),
@@ -156,17 +159,17 @@ def spoken() -> Language:
     """Return the language to speak: of WORKORDER_LANG, or else of the locale; English where that is no Chinese one."""
     names = ("WORKORDER_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
     found = next((value for name in names if (value := os.environ.get(name, "").strip())), None)
-    # Windows has no such variables.
+    # Without any of these variables, as on Windows, ask the locale module.
     name = locale.getlocale()[0] if found is None else found
     return "zh" if re.match(r"zh(?![a-z])|chinese", name or "", re.IGNORECASE) else "en"
 
 
 def _of_error(error: BaseException, operation: str) -> tuple[_Both, _Both, _Both]:
-    """Return what happened, whether anything was changed, and what to do."""
+    """Return what happened, whether anything was changed, and what to do, after an error of an operation."""
     happened, mend = _words_of(type(error))
     if isinstance(error, JournalError):
         return happened, _NO_MORE, mend
-    # A server that fails does not say whether it changed anything.
+    # An errno with a status of 500 or above is no refusal: the server failed, and may have changed something before.
     failed = isinstance(error, ApiError) and error.status >= _SERVER_ERROR
     read = operation in _READS and not isinstance(error, OutcomeUnknownError)
     if read or (isinstance(error, _HARMLESS) and not failed):
@@ -175,14 +178,14 @@ def _of_error(error: BaseException, operation: str) -> tuple[_Both, _Both, _Both
 
 
 def _known(error: BaseException | None, ticket_id: int) -> tuple[_Both, _Both, _Both] | None:
-    """Return the same of a mutation whose outcome is known by now; None for another error."""
+    """Return the three texts for an `OutcomeUnknownError` whose mutation was settled since; None for another error."""
     if not isinstance(error, OutcomeUnknownError) or error.happened is None:
         return None
     return _NUMBERLESS if error.happened and not ticket_id else _SETTLEMENTS[error.happened]
 
 
 def _of_outcome(outcome: Outcome) -> tuple[_Both, _Both, _Both]:
-    """Return the same of an outcome: its state decides, and its error says why."""
+    """Return the three texts for an outcome: by its state, and where the state has none, by its error."""
     happened, changed, mend = _STATES[outcome.state]
     kind = _WITHOUT_ERROR.get(outcome.state, WorkorderError) if outcome.error is None else type(outcome.error)
     why = _words_of(kind)
@@ -200,7 +203,7 @@ def _about(mutation: object) -> tuple[str, int]:
 
 
 def _facts(error: BaseException | None, request_id: str, chinese: bool) -> list[str]:
-    """Return the numbers to ask by. A request id that is no such number is left out."""
+    """Return errno and request id as texts. A request id with other characters than those of an id is left out."""
     facts = []
     if isinstance(error, ApiError) and error.errno:
         facts.append(f"错误码 {error.errno}" if chinese else f"errno {error.errno}")
