@@ -1,6 +1,7 @@
-"""The platform and the credentials: the four environment variables, the rules for a base URL, and the way there.
+"""The platform and the credentials: the environment variables, the rules for a base URL, and the proxy to it.
 
-Every value is hidden until it is known that it holds no password: a traceback with locals would show it.
+Every value is wrapped in `Secret` until a check has shown that it holds no password: a traceback with locals would show
+a bare one.
 """
 
 import os
@@ -29,18 +30,18 @@ VARIABLES = {
         "document, and `workorder sign detect` finds it from one request known to be accepted"
     ),
 }
-#: May be set beside the four: the errors of the platform's own errnos: "90001=AuthenticationError,404=ApiError".
+#: Optional: which errors the platform's own errnos mean, such as "90001=AuthenticationError,404=ApiError".
 ERRNOS = "WORKORDER_ERRNOS"
-#: May be set, too: a file with the certificates of the issuers to trust, as where a proxy opens TLS.
+#: Optional: a file with the certificates of the issuers to trust, for a network whose proxy decrypts TLS.
 CA_BUNDLE = "WORKORDER_CA_BUNDLE"
 _DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.ksyun.com")
 _warned_of: set[str] = set()
 
 
 def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
-    """Pick the four variables, each hidden; None is the process's environment. A value that is no text is missing.
+    """Return the values of the four variables, wrapped; None is the process's environment. A value of no text is "".
 
-    Blanks may be part of a secret; the end of a line, as in a file of Windows, is none.
+    Line ends behind a value are cut off: files written on Windows have them. Blanks stay, since a secret may have some.
     """
     picked = ((os.environ if environ is None else environ).get(name) for name in VARIABLES)
     found = (Secret(value if isinstance(value, str | Secret) else "") for value in picked)
@@ -48,7 +49,7 @@ def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
 
 
 def setting(name: str, environ: "Mapping[str, str | Secret] | None" = None) -> str:
-    """Return one of the variables that may be set, too; "" where it is not set. Raises `ConfigError` for no text."""
+    """Return the value of an optional variable; "" if it is not set. Raises `ConfigError` if it is no text."""
     value = (os.environ if environ is None else environ).get(name)
     if value is not None and not isinstance(value, str | Secret):
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be text, as in the environment")
@@ -70,7 +71,7 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
 
 
 def errnos_of(said: str) -> dict[int, type[ApiError]]:
-    """Return the errors that errnos mean, as `WORKORDER_ERRNOS` says. Raises `ConfigError` where it cannot be read."""
+    """Return the errors by their errnos from the text of `WORKORDER_ERRNOS`. Raises `ConfigError` for a wrong text."""
     meanings = {}
     for item in said.split(",") if said else ():
         errno, _, name = item.strip().partition("=")
@@ -83,9 +84,9 @@ def errnos_of(said: str) -> dict[int, type[ApiError]]:
 
 
 def checked_url(base_url: Secret) -> str:
-    """Return a base URL without a slash at its end. Raises `ConfigError` where it can be none.
+    """Return a base URL without a slash at its end. Raises `ConfigError` for a text that can be no base URL.
 
-    Its path is as it is sent: that is what must be signed.
+    The path of the result is percent-encoded as it is sent, since those bytes must be signed.
     """
     if wrong := _wrong_with(base_url.reveal()):
         problem, mend = wrong
@@ -99,9 +100,9 @@ def checked_url(base_url: Secret) -> str:
 
 
 def _wrong_with(base_url: object) -> tuple[str, str] | None:
-    """Return why this can be no base URL, and the mend; None where it can.
+    """Return the problem of a wrong base URL, and what to do about it; None for a right one.
 
-    Raises nothing: an error would show it in its frames.
+    Raises nothing: the frames of an error would show the URL, which may hold a password.
     """
     if not isinstance(base_url, str):
         what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else shown(base_url)
@@ -115,7 +116,7 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
         is_one = is_one and "://" not in base_url.partition("://")[2]
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not is_one:
             return f"{base_url!r} must be http:// or https:// and a host, such as http://localhost:8011", ""
-        # The name of a host is checked only where it is looked up, too late to say which part is wrong.
+        # Check the host's name here: else it fails only when it is looked up, with an error that does not name the URL.
         (URL(base_url).raw_host or "").encode("idna")
     except UnicodeError:
         return f"{base_url!r} has a host that can be none", "write it as in a browser, such as https://a.example.com"
@@ -125,10 +126,10 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
 
 
 def proxy_for(base_url: str) -> Secret | None:
-    """Return the proxy that the environment names for a base URL; None for none, and for this machine.
+    """Return the proxy that the environment names for a base URL; None for none, and for a base URL of this machine.
 
-    It is HTTPS_PROXY or HTTP_PROXY, by the URL, in either case of letters. Hosts of NO_PROXY are reached without one.
-    Raises `ConfigError` for one that is not spoken to over HTTP.
+    For https:// it is HTTPS_PROXY, for http:// HTTP_PROXY, in upper or lower case; hosts of NO_PROXY have none. Raises
+    `ConfigError` for a proxy that is not reached over HTTP, such as a SOCKS proxy.
     """
     url = urlsplit(base_url)
     if _is_this_machine(url.hostname or "") or proxy_bypass(url.netloc):
@@ -145,9 +146,10 @@ def _is_this_machine(host: str) -> bool:
 
 
 def warn_of_plain_http(base_url: str) -> None:
-    """Warn, once for each host, if signatures would go over plain HTTP to a host that is not known to want that.
+    """Warn, once for each host, if signed requests would go over plain HTTP.
 
-    Known are this machine and the hosts of the API document. The warning points at the line that made the client.
+    No warning for this machine, and for the hosts of the API document, whose URLs are http://. The warning points at
+    the line of the user's code that made the client.
     """
     host = urlsplit(base_url).hostname or ""
     if base_url.startswith("https:") or _is_this_machine(host) or host in _DOCUMENTED_HOSTS or host in _warned_of:
