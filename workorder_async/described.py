@@ -1,6 +1,6 @@
-"""The text that `help()` shows of a class: its docstring, and the sentences under its fields and members.
+"""The text that `help()` shows of a class: its docstring, and the docstrings under its fields and members.
 
-Python drops a docstring that stands under a field. It is still in the source, which is read when somebody asks.
+Python does not keep a docstring under a field. So these are read from the source file, when the text is asked for.
 """
 
 import ast
@@ -13,7 +13,7 @@ from textwrap import indent
 
 
 class _Described:
-    """The docstring of a class, made when it is read."""
+    """A descriptor for `__doc__` that makes the docstring of a class when it is read."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -31,15 +31,15 @@ class _Described:
 
 @cache
 def describe(kind: type) -> None:
-    """Let the docstring of a class tell its fields and members, too."""
+    """Add the docstrings under a class's fields and members to the docstring of the class."""
     if isinstance(text := vars(kind).get("__doc__"), str):
         said = _Described(text)
-        # Where the class of the class has a docstring of its own, as with enumerations, `help` takes a text only.
+        # A class whose metaclass has a docstring, such as an enumeration: there `help` takes a plain text only.
         kind.__doc__ = said if type(kind) is type else said.__get__(None, kind)  # type: ignore[assignment]
 
 
 def fields_said(kind: type) -> Mapping[str, str]:
-    """Return the sentences under the fields and members in the source of a class; {} without a source."""
+    """Return the docstrings under the fields and members in the source of a class, by name; {} without a source."""
     found = {}
     for line, text in pairwise(_bodies(kind.__module__).get(kind.__name__, ())):
         match line, text:

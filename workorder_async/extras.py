@@ -1,4 +1,4 @@
-"""Modules that an extra of this package brings, and the line that installs an extra."""
+"""Imports of packages that come with an extra, and the line that installs an extra."""
 
 import json
 import shlex
@@ -11,13 +11,15 @@ from urllib.request import url2pathname
 
 from workorder_async.errors import ConfigError
 
-# The folder that this runs from: that of a clone, or of installed packages.
+# The folder that holds this package: a clone, or the folder of installed packages.
 _ROOT: Final = Path(__file__).parents[1]
 
 
 def install_line(extra: str) -> str:
-    """Return the line that installs an extra: from the clone that this runs from or was installed from, or by name."""
-    # The folder of the source, where it is still there.
+    """Return the command that installs an extra.
+
+    If this package runs from a clone, or was installed from one that still exists, the command names that clone.
+    """
     clone = next((folder for folder in (_ROOT, _installed_from()) if (folder / "pyproject.toml").is_file()), None)
     if clone is None:
         return f"pip install 'workorder-async[{extra}]'"
@@ -27,7 +29,7 @@ def install_line(extra: str) -> str:
 
 
 def _installed_from() -> Path:
-    """Return the folder that pip noted when it installed this (PEP 610); if it noted none, no folder of a clone."""
+    """Return the folder from which pip installed this package, by pip's own note (PEP 610); `_ROOT` without a note."""
     try:
         noted = json.loads(distribution("workorder-async").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
@@ -39,7 +41,7 @@ def _installed_from() -> Path:
 def extra_module(name: str, extra: str, user: str = "this format") -> Any:
     """Import a module that an extra of this package brings; `user` is the part that needs it.
 
-    Raises `ConfigError` with the line that installs it where it is not there, or broken.
+    Raises `ConfigError`, with the line that installs the extra, if the module is missing or cannot be imported.
     """
     try:
         return import_module(name)

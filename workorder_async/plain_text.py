@@ -1,9 +1,9 @@
-"""Text as it may be shown: a terminal must not obey it, and it must not turn the text around it."""
+"""Text that is safe to show: its characters neither control a terminal nor reverse the text around them."""
 
 import re
 from typing import Final
 
-# Controls (ESC among them), the characters that turn the direction of writing, and lone surrogates.
+# Control characters (ESC among them), characters that change the direction of writing, and lone surrogates.
 UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -13,5 +13,5 @@ def safe(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Do the same, with every run of white space as one blank."""
+    """Return a text as one line: as `safe` does, with each run of white space as one blank."""
     return safe(" ".join(text.split()))

@@ -6,7 +6,8 @@ from typing import NoReturn, TypeVar
 from workorder_async.arguments import has_bytes
 from workorder_async.errors import ConfigError
 
-# The rest of a word, with the @ or without one: each // of a long one would else begin another search for it.
+# The rest of a word after //, also without an @: a pattern that needed an @ would search the rest again from each // of
+# a long word.
 _AFTER_SLASHES = re.compile(r"(?<=//)\S+")
 
 
@@ -26,16 +27,16 @@ class Secret:
         return self._text
 
     def encoded(self) -> bytes:
-        """Return its UTF-8 bytes; raises `ConfigError` where it has none."""
+        """Return the text as UTF-8 bytes. Raises `ConfigError` for a text with a lone surrogate, which has none."""
         try:
             return self._text.encode()
         except UnicodeEncodeError:
             wrong = self.wrong_with("the secret")
-        # Not inside the `except`: that error has the whole text.
+        # Not inside the `except`: the `UnicodeEncodeError` holds the whole text, and would be the context of this one.
         raise wrong or ConfigError("cannot be encoded", argument="the secret")
 
     def wrong_with(self, argument: str) -> ConfigError | None:
-        """Return the error that says why this cannot be a secret to sign with; None where it can."""
+        """Return the error about a text that cannot be a secret to sign with; None for one that can."""
         if not isinstance(self._text, str):
             return ConfigError(f"is a {type(self._text).__name__}", argument=argument, mend="it must be text")
         if not self._text:
@@ -55,7 +56,10 @@ E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(error: E, *, causes: bool) -> E:
-    """Take from an error, and those that brought it about, the frames they came through; or keep no `causes` at all."""
+    """Remove the tracebacks of an error and of its causes, or, without `causes`, the causes themselves; return it.
+
+    The frames of a traceback hold local variables, which may be a password.
+    """
     if not causes:
         error.__cause__ = error.__context__ = None
     chain: list[BaseException | None] = [error]
@@ -68,5 +72,5 @@ def without_frames(error: E, *, causes: bool) -> E:
 
 def without_credentials(text: str) -> str:
     """Cut user and password out of every URL in a text."""
-    # Up to the last @ of a word: people write passwords with / and # in them, and quotes, too.
+    # Cut up to the last @ of a word: in a password there may be /, #, quotes and a further @.
     return _AFTER_SLASHES.sub(lambda rest: rest[0].rpartition("@")[2], text)
