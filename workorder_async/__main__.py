@@ -7,20 +7,21 @@ try:
     import io
     import signal
     from importlib import import_module
-except KeyboardInterrupt:  # this, too, takes its milliseconds
+except KeyboardInterrupt:  # these imports take milliseconds, in which Ctrl-C must be quiet as well
     os._exit(130)
 
 _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line and exit; without its extra, say in one sentence how to install it (exit code 2).
+    """Run the command line and exit; without the extra `cli`, say in one sentence how to install it (exit code 2).
 
-    Ctrl-C ends it quietly from here on, to the very end.
+    From here to the end Ctrl-C never prints a traceback. While modules are imported it ends the process at once; then
+    `run` takes care of it; when the exit code is known, it is ignored.
     """
     minds_ctrl_c = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if minds_ctrl_c:
-        # An exception amid an import may be swallowed, or come out of it as another one.
+        # No `KeyboardInterrupt` within an import: the import may swallow it, or turn it into another error.
         signal.signal(signal.SIGINT, _quit)
         sys.unraisablehook = _quit_if_interrupted
     code = _INTERRUPTED
@@ -53,31 +54,31 @@ def _run(minds_ctrl_c: bool) -> int:
 
 
 def _quit(*_: object) -> None:
-    """End at once: nothing has been begun that would have to be cleaned up."""
+    """End the process at once: nothing has begun yet that needs to be cleaned up."""
     os._exit(_INTERRUPTED)
 
 
 def _quit_if_interrupted(failure: "sys.UnraisableHookArgs") -> None:
-    """End for a Ctrl-C that came where no exception can be raised, as in the callbacks of an import."""
+    """End the process for a Ctrl-C in code that cannot raise an exception, such as the callbacks of an import."""
     if failure.exc_type is KeyboardInterrupt:
         os._exit(_INTERRUPTED)
     sys.__unraisablehook__(failure)
 
 
 def _ready_streams() -> None:
-    """Make the standard streams open ones, which are waited for and written whole."""
+    """Make sure that the standard streams are open, blocking, and take a text as a whole."""
     from contextlib import suppress
 
-    # A stream that the parent process closed, as daemons do, leads nowhere. In this order each gets the number that is
-    # its own, which the next file or socket would get otherwise.
+    # Open the null device for a stream that the parent process closed, as daemons do: else the next file or socket gets
+    # the number 0, 1 or 2, and output goes there. In this order each stream gets its own number.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open to the end
-        # Somebody who shares a stream may have set that it does not wait: half a text would pass for the whole.
+        # Another process with the same stream may have made it non-blocking: then only a part of a text is written.
         with suppress(AttributeError, OSError):  # Windows, or no file
             os.set_blocking(getattr(sys, name).fileno(), True)
-    # Where Python does not buffer stdout, a write to the bare file may take a part and not say so. Each result is
-    # flushed anyway.
+    # Without a buffer (python -u) a write to stdout may take only a part of a text, without an error: add a buffer.
+    # Each result is flushed anyway.
     bare = sys.stdout
     if isinstance(getattr(bare, "buffer", None), io.RawIOBase):
         sys.stdout = open(bare.fileno(), "w", -1, bare.encoding, bare.errors, closefd=False)  # noqa: SIM115 - likewise
