@@ -60,7 +60,7 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
 """An option --OPTION for yes, which has a second form --no-OPTION for no."""
 
-MARK: Final = Parameter(help="Put a short reference, which is printed, below the text: by it a lost one is known.")
+MARK: Final = Parameter(help="Put a short reference below the text, and print it: it tells later if the text arrived.")
 """The help of the option --mark."""
 
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
