@@ -1,11 +1,11 @@
 """The command line `workorder`; it needs the extra `cli` (cyclopts and rich), and uses the client as anyone could.
 
-app.py             the commands by name, and how any end becomes an exit code
-commands/          a command, or some that are near each other: options, and their use of the client
+app.py             all commands by name; turns the end of a command into an exit code
+commands/          a file for one command, or for a few that belong together: options, and calls of the client
 choosing.py        which tickets: the filters of `list`, `export` and batches, as options; or a file of numbers
 connection.py      the four environment variables, and the options that go before them; running until Ctrl-C
 profiles.py        platforms by name, in a file, for the variables that are not set
 values.py          values as people write them: whole numbers, names of codes, texts, files, times
-terminal.py        output and input of people: lines, tables, bars, questions
-failures.py        failures as sentences in words of the command line, with a hint and an exit code; equal ones once
+terminal.py        output for people and input from them: lines, tables, bars, questions
+failures.py        failures as sentences in words of the command line, with a hint and an exit code
 """

@@ -86,9 +86,10 @@ class Hosts:
 
 
 class Clocks:
-    """The clocks of one sandbox: `clock` is right; those of its `backends` are ahead of it, and `Date` of them.
+    """The clocks of one sandbox: each of its `backends` is ahead of the right `clock` by an offset.
 
-    Requests go to the backends in turn. Offsets are in seconds, below 0 for behind; `ConfigError` names a wrong one.
+    Requests go to the backends in turn. `Date` is the time of the backend and `date_offset`. Offsets are in seconds,
+    below 0 for behind; `ConfigError` names a wrong one.
     """
 
     def __init__(self, clock: Callable[[], float], date_offset: float, backends: Iterable[float]) -> None:

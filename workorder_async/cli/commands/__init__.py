@@ -1,1 +1,1 @@
-"""The commands, those that are near each other in one file."""
+"""The commands: a file for one command, or for a few that belong together."""

@@ -283,7 +283,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
 
 
 def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderClient"]) -> Records:
-    """Read a journal as it is now. Raises `JournalError` for one of another batch, or of another platform."""
+    """Read a journal as it is now. Raises `JournalError` if it is of another batch, or of another platform."""
     from workorder_async.batches.batch import identity_of
 
     if journal is None:

@@ -92,7 +92,7 @@ def _name_of(records: Records) -> str:
 
 
 def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
-    """Make a client of a journal's platform. Raises `ConfigError` where another one is configured, or none."""
+    """Return a client of a journal's platform. Raises `ConfigError` if no platform, or another one, is configured."""
     (_, make), platform = connection.platform(), records.identity.get("platform")
     if platform != (client := make()).base_url:
         raise ConfigError(f"this journal is for {platform}, not {client.base_url}", mend=f"add --base-url {platform}")
