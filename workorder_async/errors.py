@@ -119,6 +119,7 @@ class WorkorderError(Exception):
 class ConfigError(WorkorderError):
     """An argument, base URL, signing scheme or environment variable that cannot work; raised before anything is sent.
 
+    One exception: an `on_progress` that fails ends an upload that has begun.
     The message is "ARGUMENT PROBLEM; MEND", and its parts are attributes: `argument` names the thing ("concurrency"),
     or is "" if no single thing is wrong; `problem` is what is wrong with it ("is 0"), `mend` how to put it right ("it
     must be a whole number of at least 1"). This class is no `ValueError`, so that an `except ValueError` around a bot's
