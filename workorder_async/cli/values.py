@@ -195,9 +195,9 @@ _LEEWAY: Final = 60
 
 @frozen
 class Time(Written):
-    """A time of the command line. All methods raise `ConfigError` that names the option, for a text that is no time.
+    """A time of the command line. Its methods raise `ConfigError` that names the option, for a text that is no time.
 
-    The text is read once: "now" stays the same moment.
+    (`steady` does not.) The text is read once: "now" stays the same moment.
     """
 
     def first(self) -> int:
