@@ -174,6 +174,24 @@ def test_a_filter_that_does_not_work_is_seen_at_the_first_edge() -> None:
     assert Counter(game.came) == Counter(range(1, 951))
 
 
+def test_a_list_that_is_less_and_less_sorted() -> None:
+    """Five inversions, each ten times as large as the one before: it is read as a list in no order, and exact."""
+    rows = [(BEGAN + 400 * id, id) for id in range(1, 6001)]
+    for place, size in ((250, 1), (750, 10), (1250, 105), (1750, 1100), (2250, 11_500)):
+        rows[-place - 1] = (rows[-place][0] + size, rows[-place - 1][1])
+
+    def leaves(server: ListServer) -> None:
+        server.rows.sort()
+        server.leave(server.requests > 250, may_return=False)
+
+    game = Game(ListServer(Random(1), sorted(rows), Habits(order="id"), leaves), 1)
+    report = game.play()
+    assert report.exact
+    assert "ranges" in report.reason
+    assert not game.missed
+    assert not game.twice
+
+
 @define
 class NoBeginning(ListServer):
     """A list that refuses a range that has a beginning."""

@@ -32,8 +32,9 @@ from workorder_async.walks.windows import Window
 # Jobs that may be begun, per request in flight; and pages of rows that may wait for their turn, per such job.
 _JOBS_AHEAD: Final = 1.25
 _PAGES_HELD: Final = 8
-# After more restarts than this, the list is read by page numbers.
-_RESTARTS: Final = 4
+# With each restart for an inversion the overlap grows at least ten times, and no page spans 10**10 seconds: a walk that
+# restarts more often than this is answered at random.
+_RESTARTS: Final = 12
 # An empty first page ends the walk, and may be an accident: the first page is asked for up to so many times more.
 _TRIES_AT_FIRST: Final = 2
 # Reasons that a report names. Each crowded second may add one, and a list may have hundreds of them.
@@ -168,9 +169,11 @@ class WalkRules:
             job.is_left = True
         self._jobs.clear()
         self.state.given.tell_apart()
+        if self._restarts > _RESTARTS:
+            restart = RestartError("numbers", "the list is in another order each time that it is read")
         if restart.flaw:
             self.state.flaw(restart.flaw)
-        self._begin("numbers" if self._restarts > _RESTARTS else restart.mode)
+        self._begin(restart.mode)
 
     # Rows
 
