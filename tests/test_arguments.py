@@ -30,6 +30,17 @@ def _raise_or_skip(name: str, value: object) -> object:
     return arguments.one_of(name, value, ("raise", "skip"))
 
 
+class Awaited:
+    """A callable whose calls nobody would await."""
+
+    async def __call__(self) -> None:
+        """Do nothing."""
+
+    def __repr__(self) -> str:
+        """Return what it is."""
+        return "an awaited one"
+
+
 @each(
     ("check", "value"),
     [
@@ -109,6 +120,7 @@ def test_taken(check: Callable[[str, object], object], value: object) -> None:
             "is []; it must be 'raise' or 'skip'",
         ),
         (arguments.function, 5, "is 5; it must be a function, no `async def`"),
+        (arguments.function, Awaited(), "is an awaited one; it must be a function, no `async def`"),
         (arguments.path, 5, "is int 5; it must be a path"),
         (arguments.path, None, "is None; it must be a path"),
         (arguments.path, b"a", "is bytes b'a'; it must be a path"),

@@ -91,7 +91,7 @@ flag: Final[Callable[[str, object], bool]] = must_be("True or False", lambda val
 
 def is_plain(function: object) -> bool:
     """Tell whether this can be called and is no `async def`: nobody would await its result."""
-    return callable(function) and not iscoroutinefunction(function)
+    return callable(function) and not any(map(iscoroutinefunction, (function, type(function).__call__)))
 
 
 function: Final[Callable[[str, object], Any]] = must_be("a function, no `async def`", is_plain)
@@ -209,7 +209,7 @@ def has_bytes(text: str) -> bool:
 def plain(name: str, returned: object) -> None:
     """Refuse a callback whose call returned a coroutine: it is an `async def`, and nobody awaits it.
 
-    `is_plain` cannot tell this of every callable, such as an object with an `async def __call__`.
+    `is_plain` cannot tell this of every callable, such as a lambda that calls an `async def`.
     """
     if isinstance(returned, Coroutine):
         returned.close()

@@ -74,6 +74,7 @@ def test_what_was_not_asked_for_is_not_changed(workorder: Workorder, odd: dict[s
     ran, sent = closed(workorder, [*good, *(row(100 + number, **odd) for number in range(55))], *ASKED)
     assert (ran.code, set(sent) <= set(range(1, 6))) == (1, True)
     assert "was not asked for" in ran.err or "its row in the list does not match: " in ran.err
+    assert "TicketStatus" not in ran.err
 
 
 def test_what_was_asked_for_is(workorder: Workorder) -> None:

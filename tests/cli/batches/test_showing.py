@@ -85,7 +85,7 @@ def test_ages(ago: int, age: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_read_says_so() -> None:
     """A ticket that cannot be read is shown with the reason, and nothing is done to it."""
     row = row_of(Chosen(7, error=ApiError("errno 90005")), close)
-    assert row[3].startswith("nothing, for it cannot be read: errno 90005")
+    assert row[3].startswith("nothing: errno 90005")
 
 
 @pytest.mark.slow

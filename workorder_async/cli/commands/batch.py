@@ -370,7 +370,8 @@ def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
     A platform that ignores a filter returns other tickets, too, and these must not be changed.
     """
     shown = [(name, getattr(query, name), getattr(row, name)) for name in _EXACT_FILTERS]
-    odd = [f"{name} {found!s}" for name, wanted, found in shown if wanted is not None and found != wanted]
+    others = [(name, found) for name, wanted, found in shown if wanted is not None and found != wanted]
+    odd = [f"{name} {getattr(found, 'label', found)}" for name, found in others]
     if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
         odd.append(f"customer {row.customer_organization_name!r}")
     start, end = query.created_start or 0, query.created_end
@@ -417,7 +418,7 @@ def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[C
 
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     """Return the cells of a ticket: its number, status, age, change and title."""
-    what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
+    what = words_of(change(one)) if one.error is None else f"nothing: {sentence(one.error)}"
     what = f"may have happened: {what}" if one.journal_state is State.UNKNOWN else what
     what = "nothing: it is done, says the journal" if one.is_done else what
     seconds = max(0, int(time()) - one.created)
@@ -440,7 +441,7 @@ def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -
         changes = (task.change(one) for one in chosen if one.error is None and not one.is_done)
         write_json({"operation": operation, "request": encode(change)} for change in changes)
         for line in complaints.lines():
-            note(f"workorder: cannot be read: {line}")
+            note(f"workorder: not changed: {line}")
     else:
         print_chosen(out(), chosen, task.change)
     note(f"a dry run on {place}: nothing was changed")
