@@ -162,15 +162,16 @@ async def test_refused(sandbox: Sandbox, client: WorkorderClient, file: Path) ->
     assert states(file) == ["INTENT", "REJECTED", "INTENT", "DONE"]
 
 
-@pytest.mark.parametrize("mark", ["", "m-1"])
-async def test_created_without_a_number(file: Path, mark: str) -> None:
+@pytest.mark.parametrize(("mark", "verify"), [("", True), ("m-1", True), ("", False)])
+async def test_created_without_a_number(file: Path, mark: str, *, verify: bool) -> None:
     """A creation that succeeded, and whose answer does not tell which ticket it made, is DONE, and not sent again.
 
-    So it is where the list does not show it, whatever a mark that is missing there would prove of a lost one.
+    So it is where the list does not show it, whatever a mark that is missing there would prove of a lost one, and where
+    nobody looks.
     """
     empty = data({"pagination": {"total": 0}, "tickets": []})
     async with serving(data({"id": None}), empty) as wire, make_client(wire.url, attempt_timeout=10) as client:
-        async with carrier_of(client, file) as carrier:
+        async with carrier_of(client, file, verify=verify) as carrier:
             outcome = await carried_out(carrier, KEY, prepare(creation(), mark))
         assert (outcome.state, outcome.ticket_id, outcome.error) == (State.DONE, 0, None)
         async with carrier_of(client, file) as carrier:
