@@ -39,7 +39,7 @@ _warned_of: set[str] = set()
 
 
 def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
-    """Return the values of the four variables, wrapped; None is the process's environment. A value of no text is "".
+    """Return the values of the four variables, wrapped; None is the process's environment. What is no text is "".
 
     Line ends behind a value are cut off: files written on Windows have them. Blanks stay, since a secret may have some.
     """

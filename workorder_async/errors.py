@@ -119,7 +119,8 @@ class WorkorderError(Exception):
 class ConfigError(WorkorderError):
     """An argument, base URL, signing scheme or environment variable that cannot work; raised before anything is sent.
 
-    One exception: an `on_progress` that fails ends an upload that has begun.
+    Faults that show only later are exceptions, such as an `on_progress` that fails: it ends an upload that has begun.
+
     The message is "ARGUMENT PROBLEM; MEND", and its parts are attributes: `argument` names the thing ("concurrency"),
     or is "" if no single thing is wrong; `problem` is what is wrong with it ("is 0"), `mend` how to put it right ("it
     must be a whole number of at least 1"). This class is no `ValueError`, so that an `except ValueError` around a bot's
@@ -182,10 +183,10 @@ class OutcomeUnknownError(NoAnswerError):
         """Find out by reading whether the mutation happened: True, False, or None if it is not known, or not known yet.
 
         Calls `client.settle` (its docstring says what proves which kind of mutation), within one deadline, and keeps
-        the id of a new ticket in `ticket_id`. A later call never changes True or False. None is the answer after a read
-        that fails, for a mutation without a known time of sending (`began`), and for a mutation that cannot be told
-        from another one in its batch's journal. Raises `ConfigError` for a client without coroutines, and for a client
-        of another platform.
+        the id of a new ticket in `ticket_id`. A later call never changes True or False. Unless it is True already, the
+        answer is None after a read that fails, for a mutation without a known time of sending (`began`), and for one
+        that cannot be told from another in its batch's journal. Raises `ConfigError` for a client without coroutines,
+        and for a client of another platform.
         """
         if not iscoroutinefunction(getattr(client, "settle", None)):
             mend = "it must be a WorkorderClient with coroutines; a blocking one does client.run(error.verify)"
@@ -286,7 +287,7 @@ class DeadlineExceededError(WorkorderError, TimeoutError):
 
 
 class WalkDriftError(WorkorderError):
-    """A walk that had to be exact could not be: the list kept changing, or it changed faster than it could be read.
+    """A walk that had to be exact was not, as where the list kept changing. The message has the reason.
 
     `report` is the walk's report.
     """

@@ -56,7 +56,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(error: E, *, causes: bool) -> E:
-    """Remove the tracebacks of an error and of its causes, or, without `causes`, the causes themselves; return it.
+    """Remove an error's traceback, and those of its causes, or, without `causes`, the causes themselves; return it.
 
     The frames of a traceback hold local variables, which may be a password.
     """
