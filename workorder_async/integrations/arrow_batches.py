@@ -51,7 +51,7 @@ class ArrowOptions:
     concurrency: int = field(default=8, validator=as_validator(whole))
     """Requests in flight at once, at the most."""
     on_bad_row: Literal["raise", "skip"] = field(default="raise", validator=as_validator(one_of, ("raise", "skip")))
-    """What to do about a ticket that cannot be read: raise a `DecodeError`, or leave it out; then it is not exact."""
+    """What to do about a ticket that cannot be read: raise a `DecodeError`, or skip it, which is not exact."""
     batch_rows: int = field(default=1000, validator=as_validator(whole))
     """Rows of a batch, at the most."""
 

@@ -41,7 +41,7 @@ class _Call:
 
 
 class OpenTelemetryObserver:
-    """Makes spans and metrics of each call and attempt; one object may serve several clients.
+    """Makes a span of each call and attempt, and a metric of attempts; one object may serve several clients.
 
     Without the two arguments the global providers are used. The span of a call has `workorder.operation`,
     `workorder.attempts`, `workorder.sent`, `workorder.errno`, `workorder.request_id` and `workorder.outcome`: "done" if

@@ -1,15 +1,15 @@
 """Limits that several processes share over one Redis or Valkey: `WorkorderClient(limits=RedisLimits(...))`.
 
-A turn is a moment at which one request may start. Turns lie in one queue for all clients, which is a single number in
-Redis: the time of the next free turn (the algorithm is GCRA).
+A turn is a moment at which one request may start. Turns lie in one queue for all clients, of which Redis keeps the time
+of the next free turn (the algorithm is GCRA).
 
 1. A client that wants to start a request reserves the next turn, by one script and on Redis's clock, and sleeps until
    that moment. A turn comes a fixed time after the turn before; after a rest up to `burst` turns come at once. If
    requests start more often than Redis can answer, a client reserves several turns at once, and keeps them for its next
-   requests. A kept turn that no request takes within a quarter of a second is lost.
+   requests. A kept turn that no request takes until a quarter of a second after its moment is lost.
 2. A throttled answer to one client sets a pause for all, in a key that expires. Another client that reserved a turn
    before the pause may still start one request in it, or use its kept turns for a quarter of a second; a client that
-   slept longer for its turn asks Redis for a pause before it starts.
+   slept longer for its turn asks Redis whether there is a pause before it starts.
 3. If Redis has lost its data, the queue begins anew at the present moment. If Redis is silent, see `fallback`.
 4. Stored values may be wrong: Redis's clock was set back, or another program wrote the keys. So the script moves the
    queue along with the clock, cuts a queue that is too long, and no client obeys a pause for longer than its own
@@ -45,7 +45,7 @@ _SILENCE = 1.0
 _BETWEEN_TRIES = 0.05
 # Seconds between looks for a silent Redis, while turns come from the `fallback`.
 _BETWEEN_LOOKS = 1.0
-# A client that slept for longer than this for its turn asks for a pause before it starts.
+# A client that slept for longer than this for its turn asks whether there is a pause before it starts.
 _LONG_SLEEP = 0.25
 # The largest number of microseconds that is handed to Redis, for "no limit": Lua's numbers are floats.
 _MOST = 10**15
@@ -54,11 +54,12 @@ _LATE = 0.25
 # A stored queue with more turns than this is taken for wrong, and cut to it.
 _LONGEST_QUEUE = 10_000
 
-# KEYS[1] holds two times in microseconds: when it was stored, and the next free turn. KEYS[2] is the pause: it expires
-# with it, and holds the time when it was last set. From that time each client knows when its own `longest_pause` is
-# over. A pause without such a time, or with one in the future, that is too long is cut to `longest_pause` from now on.
-# ARGV, in microseconds unless it says otherwise: 1 how far away a turn may be, 2 the distance between turns, 3 how much
-# earlier a turn may come in a burst, 4 the number of turns, 5 the longest pause in milliseconds, 6 the longest queue.
+# KEYS[1] holds two times in microseconds: when it was stored, and the next free turn. KEYS[2] is the pause: the key
+# expires at its end, and holds the time when it was last set. From that time each client knows when its own
+# `longest_pause` is over. A pause without such a time, or with one in the future, that is too long is cut to
+# `longest_pause` from now on. ARGV, in microseconds unless it says otherwise: 1 how far away a turn may be, 2 the
+# distance between turns, 3 how much earlier a turn may come in a burst, 4 the number of turns, 5 the longest pause in
+# milliseconds, 6 the longest queue.
 # Returns the rest of the pause, and for each reserved turn how far away it is, all in microseconds.
 _TURN = """
 local time = redis.call('TIME')
@@ -111,8 +112,8 @@ class RedisLimits:
 
     If Redis is silent for longer than a second, calls fail with `NotSentError`: of those that wait, one each second. A
     call whose deadline comes first fails for that, and its text has the failure of Redis. With `fallback`, a share of
-    the rate such as 1/3 for three processes, this process starts that share by itself instead, until Redis answers
-    again; if other processes still reach Redis, that comes on top of their rate.
+    the rate such as 1/3 for three processes, this process starts that share of the rate by itself, until Redis
+    answers again; if other processes still reach Redis, that comes on top of their rate.
 
     One object is for one event loop and all clients in it; close it after them. Raises `ConfigError` for arguments that
     cannot work.

@@ -77,7 +77,7 @@ class SparkClosing:
     concurrency: int = field(default=16, validator=as_validator(whole))
     """Closes under way at once in each task."""
     job: str = field(factory=lambda: secrets.token_hex(8))
-    """A random text that tells this job from earlier jobs with the same folder."""
+    """A random text that tells this job from other jobs with the same folder."""
 
     @classmethod
     def of(cls, options: Mapping[str, str], columns: Mapping[str, str]) -> "SparkClosing":
@@ -176,7 +176,7 @@ class SparkClosing:
 
 
 def _check_agreement(closes: Iterable[CloseTicket]) -> None:
-    """Raise `ConfigError` if two rows would close one ticket in different ways: only the first to run would count."""
+    """Raise `ConfigError` if two rows would close one ticket in different ways: chance would choose one of them."""
     first = dict[int, CloseTicket]()
     for close in closes:
         if first.setdefault(close.id, close) != close:

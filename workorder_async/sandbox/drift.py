@@ -103,7 +103,7 @@ class Script:
 
 
 class Drifting:
-    """Makes the changes of a script after the reads of a list; `seed` decides which tickets are random ones."""
+    """Makes the changes of a script after the reads of a list; `seed` decides what is random in them."""
 
     def __init__(self, drifts: Iterable[Drift], seed: int) -> None:
         self.drifted: list[Drifted] = []

@@ -283,7 +283,7 @@ class Faults:
         return response
 
     async def _distorted(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
-        """Send the right answer (`body`) late, in pieces or cut, or a larger one in its place.
+        """Send the right answer (`body`) late, in pieces, cut or with a wrong date, or a larger one in its place.
 
         The kinds with false content need nothing here: the rule made the body false.
         """

@@ -1,8 +1,8 @@
 """The server of a sandbox over HTTP: its options, how it starts and ends, its records, and the road of a request.
 
-Every request to an endpoint takes the same road: `_handle` counts it, and a fault may strike it; `_envelope` checks its
-AppId and time; `_answer` checks its signature (both in gate.py) and its fields, and calls its rule (rules.py), which
-reads or changes the store; the data goes back in an envelope.
+Every request to an endpoint takes the same road: `_handle` counts it and checks the rate, and a fault may strike it;
+`_envelope` checks its AppId and time; `_answer` checks its signature (all three by gate.py) and its fields, and calls
+its rule (rules.py), which reads or changes the store; the data goes back in an envelope.
 """
 
 import asyncio

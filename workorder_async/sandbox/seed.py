@@ -257,7 +257,7 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
 
 
 def _times(chance: _Chance, status: int, created: int, until: int | None) -> Record:
-    """Return the times of a ticket, each later than the one before, up to its status; none is after `until`."""
+    """Return the times of a ticket up to its status, each from the one before it on; none is after `until`."""
     times = dict.fromkeys(("started_time", "finished_time", "solved_time", "closed_time", "suspended_time"), 0)
     latest = created
     reached = {1: (), 2: ("started_time",), 3: ("started_time", "finished_time", "solved_time", "closed_time"), 4: ()}

@@ -32,7 +32,7 @@ class Kill:
     operation: str = field(validator=as_validator(one_of, sorted(ENDPOINTS), names_class=True))
     """The endpoint, by its coroutine's name: "close_ticket"."""
     request: int = field(default=1, validator=as_validator(whole, names_class=True))
-    """The number of the request among those of its operation, from 1."""
+    """The number of the request among those of its operation that have come to `moment`, from 1."""
     moment: Moment = field(
         default="applied", kw_only=True, validator=as_validator(one_of, get_args(Moment), names_class=True)
     )
