@@ -171,7 +171,7 @@ def _carry_out(arguments: Sequence[str]) -> int:
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:
-    """Join an option and its value to `--option=VALUE` where the value begins with a dash: else it is an option itself.
+    """Join an option and a value that begins with a dash to `--option=VALUE`: alone it would be read as an option.
 
     In `export` a dash alone is stdout, also after an option without a value, such as --raw: it becomes `--output=-`.
     """

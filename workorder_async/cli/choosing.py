@@ -47,7 +47,7 @@ _TOTAL: Final = (
 )
 _TOTALS: Final = re.compile(_TOTAL, re.IGNORECASE)
 # A subtotal of Excel: "GROUP Total" in one cell, a sum in another, and all others empty. A ticket's title may end
-# with such a word, so this pattern is used only for rows with at most two filled cells.
+# with such a word, so this pattern is used only for rows with at most two filled cells, and more columns.
 _SUBTOTALS: Final = re.compile(rf"(.*\s)?{_TOTAL}", re.IGNORECASE)
 # Formulas of a row of totals.
 _TOTAL_FORMULA: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)", re.IGNORECASE)
@@ -303,5 +303,5 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
 
 
 def _lines(text: str) -> StringIO:
-    """Return the lines of a text. If the text has a line feed, a carriage return alone is part of a cell."""
+    """Return the lines of a text. If the text has a line feed, a carriage return alone is part of a line."""
     return StringIO(text, newline="\n" if "\n" in text else "")

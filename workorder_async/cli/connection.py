@@ -134,7 +134,7 @@ class Connection:
 
 
 def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) -> None:
-    """Raise `ConfigError` if a profile's secret would sign requests to another host than the profile's.
+    """Raise `ConfigError` if a profile's secret would sign requests to another server, or the profile names none.
 
     Else an option or a variable with a wrong URL would send signatures by this secret to a stranger.
     """

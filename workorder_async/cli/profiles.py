@@ -9,10 +9,11 @@
     secret_command = "secret-tool lookup service workorder"    # or: secret = "..."
 
 Two files are read: the user's own, and one in the current folder. Both decide where a secret is sent, so a file that a
-stranger can write is as bad as a stolen secret. The user's file must belong to the user, and nobody else may write it;
-if it holds a secret or a `secret_command`, nobody else may read it. The file of a folder may have come with a `git
-clone`: it is read only after `workorder trust`, which holds for this path and this content, and its `secret_command`
-is never run. If both files have the profile that is wanted, the folder's is used, and a remark on stderr says so.
+stranger can write is as bad as a stolen secret. The user's file must belong to the user, and nobody else may write it.
+A file with a secret or a `secret_command`, also that of a folder, must belong to the user, and nobody else may read it.
+The file of a folder may have come with a `git clone`: it is read only after `workorder trust`, which holds for this
+path and this content, and its `secret_command` is never run. If both files have the profile that is wanted, the
+folder's is used, and a remark on stderr says so.
 """
 
 import hashlib
@@ -124,7 +125,7 @@ def chosen(asked: str | None) -> Profile | None:
 
 
 def _of_folder() -> list[Profiles]:
-    """Return the file of the current folder if it is trusted; else none, and a remark on stderr says why not."""
+    """Return the file of the current folder if it is trusted. A remark on stderr tells of one that is not."""
     here = _here()
     if here == path() or not os.path.lexists(here):
         return []
@@ -137,7 +138,7 @@ def _of_folder() -> list[Profiles]:
 def _here() -> Path:
     """Return the path of the current folder's file; the path of the user's file where both are one file.
 
-    Else a user in the configuration folder would be asked to trust the own file.
+    Else a user in the configuration folder would be asked to trust their own file.
     """
     try:
         here = Path.cwd() / _FILE
@@ -147,7 +148,10 @@ def _here() -> Path:
 
 
 def trust() -> Profiles:
-    """Trust the current folder's file with its present content, and return it. Raises `ConfigError` for a wrong one."""
+    """Trust the current folder's file as it is now, and return it.
+
+    Raises `ConfigError` for a file that cannot work, is missing, or is the user's own.
+    """
     here = _here()
     if here == path():
         raise ConfigError("is your own file, and needs no trust", argument=f"{here}:")
@@ -169,7 +173,7 @@ def _mark(digest: str) -> Path:
 def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Profiles:
     """Return the profiles of a file; none if it does not exist, or with `only_trusted` is not trusted.
 
-    Raises `ConfigError` for a file that cannot work, or that other people may read or write.
+    Raises `ConfigError` for a file that cannot work, or to which other people have more rights than they may.
     """
     whole, digest, others = _read_file(path, only_trusted=only_trusted)
     if wrong := unknown_name(f"{path} has no place for", whole, ("default", "profiles")):
@@ -184,7 +188,7 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
         said = type(default).__name__ if isinstance(default, list | dict) else repr(default)
         raise ConfigError(f"is {said}", argument=f"{path}: default", mend=mend)
     by_name = {name: Profile(path, name, values, is_users) for name, values in profiles.items()}
-    # The file of a folder may be writable for other people: trust holds for its content, so a change ends it.
+    # A folder's file without a secret may be writable for others: trust holds for its content, so a change ends it.
     tells = any(profile.tells_secret for profile in by_name.values())
     if others & (0o077 if tells else 0o022 if is_users else 0):
         problem = f"others may {'read' if tells else 'write'} the file, and it says where a secret goes"
@@ -223,8 +227,8 @@ def _parse(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
             raise OSError(f"it is no file of at most {_LARGEST:,} bytes")
         content = file.read(_LARGEST)
-    # The digest covers the link and its target: else a link in a fetched folder could lead to a file that is trusted,
-    # but only in its own folder.
+    # The digest covers the paths of a link and its target: else a link in a fetched folder could lead to a file that is
+    # trusted, but only in its own folder.
     places = dict.fromkeys((os.path.realpath(path), str(path)))
     digest = hashlib.sha256(b"\0".join((*map(os.fsencode, places), content))).hexdigest()
     # Without a mark lstat raises OSError, which `_read_file` takes for "not trusted".
@@ -325,5 +329,5 @@ def _is_toml(text: Secret) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """Write a text as a TOML string: that of JSON, but that TOML does not allow the character DEL (7F) unescaped."""
+    """Write a text as a TOML string: as JSON does, with the character DEL (7F) escaped, which TOML does not allow."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

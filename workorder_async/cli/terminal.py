@@ -233,7 +233,7 @@ def _answer(what: str, read: Callable[[], str], *, optional: bool = False) -> Se
 
 
 class Bar:
-    """Shows the progress of work on stderr: a bar on a terminal, elsewhere a line every ten seconds.
+    """Shows the progress of work on stderr: a bar on a terminal, elsewhere a line every ten seconds at most.
 
     Use it with `with`, in a running event loop, one bar at a time: two would overwrite each other. Call it with
     (done, total).

@@ -96,9 +96,10 @@ class File(Written):
         return self.text
 
     def target(self, *, beside: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
-        """Return an open file for a page about the file `beside`; a named file appears only when it is whole.
+        """Return a context of a file for a page about the file `beside`; a named file appears only when it is whole.
 
-        Raises `ConfigError` if the page would replace `beside`, or, without `overwrite`, another file.
+        Raises `ConfigError` if the page would replace `beside`, or, without `overwrite`, another file, and on entering
+        if it cannot be written; `OSError` if stdout is closed.
         """
         name = self.file_name()
         if name == "-":
@@ -197,7 +198,7 @@ _LEEWAY: Final = 60
 class Time(Written):
     """A time of the command line. Its methods raise `ConfigError` that names the option, for a text that is no time.
 
-    (`steady` does not.) The text is read once: "now" stays the same moment.
+    (`steady` passes over a text that is the same every day.) The text is read once: "now" stays the same moment.
     """
 
     def first(self) -> int:

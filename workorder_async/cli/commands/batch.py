@@ -1,8 +1,9 @@
 """`workorder close`, `comment` and `reject`, for one ticket or many.
 
 Each command makes a `Task`, which turns a chosen ticket into its change (a mutation). `carry_out` then takes the steps
-in this order: choose the tickets (by number, by --from, or by filters), read what the changes and the table need, leave
-out the tickets that --limit and the journal leave no room for, print the table, ask for a yes, and run the batch.
+in this order: choose the tickets (by number, by --from, or by filters), read the creators that closes need, leave out
+the tickets that --limit and the journal leave no room for, read and print the table of tickets that were not named by
+number, ask for a yes, and run the batch.
 `Tally` runs it: it is the batch's report, prints each outcome, and ends with the counts and a way to go on.
 """
 
@@ -346,7 +347,7 @@ def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None 
 async def read_matching(
     client: "WorkorderClient", filters: TicketFilters
 ) -> tuple[Sequence[TicketQuery], list[Chosen]]:
-    """List the tickets that match the filters; return the queries, too. Notes on stderr if a ticket may be missing."""
+    """List the tickets that match, each once; return the queries, too. Says on stderr if a ticket may be missing."""
     chosen: dict[int, Chosen] = {}
     reports: list[WalkReport] = []
     queries = await filters.by_the_server(client)

@@ -58,7 +58,7 @@ def refuse_author_of_nothing(files: Sequence[Path], author: int | None) -> None:
 @Parameter(name="*")
 @frozen(kw_only=True)
 class NewTicket:
-    """The new ticket: a field of the JSON object counts unless there is an option for it."""
+    """The new ticket: a field of the JSON object counts unless its option is given."""
 
     from_json: str | None = None
     """A file with the ticket as a JSON object of the fields below (reported_time ...); - for stdin."""
@@ -156,7 +156,7 @@ def _read(name: str, value: Any, where: str) -> object:
 
 
 def _part(name: str, value: JSON, where: str) -> object:
-    """Return a customer's account, or an attachment, from JSON; of an account the `user_id` alone is enough."""
+    """Return a customer's account (its `user_id` is enough), or an attachment, from JSON. Raises `ConfigError`."""
     model, what = _PARTS[name]
     try:
         found = loads(value) if isinstance(value, str) else value

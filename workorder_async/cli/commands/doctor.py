@@ -2,8 +2,8 @@
 
 The checks come one after the other: configuration, name, connection, answer, clock, signature. A platform cannot know
 why a signature is wrong. So a refused request is sent again with one thing changed at a time: if the platform accepts
-another spelling of the scheme, or the secret without quotes around it, the first one was wrong. Every request lists one
-ticket and changes nothing.
+another spelling of the scheme, or the secret without the blanks and quotes around it, the value that is set is wrong.
+Every request lists one ticket and changes nothing.
 
 A proxy that opens TLS shows a certificate of its own for the right host, from an issuer that only its company knows.
 Python parses only a certificate that it trusts. So after a refused certificate there are two more connections: the
@@ -343,7 +343,7 @@ def _day(facts: _Facts, name: str) -> str:
 async def _cause(environ: Environment, options: ClientOptions, refused: ApiError) -> str:
     """Return what to do about a refused signature: ask again with likely slips mended, then with a made-up secret.
 
-    If the made-up secret is accepted, or refused in other words, the signature was right.
+    If the made-up secret is accepted, or refused in other words, the signature was not the cause.
     """
     for changed, mend in _slips(environ):
         if not isinstance(await _ask(changed, options), ApiError):
