@@ -49,7 +49,7 @@ class Drift:
     reopen: int = field(default=0, validator=_AMOUNT)
     """How many closed tickets are reopened, and get `status`."""
     create: int = field(default=0, validator=_AMOUNT)
-    """How many new tickets of `status` are added, with the present time of the sandbox's clock."""
+    """How many new tickets of `status` are added, created now by the sandbox's clock."""
     delete: int = field(default=0, validator=_AMOUNT)
     """How many tickets of `status` are deleted, for every endpoint; no other ticket gets their ids."""
     pick: Pick = field(default="random", validator=as_validator(one_of, get_args(Pick), names_class=True))

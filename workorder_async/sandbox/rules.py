@@ -53,7 +53,8 @@ Act: TypeAlias = Literal["close", "reopen", "comment"]
 
 Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
 """How the sandbox changes titles and details before it stores them: see `STORED`."""
-#: What each of `Texts` does to a text: nothing, drop emoji, normalise (NFC), escape HTML, cut to 20 characters.
+#: What each of `Texts` does to a text: nothing, drop characters of four bytes in UTF-8 (most emoji, rare Chinese ones),
+#: normalise (NFC), escape HTML, cut to 20 characters.
 STORED: Mapping[str, Callable[[str], str]] = {
     "as sent": str,
     "no emoji": lambda text: "".join(one for one in text if ord(one) < 0x10000),
