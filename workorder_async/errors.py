@@ -90,7 +90,8 @@ class WorkorderError(Exception):
 
     `operation` is the client coroutine's name ("close_ticket") or "", `attempts` counts the requests that were
     started for it, `request_id` is the platform's own id of the last answer ("" where there was none). `retry_after` is
-    the number of seconds to wait before the next request, if the server asked for a wait, else None.
+    the number of seconds to wait before the next request: by a Retry-After (`longest_pause` at most), or by the pause
+    that throttled answers led to; None without both.
     """
 
     def __init__(self, message: str, *, operation: str = "", attempts: int = 0, request_id: str = "") -> None:
@@ -249,8 +250,8 @@ class ApiError(WorkorderError):
 class AuthenticationError(ApiError):
     """The platform does not accept the caller: AppId, secret, scheme, clock or permission is wrong.
 
-    HTTP 401 or 403 without the platform's envelope, such as a gateway's page, raises this only for a read. For a
-    mutation it raises `OutcomeUnknownError`: the mutation may have happened behind that gateway.
+    HTTP 401 or 403 without the platform's envelope, such as a gateway's page, raises this only for a read or an upload.
+    For a mutation it raises `OutcomeUnknownError`: the mutation may have happened behind that gateway.
     """
 
     hint = "run `workorder doctor`; it compares AppId, scheme and clock with the host"

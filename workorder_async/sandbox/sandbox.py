@@ -63,7 +63,7 @@ class Sandbox:
     host, port     the address to listen on; port 0 takes a free one
     names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
                    else's name
-    app_id, app_secret, scheme   the credentials of the only caller, and how requests are signed (see `SchemeSigner`);
+    app_id, app_secret, scheme   the only credentials that are taken, and how requests are signed (see `SchemeSigner`);
                    without `app_secret` the secret is a new one each time, and `environment` has it
     clock          the server's time, in seconds since the epoch: for `Date`, mutations, and the age of requests
     latency        seconds added to each answer
