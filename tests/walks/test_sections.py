@@ -192,6 +192,18 @@ def test_a_list_that_is_less_and_less_sorted() -> None:
     assert not game.twice
 
 
+@pytest.mark.parametrize(("first", "second"), [(130, 1), (1, 130), (120, 2), (60, 60)])
+def test_a_window_of_two_seconds(first: int, second: int) -> None:
+    """Few seconds look sorted by accident: the list is read once more, in ranges, and is exact."""
+    rows = [(BEGAN + (id > first), id) for id in range(1, first + second + 1)]
+    window = Window(TicketQuery(created_start=BEGAN, created_end=BEGAN + 1))
+    game = Game(ListServer(Random(1), rows), 1, window=window)
+    report = game.play()
+    assert (report.exact, len(game.came), len(set(game.came))) == (True, first + second, first + second), report.reason
+    assert report.requests <= 18
+    assert " 0 " not in report.reason
+
+
 @define
 class NoBeginning(ListServer):
     """A list that refuses a range that has a beginning."""

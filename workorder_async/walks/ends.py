@@ -114,7 +114,7 @@ class Witness(Job):
         flaw = ""
         if state.believes_filter and not state.proofs.filters:
             flaw = yield from self._check_filter()
-        is_doubtful = state.ranges or state.looks or state.given.count != state.first_total
+        is_doubtful = state.in_ranges or state.looks or state.given.count != state.first_total
         if not flaw and state.first_total > 0 and is_doubtful:
             flaw = yield from self._compare_totals() if is_whole else self._compare_count()
         if flaw:
@@ -165,7 +165,7 @@ class Witness(Job):
                 if page is None:
                     return "the list refuses to say how many tickets it has"
                 (whole if ask is _WHOLE else ranged).append(page.total)
-                if state.ranges and whole == ranged == [state.first_total]:
+                if state.in_ranges and whole == ranged == [state.first_total]:
                     break  # all ranges were shown whole, and both totals agree with the first one
             if sum(whole) <= sum(ranged):
                 break
@@ -182,12 +182,12 @@ class Witness(Job):
         """
         state, asks = self.state, list[Ask]()
         low, high = state.span
-        if high is not None and state.sections and not (state.ranges or state.crowded_seconds or state.end_counts):
+        if high is not None and state.sections and not (state.in_ranges or state.crowded_seconds or state.end_counts):
             high += 1  # the server may not show the last second of a range
         page = yield from self.answer(Ask(low, high, 1, 1, for_rows=False))
         if page is None:
             return ""  # bridged edges prove the result without a count
-        lacks = state.given.count < page.total <= state.deepest and not state.ranges
+        lacks = state.given.count < page.total <= state.deepest and not state.in_ranges
         if lacks and page.total <= _SHORT * state.full and not (state.flaws or state.leaves_out):
             raise RestartError("ranges")
         if lacks:
@@ -206,7 +206,7 @@ class Witness(Job):
         """
         state = self.state
         lacks = min(total, state.first_total) - state.given.count > state.full
-        explained = state.ranges or state.flaws or state.crowded_seconds or state.leaves_out
+        explained = state.in_ranges or state.flaws or state.crowded_seconds or state.leaves_out
         if lacks and not explained:
             raise RestartError("ranges")  # the list is not sorted, though its pages look sorted
         return f"the list counts {total} tickets, and {state.given.count} came{remark}" if lacks else ""

@@ -77,6 +77,8 @@ class ListState:
     edges: int = 0
     bridged: bool = False
     """Whether a ticket came again at some edge."""
+    in_ranges: bool = False
+    """Whether the walk has begun to read the list in ranges: from then on no order is relied on."""
     ranges: int = 0
     crowded_seconds: int = 0
     """How many seconds hold more tickets than a page."""
@@ -165,7 +167,7 @@ class ListState:
     @property
     def is_unordered(self) -> bool:
         """Whether an order was relied on that so few rows showed that it may be an accident."""
-        relied = self.edges > 0 and not self.ranges and len(self._relied_keys) > 1
+        relied = self.edges > 0 and not self.in_ranges and len(self._relied_keys) > 1
         return relied and self.order < _NO_ACCIDENT and self.full >= ROWS_OF_AN_ORDER
 
     def _see_inversions(self, keys: Sequence[int]) -> None:

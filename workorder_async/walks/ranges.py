@@ -69,6 +69,7 @@ class Range(Job):
             state.ranges += 1
             self.give_of(page, self._own(page), self._low)
         elif self._dated[1] - self._dated[0] < _CROWD:
+            state.ranges += 1
             yield from Crowd(self, *self._dated, page).read()
         else:
             found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)

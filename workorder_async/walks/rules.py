@@ -32,8 +32,8 @@ from workorder_async.walks.windows import Window
 # Jobs that may be begun, per request in flight; and pages of rows that may wait for their turn, per such job.
 _JOBS_AHEAD: Final = 1.25
 _PAGES_HELD: Final = 8
-# With each restart for an inversion the overlap grows at least ten times, and no page spans 10**10 seconds: a walk that
-# restarts more often than this is answered at random.
+# With each restart for an inversion the overlap grows at least ten times, and no page spans 10**10 seconds; and a list
+# is read in ranges once. So a walk that restarts more often than this is answered at random.
 _RESTARTS: Final = 12
 # An empty first page ends the walk, and may be an accident: the first page is asked for up to so many times more.
 _TRIES_AT_FIRST: Final = 2
@@ -143,7 +143,7 @@ class WalkRules:
         if mode == "sections" and first is not None:
             job = Section(self.state, first)
         elif mode == "ranges":
-            self.state.sign, self.state.believes_filter = 1, True
+            self.state.sign, self.state.believes_filter, self.state.in_ranges = 1, True, True
             low, top = self.state.bounds
             job = Unordered(self.state, low, top - 1, first=first)
         elif mode == "numbers":
@@ -241,8 +241,8 @@ class WalkRules:
         state = self.state
         if self._mode == "ranges":
             return f"each of {state.ranges} ranges was shown whole"
-        if not state.edges and not state.crowded_seconds:
-            return "one page, read at once"
+        if not state.edges:
+            return "two readings of its crowded seconds agree" if state.crowded_seconds else "one page, read at once"
         proof = f"neighbouring answers share a ticket at each of {state.edges} edges"
         if state.overlap > 1:
             proof += f"; the list is nearly sorted, and they overlap by {state.overlap} s"
