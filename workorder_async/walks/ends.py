@@ -143,8 +143,8 @@ class Witness(Job):
             found = yield from self.answer(Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False))
             if found is None:
                 return _NO_LOOK
-            # A cut answer may not come to the ticket. A total below the rows that it shows says nothing of that.
-            if found.ids and (id in found.ids or (state.is_cut(found) and found.total >= found.count)):
+            # A full page may end before it comes to the ticket.
+            if found.ids and (id in found.ids or found.count >= state.full):
                 state.proofs.filters = True
                 return ""
             # The ticket may have left the list meanwhile: try another one.
