@@ -1,15 +1,13 @@
 """A section of a list that is sorted by created time, read from its first second to its last by one request at a time.
 
-1. An answer that is not cut shows all tickets of its range at one instant. An answer that is cut shows all tickets down
-   to its *reach*, one second above its last row (`overlap` seconds if the list is nearly sorted). The section gives out
-   those, and asks from the reach on: so it does not matter whether the ends of the filter count, or whether the server
-   keeps fractions of seconds.
+1. An answer that is not cut shows all tickets of its range at one instant. A cut one shows all tickets down to its
+   *reach*, one second above its last row (`overlap` seconds in a nearly sorted list). The section gives out those, and
+   asks from the reach on: so neither the ends of the filter nor fractions of seconds matter.
 2. So neighbouring answers share a row at their *edge*. That row proves that no ticket lies between them, and that the
    filter works. If no row comes again, even from further up, the edge is not *bridged*, and the walk is not exact.
 3. Each second belongs to one section, which gives out the tickets below its start, down to the start of the next one.
    A section starts at the first row of its *hint*, a page asked for by number, but never above a second that an
-   earlier section has given out. The last page of a section has to share a row with the hint of the next one, too:
-   a hint may begin with a row that is out of place.
+   earlier section has given out. A hint may begin with a row out of place: the last page before it has to share a row.
 4. A second of more tickets than a page shows is a *crowd* (`crowds.py`). A server may hide most of the second in which
    a range ends, so the rows and totals of the page above an edge are compared with the answer from below it.
 5. A list may only look sorted: the totals of the answers above and below an edge show that (`disorder.py`). If so few
@@ -210,10 +208,7 @@ class Section(Job):
         return left > after.total or (bool(below) and below.isdisjoint(after.ids))
 
     def _left_below(self, edge: float, page: Page, left: float) -> Steps[float]:
-        """Return how many tickets lie below an edge: the page's total, less those above; infinity if nothing tells.
-
-        `left` is what was known before: it stays unless the page shows some of them.
-        """
+        """Return how many tickets lie below an edge: by the page if it shows some, else `left`; infinity: not known."""
         if shown := len(self.between(page, -inf, edge)):
             return page.total - (page.position - shown)
         if left < inf or not self.state.end_counts:
