@@ -76,8 +76,8 @@ class BatchOptions:
     journal: types.File | None = None
     """A file that remembers what was done: run again with it, and it goes on."""
     limit: Annotated[Whole | None, Parameter(validator=validators.Number(gte=1))] = None
-    """Change so many tickets at most. With --journal, in all runs together: tickets count that the journal has as done,
-    already or unknown."""
+    """Change so many tickets at most. With --journal, this is for all runs together: a ticket counts if it was changed,
+    was closed or rejected before, or is unknown there."""
     stop_after: Annotated[Whole, Parameter(validator=validators.Number(gte=0))] = 20
     """Stop after so many failures in a row; 0 for never."""
     concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
