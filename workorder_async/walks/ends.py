@@ -143,11 +143,10 @@ class Witness(Job):
             found = yield from self.answer(Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False))
             if found is None:
                 return _NO_LOOK
-            # A full page may end before it comes to the ticket.
-            if found.ids and (id in found.ids or found.count >= state.full):
+            if second in found.seconds:
                 state.proofs.filters = True
                 return ""
-            # The ticket may have left the list meanwhile: try another one.
+            # The ticket may have left the list meanwhile, or the page ended before it came to the ticket: try another.
             page, flaw = None, f"asked for second {second}, the list does not show ticket {id}, which was created then"
         return flaw
 
