@@ -100,7 +100,8 @@ def later(kind: type[WorkorderError]) -> dict[str, Any]:
         if kind is errors.OutcomeUnknownError
         else {}
     )
-    return {"retry_after": None} | unknown
+    answered = {"says_no": True} if issubclass(kind, errors.ApiError) else {}
+    return {"retry_after": None} | unknown | answered
 
 
 def parameters(kind: type[WorkorderError]) -> Iterator[str]:

@@ -233,7 +233,10 @@ class DecodeError(ResponseError):
 class ApiError(WorkorderError):
     """The platform answered with a failure: `errno` other than 10000, and its words in `errmsg`.
 
-    `status` is the HTTP status it came with.
+    `status` is the HTTP status it came with. `says_no` tells whether nothing happened for certain. A page without the
+    platform's envelope (errno 0) does not say so: a gateway may send it although the server behind it did the work. Nor
+    does an envelope with errno 0, unless you map that: the API document calls it a failure (close_ticket:
+    其他均表示失败), and shows it in its examples of success.
     """
 
     hint: ClassVar[str] = ""
@@ -245,6 +248,7 @@ class ApiError(WorkorderError):
         self.errno = errno
         self.errmsg = errmsg
         self.status = status
+        self.says_no: bool = True
 
 
 class AuthenticationError(ApiError):

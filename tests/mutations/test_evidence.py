@@ -22,6 +22,7 @@ from workorder_async import (
     CloseTicket,
     CommentTicket,
     ConfigError,
+    NotFoundError,
     OutcomeUnknownError,
     RejectTicket,
     TicketQuery,
@@ -430,6 +431,22 @@ async def test_a_refusal_after_a_lost_answer_proves_nothing(errno: int) -> None:
         # The control: without a lost answer it is a refusal.
         with pytest.raises(ApiError):
             await client.change(close_of(close.id, "无"))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["close", "reject", "comment", "create"])
+@virtual_time
+async def test_errno_0(kind: str) -> None:
+    """The API document calls it a failure, and shows it for success: unknown, unless the caller knows its meaning."""
+    async with virtual_sandbox(40, faults=[Fault("errno", operation=OPERATIONS[kind], errno=0)]) as (sandbox, client):
+        with pytest.raises(
+            OutcomeUnknownError,
+            match="does not say whether anything was done, so it may or may not have happened: errno 0",
+        ):
+            await client.change(await mutation_of(client, kind), deadline=20)
+        async with sandbox.client(errnos={0: NotFoundError}) as knowing:
+            with pytest.raises(NotFoundError, match="errno 0"):
+                await knowing.change(await mutation_of(knowing, kind))
+        assert sandbox.applied == []
 
 
 @virtual_time

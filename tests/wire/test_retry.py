@@ -60,6 +60,7 @@ def test_what_says_that_nothing_happened() -> None:
     busy = ResponseError("x", status=503)
     busy.retry_after = 3.0
     page = AuthenticationError("x", status=403)
+    page.says_no = False
     assert is_turned_away(RateLimitedError("x", status=429))
     assert is_turned_away(AuthenticationError("x", errno=90001))
     for error in (busy, page):
@@ -73,8 +74,10 @@ def test_what_says_that_nothing_happened() -> None:
 def test_what_is_an_answer(kind: type[ApiError]) -> None:
     """An errno of the platform's says no; a page has none."""
     assert is_refusal(kind("x", errno=5))
-    assert not is_refusal(kind("x", errno=0, status=403))
-    assert is_refusal(RateLimitedError("x", errno=0, status=429))
+    page, busy = kind("x", status=403), RateLimitedError("x", status=429)
+    page.says_no = busy.says_no = False
+    assert not is_refusal(page)
+    assert is_refusal(busy)
 
 
 def test_waits() -> None:

@@ -109,8 +109,10 @@ def open_envelope(
         what = f"HTTP {status} with " + f"errno {errno} {errmsg}".rstrip()
         said = f"{what}: the platform or a gateway failed, and does not say whether anything was done"
         raise ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
-    kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
-    raise kind(f"errno {errno} {errmsg}".rstrip(), errno=errno, errmsg=errmsg, status=status, request_id=request_id)
+    kind, said = errnos.get(errno), f"errno {errno} {errmsg}".rstrip()
+    error = (kind or _BY_STATUS.get(status, ApiError))(said, errno=errno, errmsg=errmsg, status=status)
+    error.request_id, error.says_no = request_id, errno != 0 or kind is not None
+    raise error
 
 
 def _whole(errno: object, status: int, body: bytes) -> int:
@@ -153,6 +155,8 @@ def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError
     what = what or _PAGES.get(body.lstrip()[:1], "text")
     said = f"HTTP {status} with {what} instead of the platform's answer"
     if status in _OF_PAGES:
-        return _OF_PAGES[status](said, status=status)
+        page = _OF_PAGES[status](said, status=status)
+        page.says_no = False
+        return page
     mend = "check the base URL, and any proxy or gateway"
     return ResponseError(f"{said}; {mend}", status=status, body_start=body[:_BODY_START])

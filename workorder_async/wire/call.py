@@ -86,12 +86,8 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
 
 
 def is_refusal(error: WorkorderError) -> bool:
-    """Tell whether the platform refused the request, so that nothing changed: in its envelope, or by a 429.
-
-    A page without an envelope, whose errno is 0, is no refusal: a gateway may send it although the server behind it has
-    done the work. A 429 counts as a refusal, whoever sent it.
-    """
-    return isinstance(error, RateLimitedError) or (isinstance(error, ApiError) and error.errno != 0)
+    """Tell whether the request was refused, so that nothing changed: by the platform itself, or by anybody's 429."""
+    return isinstance(error, RateLimitedError) or (isinstance(error, ApiError) and error.says_no)
 
 
 def is_turned_away(error: WorkorderError) -> bool:
@@ -197,8 +193,11 @@ class Call:
         error.operation, error.attempts = self.endpoint.operation, self.attempts
         if not self._may_have_happened(error):
             return error
-        what = "no answer of the platform came back, so it may or may not have happened"
-        unknown = OutcomeUnknownError(f"sent, but {what}: {error.message}", began=self.began)
+        what = "no answer of the platform came back"
+        if isinstance(error, ApiError):
+            what = "the answer does not say whether anything was done"
+        said = f"sent, but {what}, so it may or may not have happened: {error.message}"
+        unknown = OutcomeUnknownError(said, began=self.began)
         unknown.operation, unknown.attempts, unknown.request_id = error.operation, error.attempts, error.request_id
         unknown.__cause__, unknown.retry_after = error, error.retry_after
         return unknown

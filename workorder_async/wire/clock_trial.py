@@ -101,5 +101,4 @@ class ClockTrial:
         return type(error) is ApiError and error.errno not in self._errnos
 
     def _may_have_happened(self, error: WorkorderError) -> bool:
-        # A page has no errno.
-        return self._mutates and isinstance(error, ApiError) and error.errno == 0
+        return self._mutates and isinstance(error, ApiError) and not error.says_no
