@@ -26,7 +26,10 @@ from workorder_async import (
 
 
 async def closes(walk: Walk, closer_id: int, now: datetime) -> AsyncIterator[CloseTicket]:
-    """Yield the close of each ticket, in its creator's name: nobody else may."""
+    """Yield the close of each ticket, in its creator's name: nobody else may.
+
+    Whether the platform takes that name beside another person's number, the first ticket shows.
+    """
     async for tickets in walk:
         for ticket in tickets:
             if ticket.creator_name:

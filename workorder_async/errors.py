@@ -150,7 +150,7 @@ class NoAnswerError(WorkorderError):
 
 
 class OutcomeUnknownError(NoAnswerError):
-    """A mutation was sent, and no answer of the platform came back: it may or may not have happened.
+    """A mutation was sent, and no clear answer came back: it may or may not have happened.
 
     The library never repeats such a mutation blindly. `__cause__` is the failure that was seen instead of an answer,
     `mutation` the mutation, `mark` the mark below its text, and `began` the time of its sending, in seconds since the

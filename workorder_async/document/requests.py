@@ -296,6 +296,9 @@ class TicketQuery(Request):
     """Id of the second-level sub-type (工单二级子分类ID)."""
 
     def __attrs_post_init__(self) -> None:
+        if self.created_end == 0:
+            problem, mend = "is 0, which the API document's example writes for no end", "leave it out"
+            raise ConfigError(problem, argument="TicketQuery.created_end", mend=mend)
         if self.created_start is not None and self.created_end is not None and self.created_start > self.created_end:
             ends = (self.created_start, self.created_end)
             start, end = (datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in ends)

@@ -133,13 +133,13 @@ class Ticket(Model):
     priority: Priority = field(default=Priority(0))
     """Priority (优先级)."""
     need_process: bool = False
-    """Whether it must be passed on (是否需要流转)."""
+    """Whether it must be passed on (是否需要流转); of a `TicketDetail`, whether it must be handled (是否需要处理)."""
     is_solved: bool = False
     """Whether it is solved (是否解决)."""
     is_suspended_notice: bool = False
     """Whether it is suspended (是否挂起)."""
     creator_id: int = 0
-    """The creator's id, a long staff number of the business platform (创建人ID)."""
+    """The creator's id (创建人ID): as we read it a long staff number, which the list's filter `creator_id` takes."""
     creator_name: str = ""
     """Name of the creator (创建人姓名)."""
     customer_organization_id: int = 0
@@ -248,7 +248,7 @@ class TicketFormField(Model):
     type: FormFieldType = field(default=FormFieldType(0))
     """Kind of field (数据格式)."""
     display_name: str = ""
-    """Its name on the screen, and its key in `TicketDetail.form_values` (字段展示名称)."""
+    """Its name on the screen (字段展示名称); in the sandbox also the key of its value in `TicketDetail.form_values`."""
     display_order: int = 0
     """Its place in the form (排序)."""
     display_remarks: str = ""
@@ -315,7 +315,7 @@ class TicketAssign(Model):
     user_name: str = ""
     """Name of the handler (处理人姓名)."""
     is_handler: bool = False
-    """Whether the caller of the API is the handler (是否是处理人)."""
+    """Whether the handler is somebody (是否是处理人): the caller of the API, as we read it."""
     created_time: int = 0
     """When it was assigned, in seconds (分配时间)."""
     handled_time: int = 0
@@ -337,7 +337,8 @@ class TicketAssign(Model):
 class TicketDetail(Ticket):
     """Everything about a ticket, as `get_ticket_detail` reads it (schema TicketDetail): its base record, and more.
 
-    On the wire its `reported_time` and `created_time` are date-time strings.
+    On the wire its `reported_time` and `created_time` are date-time strings. The API document gives no unit to
+    `pending_duration`, `process_duration` and `total_duration`; we read seconds, as it gives to the other durations.
     """
 
     sub_type: int = field(default=0, metadata={_AFTER: "type"})
@@ -351,7 +352,7 @@ class TicketDetail(Ticket):
     feedback: str = field(default="", metadata={_AFTER: "priority"})
     """How the work was rated, a code of a dictionary that is not documented (工单质量评价)."""
     is_creator: bool = field(default=False, metadata={_AFTER: "is_suspended_notice"})
-    """Whether the caller of the API is the ticket's creator (是否是创建人)."""
+    """Whether the creator is somebody (是否是创建人): the caller of the API, as we read it."""
     customer_info: list[CustomerInfo] = field(factory=list, metadata={_AFTER: "customer_organization_name"})
     """The customer's accounts (客户信息)."""
     product_group_name: str = field(default="", metadata={_AFTER: "product_group_id"})
