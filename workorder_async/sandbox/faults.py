@@ -5,8 +5,7 @@
 The first three requests to close a ticket close it and get no answer. `Sandbox.struck` tells which requests were
 struck, `Sandbox.applied` which mutations were carried out all the same.
 
-In this module the "right answer" is the answer that a request would get without a fault. A function here that has
-closed the connection still returns a response, because aiohttp wants one; it is never sent.
+The "right answer" is the answer that a request would get without a fault.
 """
 
 import asyncio
@@ -17,12 +16,12 @@ import struct
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
-from itertools import chain
+from functools import lru_cache, partial
+from itertools import chain, repeat, takewhile
 from typing import Final, Literal, TypeAlias, get_args
 
 from aiohttp import web
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from attrs.validators import optional
 
 from workorder_async.arguments import as_validator, items, number_within, one_of, whole, whole_within
@@ -36,27 +35,16 @@ FAR: Final = 10**9
 #: The key under which a request has its backend's offset: how many seconds that clock is ahead.
 AHEAD: Final = web.RequestKey("ahead", float)
 
-_Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
-_Unanswered: TypeAlias = Literal["reset_after", "hang_after", "html_after", "portal_after", "errno_after"]
-_Failed: TypeAlias = Literal["500_after", "502_after", "503_after", "504_after", "504_before"]
-_Slow: TypeAlias = Literal["truncate", "slow_headers", "slow_body", "date"]
-_Large: TypeAlias = Literal["bomb", "deep", "endless", "drip", "many_headers", "long_header"]
-_PageLie: TypeAlias = Literal["total", "page_size", "first_page", "bad_row"]
-Kind: TypeAlias = Literal["refuse", _Instead, _Unanswered, _Failed, _Slow, _Large, _PageLie, "other_ticket"]
+Kind: TypeAlias = Literal[
+    "refuse", "reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno",
+    "reset_after", "hang_after", "html_after", "portal_after", "errno_after", "500_after", "502_after", "503_after",
+    "504_after", "504_before", "truncate", "slow_headers", "slow_body", "date", "bomb", "deep", "endless", "drip",
+    "many_headers", "long_header", "total", "page_size", "first_page", "bad_row", "other_ticket",
+]  # fmt: skip
 """The kinds of faults: see `Fault.kind`."""
 
-#: The kinds that strike only certain operations, with these operations.
-LIES: Mapping[Kind, tuple[str, ...]] = {
-    **dict.fromkeys(get_args(_PageLie), (endpoints.LIST_TICKETS.operation,)),
-    "other_ticket": (endpoints.GET_TICKET.operation, endpoints.GET_TICKET_DETAIL.operation),
-}
-#: The kinds that must have an errno, and those that may.
-ERRNO_NEEDED: frozenset[Kind] = frozenset(("errno", "errno_after"))
-ERRNO_TAKEN: frozenset[Kind] = frozenset((*ERRNO_NEEDED, "401", "403", "500", "500_after", "502_after", "504_after"))
-
 _INT32 = as_validator(whole_within, -(2**31), 2**31 - 1, names_class=True)
-_Handling: TypeAlias = Callable[[], Awaitable[bytes]]
-"""Handles a request as without a fault (a mutation is applied), and returns the body of the right answer."""
+_Handle: TypeAlias = Callable[[], Awaitable[bytes]]
 
 
 @frozen
@@ -136,22 +124,23 @@ class Fault:
     """How many bytes a bomb unpacks to, and the headers of many_headers and long_header have."""
 
     def __attrs_post_init__(self) -> None:
+        row = KINDS[self.kind]
         if self.operation is not None:
-            one_of("Fault.operation", self.operation, LIES.get(self.kind, sorted(endpoints.ENDPOINTS)))
+            one_of("Fault.operation", self.operation, row.operations)
         number_within("Fault.seconds", self.seconds, -FAR if self.kind == "date" else 0, FAR)
         if self.retry_after is not None:
             whole_within("Fault.retry_after", self.retry_after, 0, 2**63)
-        if self.errno is None and self.kind in ERRNO_NEEDED:
+        if self.errno is None and row.errno == "must":
             raise ConfigError("is None", argument="Fault.errno", mend=f"the kind {self.kind} needs one")
-        if self.errno is not None and self.kind not in ERRNO_TAKEN:
-            mend = f"only {', '.join(sorted(ERRNO_TAKEN))} have one"
+        if self.errno is not None and not row.errno:
+            mend = f"only {', '.join(sorted(kind for kind, row in KINDS.items() if row.errno))} have one"
             raise ConfigError(f"is {self.errno!r}", argument="Fault.errno", mend=mend)
         if self.errno == 10000:
             raise ConfigError("is 10000, which is no fault but success", argument="Fault.errno")
 
     def meets(self, operation: str) -> bool:
         """Tell whether requests of this operation are counted."""
-        return self.operation in (None, operation) and (self.kind not in LIES or operation in LIES[self.kind])
+        return self.operation in (None, operation) and operation in KINDS[self.kind].operations
 
 
 @frozen
@@ -177,22 +166,19 @@ class _Line:
     struck: int = 0
 
     def is_due(self, chance: Callable[[], float]) -> bool:
-        fault = self.fault
         self.seen += 1
-        since = self.seen - fault.after
-        if since <= 0 or since % fault.every or self.struck == fault.times:
+        since = self.seen - self.fault.after
+        if since <= 0 or since % self.fault.every or self.struck == self.fault.times:
             return False
-        return fault.chance == 1 or chance() < fault.chance
+        return self.fault.chance == 1 or chance() < self.fault.chance
 
 
+@define(eq=False)
 class _Watch(asyncio.Protocol):
-    """Replaces the server's protocol on a connection during a wait, to end the wait when the connection is lost.
+    """Stands in for a connection's protocol during a wait: drops what arrives, and ends the wait if it is lost."""
 
-    Bytes that arrive meanwhile are dropped.
-    """
-
-    def __init__(self, server: asyncio.BaseProtocol, waiting: asyncio.Timeout) -> None:
-        self.server, self.waiting = server, waiting
+    server: asyncio.BaseProtocol
+    waiting: asyncio.Timeout
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.connection_lost(exc)
@@ -209,7 +195,7 @@ class Faults:
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
         self._clock = clock
-        self._ended = asyncio.Event()
+        self.ended = asyncio.Event()
         self._later: set[asyncio.Task[None]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.follow(faults)
@@ -228,136 +214,49 @@ class Faults:
         self.struck.append(Struck(due[0].fault, operation, request, self._clock()))
         return due[0].fault
 
-    async def carry_out(self, fault: Fault, request: web.Request, answer: _Handling) -> web.StreamResponse:
-        """Let a fault strike a request whose right answer would be `answer()`."""
-        if fault.kind == "refuse":
-            return _close(request)
-        if fault.kind in get_args(_Instead):
-            await request.release()  # reads the request to its end
-            return await self._broken(fault, request)
-        if fault.kind == "504_before":
+    async def carry_out(self, fault: Fault, request: web.Request, handle: _Handle) -> web.StreamResponse:
+        """Let a fault strike a request. `handle` handles it as without a fault, and returns the right answer's body."""
+        row, body = KINDS[fault.kind], b""
+        if row.handled == "first":
+            body = await handle()
+        elif row.handled == "later":
             await request.read()
-            task = asyncio.create_task(self._handle_later(fault, answer))
+            task = asyncio.create_task(self._handle_later(fault, handle))
             self._later.add(task)
             task.add_done_callback(self._later.discard)
-            return _refusal(Errno.FAULT, 504)
-        body = await answer()
-        if fault.kind.endswith("_after"):
-            return await self._broken(fault, request)
-        return await self._distorted(fault, request, body)
+        elif row.handled == "never":
+            await request.release()  # reads the request to its end
+        return await row.answer(_Hit(self, fault, request, body))
 
-    async def _handle_later(self, fault: Fault, answer: _Handling) -> None:
+    async def _handle_later(self, fault: Fault, handle: _Handle) -> None:
         await self.delay(fault.seconds)
-        await answer()
+        await handle()
 
     async def end(self) -> None:
         """End all waits, now and from now on, and wait until the requests of 504_before are handled."""
-        self._ended.set()
+        self.ended.set()
         await self.settle()
 
     async def settle(self) -> None:
         """Wait until each request that 504_before answered is handled."""
         await asyncio.gather(*self._later)
 
-    async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
-        """Answer without the right answer, by the kinds "X" (not handled) and "X_after" (handled before) alike."""
-        errno = Errno.FAULT if fault.errno is None else fault.errno
-        response: web.StreamResponse
-        match fault.kind.removesuffix("_after"):
-            case "reset":
-                response = _reset(request)
-            case "hang":
-                await self.wait(request, None)
-                response = _close(request)
-            case "html":
-                response = web.Response(status=502, content_type="text/html", text=_PROXY_PAGE)
-            case "portal":
-                response = web.Response(content_type="text/html", text=_PORTAL_PAGE)
-            case "429" | "503" as status:
-                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                response = web.Response(status=int(status), headers=headers, text=_BUSY_PAGE)
-            case "401" | "403" as status if fault.errno is None:
-                response = web.Response(status=int(status), text=_GATEWAY_PAGE)
-            case name:
-                response = _refusal(errno, 200 if name == "errno" else int(name))
-        return response
-
-    async def _distorted(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
-        """Send the right answer (`body`) late, in pieces, cut or with a wrong date, or a larger one in its place.
-
-        The kinds with false content need nothing here: the rule made the body false.
-        """
-        response: web.StreamResponse = envelope(body)
-        match fault.kind:
-            case "truncate":
-                response = await self._piecewise(request, [body[: len(body) // 2]], length=len(body))
-                _hang_up(request)
-            case "slow_headers":
-                await self.wait(request, fault.seconds)
-            case "slow_body":
-                size = -(-len(body) // _DRIPS)
-                drips = [body[start : start + size] for start in range(0, len(body), size)]
-                response = await self._piecewise(request, drips, fault.seconds / (len(drips) - 1), len(body))
-            # A refused request stays refused: only a success is replaced by a bomb, and deep keeps the errno.
-            case "bomb" if int(loads(body)["errno"]) == 10000:
-                response = envelope(await asyncio.to_thread(_bomb, fault.size))
-                response.headers["Content-Encoding"] = "gzip"
-            case "deep":
-                said = dumps({name: value for name, value in loads(body).items() if name != "data"})
-                response = envelope(said[:-1] + b',"data":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}")
-            case "endless" | "drip":
-                piece, pause = (b"x", fault.seconds) if fault.kind == "drip" else (b"x" * _PIECE, 0.0)
-                await self._piecewise(request, self._without_end(piece), pause)
-                response = _close(request)
-            case "many_headers":
-                lines = range(0, fault.size, _LINE)
-                headers = ((b"X-Padding-%d: " % start).ljust(_LINE - 2, b"x") + b"\r\n" for start in lines)
-                response = await _after_headers(request, body, headers)
-            case "long_header":
-                header = chain((b"X-Padding: ",), _padding(fault.size), (b"\r\n",))
-                response = await _after_headers(request, body, header)
-            case "date":
-                request[AHEAD] += fault.seconds
-        return response
-
-    async def _piecewise(
-        self, request: web.Request, pieces: Iterable[bytes], pause: float = 0.0, length: int | None = None
-    ) -> web.StreamResponse:
-        """Send the head at once, and the pieces with pauses between them; without a `length` the body is chunked."""
-        response = web.StreamResponse()
-        response.content_type = "application/json"
-        response.content_length = length
-        await response.prepare(request)
-        for index, piece in enumerate(pieces):
-            if index and pause:
-                await self.wait(request, pause)
-            await response.write(piece)
-            # To a caller that reads fast `write` never waits: let other requests have their turn.
-            await asyncio.sleep(0)
-        return response
-
-    def _without_end(self, piece: bytes) -> Iterator[bytes]:
-        yield _BEGIN + b'"'
-        while not self._ended.is_set():
-            yield piece
-
     async def delay(self, seconds: float) -> None:
         """Wait for so many seconds, or until the sandbox ends; a caller that goes away does not end the wait."""
         if seconds:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._ended.wait()
+                    await self.ended.wait()
 
     async def wait(self, request: web.Request, seconds: float | None) -> None:
         """Wait for so many seconds (None: no limit), or until the caller goes away or the sandbox ends."""
-        transport = request.transport
-        if transport is None:
+        if (transport := request.transport) is None:
             return
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds) as waiting:
                     transport.set_protocol(_Watch(request.protocol, waiting))
-                    await self._ended.wait()
+                    await self.ended.wait()
         finally:
             transport.set_protocol(request.protocol)
 
@@ -365,12 +264,6 @@ class Faults:
 def envelope(body: bytes, status: int = 200) -> web.Response:
     """Return a response with an envelope (JSON) as its body."""
     return web.Response(status=status, body=body, content_type="application/json")
-
-
-def _refusal(errno: int, status: int) -> web.Response:
-    """Return a response with an envelope of this errno."""
-    said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
-    return envelope(dumps(said), status)
 
 
 _BUSY_PAGE = "the sandbox is busy, by its script\n"
@@ -383,63 +276,170 @@ _PORTAL_PAGE = (
     '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>网络认证</title></head>\n<body>\n'
     '<form action="/login" method="post">请登录后访问网络 <input name="user"></form>\n</body></html>\n'
 )
+_PIECE = b"x" * (1 << 16)  # of a large body, which stands between _BEGIN and _END
+_BEGIN, _END = b'{"errno":10000,"errmsg":"OK","data":"', b'","request_id":"0"}'
 
 
-def _close(request: web.Request) -> web.Response:
-    """Close the connection, even if bytes of it have not been read."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
+@frozen
+class _Hit:
+    """A request that is struck. Its methods answer it, each for the kinds that name it in `KINDS`."""
 
+    faults: Faults
+    fault: Fault
+    request: web.Request
+    body: bytes
+    """The body of the right answer; b"" for a request that is not handled."""
 
-def _reset(request: web.Request) -> web.Response:
-    """Close the connection so that the caller sees ECONNRESET."""
-    if request.transport is not None:
-        # With a linger time of 0 the kernel sends RST in place of FIN.
-        linger = struct.pack("ii", 1, 0)
-        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    return _close(request)
+    async def close(self) -> web.StreamResponse:
+        """Close the connection, even if bytes of it have not been read; aiohttp wants a response all the same."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
+        return web.Response()
 
+    async def reset(self) -> web.StreamResponse:
+        """Close the connection so that the caller sees ECONNRESET."""
+        if (connection := self.request.get_extra_info("socket")) is not None:
+            # With a linger time of 0 the kernel sends RST in place of FIN.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return await self.close()
 
-def _hang_up(request: web.Request) -> None:
-    """Close the connection after all written bytes have been sent."""
-    if request.transport is not None:
-        request.transport.close()
+    async def hang(self) -> web.StreamResponse:
+        await self.faults.wait(self.request, None)
+        return await self.close()
 
+    async def reply(self, status: int, page: str = "") -> web.StreamResponse:
+        """Answer with a page, or with an envelope if there is none or the fault has an errno."""
+        if self.fault.errno is not None or not page:
+            errno = Errno.FAULT if self.fault.errno is None else self.fault.errno
+            said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
+            return envelope(dumps(said), status)
+        response = web.Response(status=status, text=page, content_type="text/html" if page[0] == "<" else "text/plain")
+        if page == _BUSY_PAGE and self.fault.retry_after is not None:
+            response.headers["Retry-After"] = str(self.fault.retry_after)
+        return response
 
-# Pieces of slow_body; nested arrays of deep; bytes of a piece of a large body, and of a header of many_headers.
-_DRIPS = 20
-_DEPTH = 100_000
-_PIECE = 1 << 16
-_LINE = 1000
-_BEGIN = b'{"errno":10000,"errmsg":"OK","data":'
-_END = b',"request_id":"0"}'
-# zlib's number for a stream of gzip (zlib manual, deflateInit2).
-_GZIP = 31
+    async def right(self) -> web.StreamResponse:
+        """Answer as without a fault; where the content is false, the rule has made the body so."""
+        return envelope(self.body)
+
+    async def truncate(self) -> web.StreamResponse:
+        response = await self._piecewise([self.body[: len(self.body) // 2]], 0.0, len(self.body))
+        self.request.protocol.force_close()  # once all written bytes have been sent
+        return response
+
+    async def slow_headers(self) -> web.StreamResponse:
+        await self.faults.wait(self.request, self.fault.seconds)
+        return envelope(self.body)
+
+    async def slow_body(self) -> web.StreamResponse:
+        size = -(-len(self.body) // 20)
+        drips = [self.body[start : start + size] for start in range(0, len(self.body), size)]
+        return await self._piecewise(drips, self.fault.seconds / (len(drips) - 1), len(self.body))
+
+    async def date(self) -> web.StreamResponse:
+        self.request[AHEAD] += self.fault.seconds
+        return envelope(self.body)
+
+    async def bomb(self) -> web.StreamResponse:
+        if int(loads(self.body)["errno"]) != 10000:
+            return envelope(self.body)  # a refused request stays refused
+        response = envelope(await asyncio.to_thread(_bomb, self.fault.size))
+        response.headers["Content-Encoding"] = "gzip"
+        return response
+
+    async def deep(self) -> web.StreamResponse:
+        said = dumps({name: value for name, value in loads(self.body).items() if name != "data"})
+        return envelope(said[:-1] + b',"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+    async def endless(self) -> web.StreamResponse:
+        piece, pause = (b"x", self.fault.seconds) if self.fault.kind == "drip" else (_PIECE, 0.0)
+        pieces = takewhile(lambda _: not self.faults.ended.is_set(), repeat(piece))
+        await self._piecewise(chain((_BEGIN,), pieces), pause, None)
+        return await self.close()
+
+    async def many_headers(self) -> web.StreamResponse:
+        headers = (b"X-Padding-%d: " % start for start in range(0, self.fault.size, 1000))
+        return await self._after_headers(header.ljust(998, b"x") + b"\r\n" for header in headers)
+
+    async def long_header(self) -> web.StreamResponse:
+        return await self._after_headers(chain((b"X-Padding: ",), _padding(self.fault.size), (b"\r\n",)))
+
+    async def _piecewise(self, pieces: Iterable[bytes], pause: float, length: int | None) -> web.StreamResponse:
+        """Send the head at once, and the pieces with pauses between them; without a `length` the body is chunked."""
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = length
+        await response.prepare(self.request)
+        for index, piece in enumerate(pieces):
+            if index and pause:
+                await self.faults.wait(self.request, pause)
+            await response.write(piece)
+            # To a caller that reads fast `write` never waits: let other requests have their turn.
+            await asyncio.sleep(0)
+        return response
+
+    async def _after_headers(self, pieces: Iterable[bytes]) -> web.StreamResponse:
+        """Send an answer whose head has these bytes as further headers, and then the right body."""
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n"
+        for piece in chain((head.format(len(self.body)).encode(),), pieces, (b"\r\n" + self.body,)):
+            await self.request.writer.write(piece)
+            await asyncio.sleep(0)
+        self.request.protocol.force_close()  # once all written bytes have been sent
+        return web.Response()
 
 
 @lru_cache(4)
 def _bomb(size: int) -> bytes:
     """Return a gzip body that unpacks to `size` bytes of JSON (56 at least)."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
-    left = max(size - len(_BEGIN) - len(_END) - 2, 0)
-    pieces = chain((_BEGIN + b'"',), _padding(left), (b'"' + _END,))
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)  # 31 is a stream of gzip (zlib manual, deflateInit2)
+    pieces = chain((_BEGIN,), _padding(size - len(_BEGIN) - len(_END)), (_END,))
     return b"".join((*map(packer.compress, pieces), packer.flush()))
 
 
 def _padding(size: int) -> Iterator[bytes]:
-    piece = b"x" * _PIECE
-    for start in range(0, size, _PIECE):
-        yield piece[: size - start]
+    for start in range(0, size, len(_PIECE)):
+        yield _PIECE[: size - start]
 
 
-async def _after_headers(request: web.Request, body: bytes, pieces: Iterable[bytes]) -> web.StreamResponse:
-    """Send an answer whose head has these bytes as further headers, and then the body."""
-    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n"
-    await request.writer.write(head.format(len(body)).encode())
-    for piece in pieces:
-        await request.writer.write(piece)
-        await asyncio.sleep(0)
-    await request.writer.write(b"\r\n" + body)
-    _hang_up(request)
-    return web.Response()
+@frozen
+class Row:
+    """A kind of fault: how it answers, and whether it has an errno; which operations it can strike."""
+
+    answer: Callable[[_Hit], Awaitable[web.StreamResponse]]
+    handled: Literal["unread", "never", "first", "later"] = "first"
+    """Whether the request is handled: not even read, or read and no more; before it is answered, or after that."""
+    errno: Literal["", "may", "must"] = ""
+    operations: tuple[str, ...] = tuple(sorted(endpoints.ENDPOINTS))
+
+
+_ROWS: Final[Mapping[str, Row]] = {
+    "refuse": Row(_Hit.close, "unread"),
+    "reset": Row(_Hit.reset, "never"),
+    "hang": Row(_Hit.hang, "never"),
+    "401": Row(partial(_Hit.reply, status=401, page=_GATEWAY_PAGE), "never", errno="may"),
+    "403": Row(partial(_Hit.reply, status=403, page=_GATEWAY_PAGE), "never", errno="may"),
+    "429": Row(partial(_Hit.reply, status=429, page=_BUSY_PAGE), "never"),
+    "500": Row(partial(_Hit.reply, status=500), "never", errno="may"),
+    "502_after": Row(partial(_Hit.reply, status=502), errno="may"),
+    "503": Row(partial(_Hit.reply, status=503, page=_BUSY_PAGE), "never"),
+    "504_after": Row(partial(_Hit.reply, status=504), errno="may"),
+    "504_before": Row(partial(_Hit.reply, status=504), "later"),
+    "html": Row(partial(_Hit.reply, status=502, page=_PROXY_PAGE), "never"),
+    "portal": Row(partial(_Hit.reply, status=200, page=_PORTAL_PAGE), "never"),
+    "errno": Row(partial(_Hit.reply, status=200), "never", errno="must"),
+    "truncate": Row(_Hit.truncate),
+    "slow_headers": Row(_Hit.slow_headers),
+    "slow_body": Row(_Hit.slow_body),
+    "date": Row(_Hit.date),
+    "bomb": Row(_Hit.bomb),
+    "deep": Row(_Hit.deep),
+    "endless": Row(_Hit.endless),
+    "drip": Row(_Hit.endless),
+    "many_headers": Row(_Hit.many_headers),
+    "long_header": Row(_Hit.long_header),
+    **dict.fromkeys(("total", "page_size", "first_page", "bad_row"), Row(_Hit.right, operations=("list_tickets",))),
+    "other_ticket": Row(_Hit.right, operations=("get_ticket", "get_ticket_detail")),
+}
+#: Every kind of fault. A kind X_after without a row of its own is X for a request that is handled first.
+KINDS: Final[Mapping[Kind, Row]] = {
+    kind: _ROWS.get(kind) or evolve(_ROWS[kind.removesuffix("_after")], handled="first") for kind in get_args(Kind)
+}
