@@ -15,7 +15,7 @@ from workorder_async.sandbox.shapes import speller
 async def answers(sandbox: Sandbox) -> list[dict[str, Any]]:
     """Ask every endpoint, and return the envelopes."""
     async with wired(sandbox) as wire:
-        wire.time = sandbox._clock
+        wire.time = sandbox._clocks.clock
         got = [await wire.post("list_tickets", {"page": page, "page_size": 50}) for page in (1, 2, 3, 4)]
         for id in (1001, 1044, 1150):
             got += [await wire.get("base", id=id), await wire.get("detail", id=id)]

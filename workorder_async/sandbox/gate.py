@@ -49,20 +49,22 @@ def check_signature(signer: SchemeSigner, secret: Secret, request: web.Request, 
 
 
 class Hosts:
-    """The names of one sandbox: `localhost`, every IP address, the `host` that it listens on, and further `names`.
+    """The address of one sandbox, and its names: `localhost`, every IP address, the `host`, and further `names`.
 
     A page of any website can let its own name resolve to 127.0.0.1 (DNS rebinding), and then read this server's answers
     in the user's browser. Such requests have the website's name in `Host`, so other names are refused. IP addresses are
     allowed: no website owns them. A page that uses an allowed name is of another origin, and cannot sign.
 
-    Raises `ConfigError` for names that are no list of host names.
+    Raises `ConfigError` for a wrong host or port, and for names that are no list of host names.
     """
 
-    def __init__(self, host: str, names: Iterable[str]) -> None:
+    def __init__(self, host: str, port: int, names: Iterable[str]) -> None:
         if not host:
             mend = "127.0.0.1 is this machine alone"
             raise ConfigError("is empty, which would mean every network", argument="host", mend=mend)
         must_be("text, such as 127.0.0.1", lambda given: isinstance(given, str))("host", host)
+        self.host = host
+        self.port = whole_within("port", port, 0, 65535)
         self._names = {"localhost", host.lower()}
         for name in items("names", names, str):
             if not _NAME.fullmatch(name):
@@ -98,7 +100,7 @@ class Clocks:
         if not isinstance(backends, Iterable):
             raise ConfigError(f"is {shown(backends)}", argument="backends", mend="put the seconds in brackets")
         offsets = [number_within(f"backends[{at}]", offset, -FAR, FAR) for at, offset in enumerate(backends)]
-        self._clock = clock
+        self.clock = clock
         self._date_offset = date_offset
         #: The offset of the backend for each next request.
         self.turns: Iterator[float] = cycle(offsets or (0.0,))
@@ -106,7 +108,7 @@ class Clocks:
     def now(self, request: web.Request) -> float:
         """Return the time on the clock of a request's backend, in seconds since the epoch."""
         ahead: float = request.get(AHEAD, 0.0)
-        return self._clock() + ahead
+        return self.clock() + ahead
 
     async def set_date(self, request: web.Request, response: web.StreamResponse) -> None:
         """Set the `Date` of an answer: the backend's time and `date_offset`."""

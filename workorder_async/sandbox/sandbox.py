@@ -31,8 +31,7 @@ from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
 from workorder_async.sandbox.faults import AHEAD, FAR, Fault, Faults, Struck, envelope
 from workorder_async.sandbox.files import Files, download_headers, invented
 from workorder_async.sandbox.gate import Clocks, Hosts, Limit, check_headers, check_signature
-from workorder_async.sandbox.rules import Texts
-from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
+from workorder_async.sandbox.seed import seeding
 from workorder_async.sandbox.shapes import Spelling, speller
 from workorder_async.sandbox.store import Applied, Store
 from workorder_async.secret import Secret
@@ -89,6 +88,7 @@ class Sandbox:
 
     _url = ""
 
+    # The secret is hidden before anything can fail: a traceback with locals would show it.
     def __init__(
         self,
         tickets: int = 5000,
@@ -117,23 +117,23 @@ class Sandbox:
         date_offset: float = 0.0,
         backends: Iterable[float] = (),
         lag: float = 0.0,
-        texts: Texts = "as sent",
+        texts: rules.Texts = "as sent",
     ) -> None:
-        # Before anything can fail: a traceback with locals would show it.
         app_secret = self._secret = Secret(secrets.token_urlsafe(32) if app_secret is None else app_secret)
-        whole_within("tickets", tickets, 0, 10**8)
-        whole_within("until", END if until is None else until, SPAN, 10**11)
-        self._seed = partial(seed_tickets, tickets, whole_within("seed", seed, 0, 2**63), until=until)
-        self._db = None if db is None else Path(path("db", db)).absolute()
-        self._hosts = Hosts(host, names)
-        self._host, self._port, self._clock = host, whole_within("port", port, 0, 65535), clock
         self._signer = SchemeSigner(app_id, self._secret, scheme)
-        self._clocks, self._limit = Clocks(clock, date_offset, backends), Limit(rate, retry_after, rate_errno)
-        self._drifting, ties = Drifting(drift, seed), f"ties {seed}" if flag("shuffle_ties", shuffle_ties) else None
+        self._seed = seeding(tickets, seed, until)
+        self._db = None if db is None else Path(path("db", db)).absolute()
+        self._lag = number_within("lag", lag, 0, FAR)
+        self._stored = rules.STORED[one_of("texts", texts, get_args(rules.Texts))]
+        self._hosts = Hosts(host, port, names)
+        self._clocks = Clocks(clock, date_offset, backends)
+        self._limit = Limit(rate, retry_after, rate_errno)
+        self._latency = number_within("latency", latency, 0, FAR)
+        self._faults = Faults(faults, seed, clock)
+        self._drifting = Drifting(drift, seed)
+        ties = f"ties {seed}" if flag("shuffle_ties", shuffle_ties) else None
         self._listing = rules.Listing(self._drifting.after_read, page_size_cap, page_depth, total_cap, ties)
-        self._faults, self._spell = Faults(faults, seed, clock), speller(spelling, seed)
-        self._latency, self._lag = number_within("latency", latency, 0, FAR), number_within("lag", lag, 0, FAR)
-        self._stored = rules.STORED[one_of("texts", texts, get_args(Texts))]
+        self._spell = speller(spelling, seed)
 
     async def __aenter__(self) -> Self:
         if self._url:
@@ -148,10 +148,10 @@ class Sandbox:
             stack.push_async_callback(_let_connections_begin)
             await runner.setup()
             try:
-                await web.TCPSite(runner, self._host, self._port).start()
+                await web.TCPSite(runner, self._hosts.host, self._hosts.port).start()
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", error)
-                problem = f"the sandbox cannot listen on port {self._port} of {self._host} ({why})"
+                problem = f"the sandbox cannot listen on port {self._hosts.port} of {self._hosts.host} ({why})"
                 mend = "choose another port, 0 for any free one, or another host"
                 raise ConfigError(problem, mend=mend) from None
             address, port = map(str, runner.addresses[0][:2])
@@ -162,13 +162,14 @@ class Sandbox:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open the store, and a place for files; the stack closes them."""
-        self._requests, self._refused = Counter[str](), Counter[str]()
+        self._requests = Counter[str]()
+        self._refused = Counter[str]()
         if self._db is None:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="workorder-sandbox-")))
         else:
             directory = self._db.with_name(f"{self._db.name}.files")
-        self._files = Files(directory, self._clock)
-        self._store = Store(self._db, self._clock, lag=self._lag, stored=self._stored)
+        self._files = Files(directory, self._clocks.clock)
+        self._store = Store(self._db, self._clocks.clock, lag=self._lag, stored=self._stored)
         stack.callback(self._store.close)
         await self._store.open(self._seed())
 
@@ -257,7 +258,7 @@ class Sandbox:
         whole_within("ticket_id", ticket_id, 1, 2**63 - 1)
         _WORDS("words", words)
         store = self._opened()
-        change = partial(rules.act, id=ticket_id, action=action, now=int(self._clock()), words=words)
+        change = partial(rules.act, id=ticket_id, action=action, now=int(self._clocks.clock()), words=words)
         try:
             store.make(change)
         except Refused:

@@ -8,11 +8,13 @@ people have one name, so a name identifies a person. The same count, seed and en
 import random
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import TypeAlias, TypeVar
 
 from attrs import frozen
 
+from workorder_async.arguments import whole_within
 from workorder_async.sandbox.files import invented_files
 from workorder_async.sandbox.store import BLANK, Action, Record, new_assign, packed, step
 
@@ -188,6 +190,13 @@ _ENDINGS = (
     *("请确认影响范围，谢谢。", "请给出最佳实践供客户参考。"),
 )
 _COMMENTS = ("已联系客户补充信息。", "正在复现问题。", "已转交研发同事排查。", "客户同意观察一天。")
+
+
+def seeding(count: int, seed: int, until: int | None) -> Callable[[], Iterator[Record]]:
+    """Return a function that makes these `tickets`. Raises `ConfigError` for a wrong argument of `Sandbox`."""
+    whole_within("tickets", count, 0, 10**8)
+    whole_within("until", END if until is None else until, SPAN, 10**11)
+    return partial(tickets, count, whole_within("seed", seed, 0, 2**63), until)
 
 
 def tickets(count: int, seed: int, until: int | None = None) -> Iterator[Record]:
