@@ -483,8 +483,8 @@ async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture, hasty:
         with pytest.raises(TurnTimeoutError):
             await limits.acquire(soon(0))
         await valkey.start()
-        assert limits._looking is not None
-        await asyncio.wait_for(limits._looking, 10)
+        assert limits._fallback.looking is not None
+        await asyncio.wait_for(limits._fallback.looking, 10)
         asked = await scripts_run(limits._redis)
         await took(limits)
         assert await scripts_run(limits._redis) > asked
@@ -499,15 +499,15 @@ async def test_a_fallback_that_cannot_be_told_of(hasty: None) -> None:
     with failing_log(logging.WARNING):
         async with RedisLimits(NOBODY, rate=RATE, fallback=1) as limits:
             await took(limits, 3)
-            assert limits._looking is not None
+            assert limits._fallback.looking is not None
 
 
 async def test_closed_while_a_fallback_is_used(hasty: None) -> None:
     """Nothing is left running."""
     async with RedisLimits(NOBODY, rate=RATE, fallback=1) as limits:
         await took(limits)
-    assert limits._looking is not None
-    assert limits._looking.done()
+    assert limits._fallback.looking is not None
+    assert limits._fallback.looking.done()
     with pytest.raises(ConfigError, match="these limits are closed"):
         await limits.acquire(soon())
 

@@ -19,10 +19,13 @@ of the next free turn (the algorithm is GCRA).
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
+
+from attrs import define
 
 from workorder_async.arguments import above_zero, has_bytes, whole
 from workorder_async.errors import ConfigError, NotSentError
@@ -40,11 +43,8 @@ __all__ = ["RedisLimits"]
 _KEPT_BACK = 0.03
 # The default `burst` is the turns of so many seconds: requests that start late can catch up by that many.
 _BURST = 0.01
-# Seconds without an answer after which Redis counts as silent, and the pauses between tries in that time.
+# Seconds without an answer after which Redis counts as silent.
 _SILENCE = 1.0
-_BETWEEN_TRIES = 0.05
-# Seconds between looks for a silent Redis, while turns come from the `fallback`.
-_BETWEEN_LOOKS = 1.0
 # A client that slept for longer than this for its turn asks whether there is a pause before it starts.
 _LONG_SLEEP = 0.25
 # The largest number of microseconds that is handed to Redis, for "no limit": Lua's numbers are floats.
@@ -97,7 +97,7 @@ redis.call('SET', KEYS[1], string.format('%.0f', time[1] * 1000000 + time[2]), '
 T = TypeVar("T")
 
 
-class RedisLimits:
+class RedisLimits(AbstractAsyncContextManager["RedisLimits"]):
     """A rate that all clients with the same Redis and `name` keep together; needs the extra `redis`.
 
         async with RedisLimits("redis://10.0.0.5:6379", rate=100) as limits:
@@ -161,9 +161,7 @@ class RedisLimits:
         self._bounds = (max(1, round(self._longest_pause * 1000)), _LONGEST_QUEUE * apart)
         self._kept = deque[float]()  # turns that are reserved, by the loop's clock
         self._script = self._redis.register_script(_TURN)
-        self._own_interval = None if fallback is None else 1 / (rate * fallback)
-        self._next_own = 0.0
-        self._looking: asyncio.Task[None] | None = None
+        self._fallback = _Fallback(None if fallback is None else 1 / (rate * fallback))
         self._telling: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -171,17 +169,17 @@ class RedisLimits:
     async def acquire(self, until: float) -> None:
         """Return when one request may start; see `Limits`."""
         self._check_usable()
-        if self._looking is None:
+        if self._fallback.looking is None:
             try:
                 return await self._shared_turn(until)
             except NotSentError as silent:
-                if self._own_interval is None:
+                if self._fallback.interval is None:
                     raise
-                if self._looking is None:
+                if self._fallback.looking is None:
                     why = _said_by(silent.__cause__)
                     warn("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
-                    self._looking = asyncio.get_running_loop().create_task(self._look())
-        return await self._own_turn(until)
+                    self._fallback.looking = asyncio.get_running_loop().create_task(self._look())
+        return await self._fallback.turn(until)
 
     def pause(self, seconds: float) -> None:
         """Let no client start a request for so many seconds."""
@@ -189,7 +187,7 @@ class RedisLimits:
         seconds = min(seconds, self._longest_pause)
         self._pauses += 1
         self._kept.clear()
-        self._next_own = max(self._next_own, asyncio.get_running_loop().time() + seconds)
+        self._fallback.next_turn = max(self._fallback.next_turn, asyncio.get_running_loop().time() + seconds)
         telling = asyncio.get_running_loop().create_task(self._tell_of_pause(max(1, round(seconds * 1000))))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
@@ -197,14 +195,11 @@ class RedisLimits:
     async def aclose(self) -> None:
         """Close the connections to Redis."""
         self._closed = True
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        if self._fallback.looking is not None:
+            self._fallback.looking.cancel()
+            await asyncio.wait([self._fallback.looking])
         await asyncio.gather(*self._telling)
         await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -287,7 +282,7 @@ class RedisLimits:
                         return await ask()
                     except (RedisError, OSError) as error:
                         last = error
-                    await asyncio.sleep(_BETWEEN_TRIES)
+                    await asyncio.sleep(0.05)
         raise NotSentError(
             f"nothing was sent: the limits at {self._where} cannot be asked ({_said_by(last)}); start that Redis, mend "
             "the URL of RedisLimits, or give it fallback= to go on with a share of the rate"
@@ -300,21 +295,30 @@ class RedisLimits:
             warn("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
 
     async def _look(self) -> None:
-        """Ask Redis each second, and return when it answers again: `_looking` None ends the fallback."""
-        while self._looking is not None:
-            await asyncio.sleep(_BETWEEN_LOOKS)
+        """Ask Redis each second, and return when it answers again, which ends the fallback."""
+        while self._fallback.looking is not None:
+            await asyncio.sleep(1)
             with suppress(NotSentError):
                 await self._answer(lambda: self._ask(-1))
-                self._looking = None
+                self._fallback.looking = None
         warn("the limits at %s answer again", self._where)
 
-    async def _own_turn(self, until: float) -> None:
-        """Wait for a turn of the `fallback`, the share of the rate that this process uses without Redis."""
+
+@define(eq=False)
+class _Fallback:
+    """The share of the rate that this process uses without Redis: a turn each `interval` seconds; None for no share."""
+
+    interval: float | None
+    next_turn: float = 0.0
+    looking: asyncio.Task[None] | None = None  # for Redis, while it is silent
+
+    async def turn(self, until: float) -> None:
+        """Wait for the next turn. Raises `TurnTimeoutError` at once if it does not come before `until`."""
         now = asyncio.get_running_loop().time()
-        at = max(now, self._next_own)
+        at = max(now, self.next_turn)
         if at > until:
             raise TurnTimeoutError
-        self._next_own = at + (self._own_interval or 0.0)
+        self.next_turn = at + (self.interval or 0.0)
         await asyncio.sleep(at - now)
 
 
@@ -343,15 +347,11 @@ def _opened(url: Secret, where: str) -> "Redis":
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    retry = Retry(NoBackoff(), 0)
+    # With a `socket_timeout` redis-py sends through `asyncio.wait_for`, which in Python 3.11 may lose a cancel.
+    opened = partial(Redis.from_url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=_SILENCE, socket_timeout=None)
     with suppress(Exception):
-        # With a `socket_timeout` redis-py sends through `asyncio.wait_for`, which in Python 3.11 may lose a cancel.
-        return _checked(Redis.from_url(url.reveal(), retry=retry, socket_connect_timeout=_SILENCE, socket_timeout=None))
+        # redis-py checks the options only when it makes a connection object.
+        opened(url.reveal()).connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return opened(url.reveal())
     # No variable here holds the client: in a traceback with locals the `repr` of older versions' clients fails, too.
     raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
-
-
-def _checked(redis: "Redis") -> "Redis":
-    """Return a client after a trial of its options: redis-py checks them only when it makes a connection object."""
-    redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-    return redis
