@@ -39,7 +39,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
@@ -61,9 +61,10 @@ from workorder_async.exports.sqlite import disk_errors, table_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: SQLite's application_id of a mirror ("WOmi"), and the version of its tables.
-_APPLICATION_ID: Final = 0x574F6D69
-_VERSION: Final = 1
+_Cells: TypeAlias = tuple[Value, ...]
+Range: TypeAlias = tuple[int | None, int | None]
+"""Seconds of created time: the first one, and the one after the last; None: no bound."""
+
 #: The statuses of an open ticket in the API document: pending, processing.
 OPEN: Final = (1, 2)
 #: The first second of a range that, asked for with a margin of one second, does not have second 0: tickets without a
@@ -71,119 +72,6 @@ OPEN: Final = (1, 2)
 LEAST: Final = 2
 #: Rows of a page that a range leaves free, for tickets that the database does not have yet.
 ROOM: Final = 2
-
-_TIMES: Final = ("read_at", "missing_since", "left_at", "gone_at", "detail_at", "files_at")
-_COLUMNS: Final = {
-    **{column.name: column.sqlite for column in TICKET_COLUMNS.columns},
-    "id": "INTEGER PRIMARY KEY",
-    "extra": "TEXT",
-    **dict.fromkeys(("first_run", "run", *_TIMES), "INTEGER"),
-}
-_TABLES: Final = """\
-CREATE TABLE mirror (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
-CREATE TABLE changes (
-    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, ticket INTEGER NOT NULL, kind TEXT NOT NULL, field TEXT, old, new,
-    seen_at INTEGER NOT NULL
-);
-
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY, began_at INTEGER NOT NULL, ended_at INTEGER, requests INTEGER, report TEXT
-);
-
-CREATE INDEX tickets_created_time ON tickets (created_time);
-
-CREATE INDEX tickets_status ON tickets (status, missing_since, run);
-
-CREATE INDEX tickets_missing ON tickets (missing_since) WHERE missing_since IS NOT NULL;
-
-CREATE INDEX changes_ticket ON changes (ticket, field, id);
-
-CREATE INDEX changes_seen ON changes (seen_at);
-
-CREATE VIRTUAL TABLE tickets_text USING fts5 (title, detail, content='tickets', content_rowid='id', tokenize='trigram');
-
-CREATE TRIGGER tickets_new AFTER INSERT ON tickets BEGIN
-    INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
-END;
-
-CREATE TRIGGER tickets_reworded AFTER UPDATE OF title, detail ON tickets
-WHEN old.title IS NOT new.title OR old.detail IS NOT new.detail BEGIN
-    INSERT INTO tickets_text (tickets_text, rowid, title, detail) VALUES ('delete', old.id, old.title, old.detail);
-    INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
-END;
-"""
-_DETAILS: Final = table_of("details", TicketDetail)
-_DETAIL_LISTS: Final = tuple(table.name for table in _DETAILS.all() if table.keys)
-_KINDS: Final = {
-    "tickets": _COLUMNS,
-    **{table.name: {column.name: column.sqlite for column in table.columns.columns} for table in _DETAILS.all()},
-}
-# The fields of `detail_facts`. Durations grow by themselves; the URLs of attachments, new with each read, are left out
-# when the facts are written.
-_FACTS: Final = tuple(
-    name for name in fields_of(TicketDetail) if name not in fields_of(TicketSummary) and not name.endswith("_duration")
-)
-_URLS: Final = ("attachment", "handle_attachment")
-_DETAIL_TABLES: Final = (
-    *(table.create() for table in _DETAILS.all()),
-    "CREATE TABLE IF NOT EXISTS detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS files (ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, "
-    "PRIMARY KEY (ticket_id, path)) WITHOUT ROWID",
-)
-# In `status_periods`, the first status of a ticket begins with its creation if it is "pending", else with the first
-# run that read the ticket: nobody knows since when it had any other status.
-_VIEWS: Final = """
-DROP VIEW IF EXISTS tickets_present;
-CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL AND left_at IS NULL;
-DROP VIEW IF EXISTS status_periods;
-CREATE VIEW status_periods AS
-WITH moments (ticket, status, since, place) AS (
-    SELECT id, first, iif(first = 1 AND created_time > 0, min(created_time, began_at), began_at), 0 FROM (
-        SELECT t.id, t.created_time, runs.began_at, {status} AS first
-        FROM tickets AS t JOIN runs ON runs.id = t.first_run
-    ) UNION ALL SELECT ticket, new, seen_at, id FROM changes WHERE field = 'status'
-)
-SELECT ticket, status, since, lead(since) OVER (PARTITION BY ticket ORDER BY place) AS until FROM moments;
-DROP VIEW IF EXISTS tickets_as_of;
-CREATE VIEW tickets_as_of AS SELECT runs.id AS run, {fields}
-FROM runs JOIN tickets AS t ON t.first_run <= runs.id WHERE (
-    SELECT kind FROM changes AS c WHERE c.ticket = t.id AND c.field IS NULL AND c.kind IN ('gone', 'back')
-    AND c.run <= runs.id ORDER BY c.id DESC LIMIT 1
-) IS NOT 'gone';
-"""
-
-
-def _then(field: str, *, after: str) -> str:
-    """Return the SQL of the value that a field had before its changes that satisfy the condition `after`."""
-    changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{field}' AND {after}"
-    return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), {_VALUES[field]})"
-
-
-Range: TypeAlias = tuple[int | None, int | None]
-"""Seconds of created time: the first one, and the one after the last; None: no bound."""
-
-
-#: The SQL of each field's value in a ticket `t`: its first column that is not NULL, so a code, or a name if there is no
-#: code. `coalesce` needs two arguments, hence the NULL.
-_VALUES: Final = {
-    field: f"coalesce({', '.join(f't.{column.name}' for column in columns)}, NULL)"
-    for field, columns in groupby(TICKET_COLUMNS.columns, attrgetter("field"))
-}
-_BACKWARDS: Final = tuple(column.field for column in reversed(TICKET_COLUMNS.columns))
-_NAMES: Final = TICKET_COLUMNS.names
-_SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
-# The state of a ticket ("missing", "left" or "gone"; NULL if it is listed), and the values of its fields.
-_READ: Final = (
-    "SELECT iif(missing_since IS NULL, NULL, iif(gone_at IS NOT NULL, 'gone', "  # noqa: S608
-    f"iif(left_at IS NOT NULL, 'left', 'missing'))), {', '.join(_VALUES.values())} FROM tickets AS t WHERE id = ?"
-)
-_WRITE: Final = (
-    f"INSERT INTO tickets ({', '.join(_NAMES)}, extra, first_run, run, read_at) "  # noqa: S608
-    f"VALUES ({', '.join('?' * (len(_NAMES) + 4))}) ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in (*_NAMES[1:], "extra", "run", "read_at"))
-    + ", missing_since = NULL, left_at = NULL, gone_at = NULL"
-)
 
 
 @frozen
@@ -271,9 +159,11 @@ class MirrorDatabase:
             if tables:
                 self._check_identity()
             with self.transaction():
+                self._make_tables()
                 if not tables:
-                    self._make()
-                self._renew()
+                    ask(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
+                    ask(f"PRAGMA application_id = {_APPLICATION_ID}")
+                    ask(f"PRAGMA user_version = {_VERSION}")
 
     def _refuse_foreign(self) -> None:
         """Refuse a file that is no mirror, before anything is written to it or beside it."""
@@ -326,26 +216,21 @@ class MirrorDatabase:
                 mend="choose another name, or ask for the same again",
             )
 
-    def _make(self) -> None:
-        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-        for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n")):
-            self._database.execute(statement)
-        self._database.execute(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
-        self._database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        self._database.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def _renew(self) -> None:
-        """Add tables and columns that an earlier version of the library did not make, and make all views again."""
-        for statement in _DETAIL_TABLES:
-            self._database.execute(statement)
-        for table, columns in _KINDS.items():
-            there = {row[1] for row in self._database.execute(f"PRAGMA table_info ({table})")}
+    def _make_tables(self) -> None:
+        """Make what is not there of the tables and their columns, as in a new database, and make all views again."""
+        ask, details = self._database.execute, list(_DETAILS.all())
+        ask(f"CREATE TABLE IF NOT EXISTS tickets ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})")
+        for statement in (*_TABLES.split(";\n\n"), *(table.create() for table in details)):
+            ask(statement)
+        kinds = {table.name: {one.name: one.sqlite for one in table.columns.columns} for table in details}
+        for table, columns in {"tickets": _COLUMNS, **kinds}.items():
+            there = {row[1] for row in ask(f"PRAGMA table_info ({table})")}
             for name, kind in columns.items():
                 if name not in there:
-                    self._database.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" {kind}')
+                    ask(f'ALTER TABLE {table} ADD COLUMN "{name}" {kind}')
         fields = [f"{_then(field, after='c.run > runs.id')} AS {field}" for field in _VALUES]
         for statement in _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields)).split(";\n"):
-            self._database.execute(statement)
+            ask(statement)
 
     @contextmanager
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
@@ -425,7 +310,7 @@ class MirrorDatabase:
         The rows were read after `at` and before `seen`. Returns how many of the tickets are new, and the ids, as
         they came, of the rows that cannot be read and were left out.
         """
-        created, unreadable, changes, records = 0, list[JSON](), list[_Change](), list[tuple[Value, ...]]()
+        created, unreadable, changes, records = 0, list[JSON](), list[_Cells](), list[_Cells]()
         tells_new, known = mark is None or not mark.is_first, fields_of(TicketSummary)
         with self.transaction() as ask:
             for row in rows:
@@ -453,7 +338,7 @@ class MirrorDatabase:
                 ask(_SET, ("all", json.dumps(asdict(mark))))
         return created, unreadable
 
-    def _note(self, changes: "Iterable[_Change]") -> None:
+    def _note(self, changes: "Iterable[_Cells]") -> None:
         self._database.executemany(
             "INSERT INTO changes (run, ticket, kind, field, old, new, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (storable(change)[0] for change in changes),
@@ -498,8 +383,9 @@ class MirrorDatabase:
                     ask("UPDATE tickets SET detail_at = NULL WHERE id = ?", (id,))
                     continue
                 detail, files, has_all = record
-                for name in _DETAIL_LISTS:
-                    ask(f"DELETE FROM {name} WHERE ticket_id = ?", (id,))  # noqa: S608
+                for table in _DETAILS.all():
+                    if table.keys:
+                        ask(f"DELETE FROM {table.name} WHERE ticket_id = ?", (id,))  # noqa: S608
                 for table, records in _DETAILS.records([((), detail)]):
                     table.add(self._database, [storable(record)[0] for record in records])
                 for path in filter(Path.is_file, files):
@@ -507,7 +393,7 @@ class MirrorDatabase:
                     place = str(path) if arguments.has_bytes(str(path)) else os.fsencode(path)
                     ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (id, path.name, place))
                 values = cast("dict[str, Any]", encode(detail))
-                for file in chain.from_iterable(values[name] for name in _URLS):
+                for file in (*values["attachment"], *values["handle_attachment"]):
                     file.pop("file_path", None)
                 text = to_json({name: values[name] for name in _FACTS}).decode()
                 ((before,),) = ask("SELECT coalesce((SELECT facts FROM detail_facts WHERE id = ?), ?)", (id, text))
@@ -648,12 +534,119 @@ def database_of(client: WorkorderClient, database: object, query: object) -> Mir
     return MirrorDatabase(Path(arguments.path("database", database)), identity)
 
 
-_Change: TypeAlias = tuple[Value, ...]
-# The tickets among which a gap is looked for, on either side of the middle.
-_LOOKED_THROUGH: Final = 2000
+# Tables
+
+#: SQLite's application_id of a mirror ("WOmi"), and the version of its tables.
+_APPLICATION_ID: Final = 0x574F6D69
+_VERSION: Final = 1
+_COLUMNS: Final = {
+    **{column.name: column.sqlite for column in TICKET_COLUMNS.columns},
+    "id": "INTEGER PRIMARY KEY",
+    "extra": "TEXT",
+    **dict.fromkeys(("first_run", "run", "read_at", "missing_since", "left_at"), "INTEGER"),
+    **dict.fromkeys(("gone_at", "detail_at", "files_at"), "INTEGER"),
+}
+_DETAILS: Final = table_of("details", TicketDetail)
+_TABLES: Final = """\
+CREATE TABLE IF NOT EXISTS mirror (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS changes (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, ticket INTEGER NOT NULL, kind TEXT NOT NULL, field TEXT, old, new,
+    seen_at INTEGER NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY, began_at INTEGER NOT NULL, ended_at INTEGER, requests INTEGER, report TEXT
+);
+
+CREATE TABLE IF NOT EXISTS detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+
+CREATE TABLE IF NOT EXISTS files (
+    ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, PRIMARY KEY (ticket_id, path)
+) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS tickets_created_time ON tickets (created_time);
+
+CREATE INDEX IF NOT EXISTS tickets_status ON tickets (status, missing_since, run);
+
+CREATE INDEX IF NOT EXISTS tickets_missing ON tickets (missing_since) WHERE missing_since IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS changes_ticket ON changes (ticket, field, id);
+
+CREATE INDEX IF NOT EXISTS changes_seen ON changes (seen_at);
+
+CREATE VIRTUAL TABLE IF NOT EXISTS tickets_text
+USING fts5 (title, detail, content='tickets', content_rowid='id', tokenize='trigram');
+
+CREATE TRIGGER IF NOT EXISTS tickets_new AFTER INSERT ON tickets BEGIN
+    INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
+END;
+
+CREATE TRIGGER IF NOT EXISTS tickets_reworded AFTER UPDATE OF title, detail ON tickets
+WHEN old.title IS NOT new.title OR old.detail IS NOT new.detail BEGIN
+    INSERT INTO tickets_text (tickets_text, rowid, title, detail) VALUES ('delete', old.id, old.title, old.detail);
+    INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
+END;
+"""
+# In `status_periods`, the first status of a ticket begins with its creation if it is "pending", else with the first
+# run that read the ticket: nobody knows since when it had any other status.
+_VIEWS: Final = """
+DROP VIEW IF EXISTS tickets_present;
+CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL AND left_at IS NULL;
+DROP VIEW IF EXISTS status_periods;
+CREATE VIEW status_periods AS
+WITH moments (ticket, status, since, place) AS (
+    SELECT id, first, iif(first = 1 AND created_time > 0, min(created_time, began_at), began_at), 0 FROM (
+        SELECT t.id, t.created_time, runs.began_at, {status} AS first
+        FROM tickets AS t JOIN runs ON runs.id = t.first_run
+    ) UNION ALL SELECT ticket, new, seen_at, id FROM changes WHERE field = 'status'
+)
+SELECT ticket, status, since, lead(since) OVER (PARTITION BY ticket ORDER BY place) AS until FROM moments;
+DROP VIEW IF EXISTS tickets_as_of;
+CREATE VIEW tickets_as_of AS SELECT runs.id AS run, {fields}
+FROM runs JOIN tickets AS t ON t.first_run <= runs.id WHERE (
+    SELECT kind FROM changes AS c WHERE c.ticket = t.id AND c.field IS NULL AND c.kind IN ('gone', 'back')
+    AND c.run <= runs.id ORDER BY c.id DESC LIMIT 1
+) IS NOT 'gone';
+"""
 
 
-def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[tuple[Value, ...]]:
+def _then(field: str, *, after: str) -> str:
+    """Return the SQL of the value that a field had before its changes that satisfy the condition `after`."""
+    changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{field}' AND {after}"
+    return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), {_VALUES[field]})"
+
+
+# Rows
+
+#: The SQL of each field's value in a ticket `t`: its first column that is not NULL, so a code, or a name if there is no
+#: code. `coalesce` needs two arguments, hence the NULL.
+_VALUES: Final = {
+    field: f"coalesce({', '.join(f't.{column.name}' for column in columns)}, NULL)"
+    for field, columns in groupby(TICKET_COLUMNS.columns, attrgetter("field"))
+}
+_BACKWARDS: Final = tuple(column.field for column in reversed(TICKET_COLUMNS.columns))
+_NAMES: Final = TICKET_COLUMNS.names
+_SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
+# The state of a ticket ("missing", "left" or "gone"; NULL if it is listed), and the values of its fields.
+_READ: Final = (
+    "SELECT iif(missing_since IS NULL, NULL, iif(gone_at IS NOT NULL, 'gone', "  # noqa: S608
+    f"iif(left_at IS NOT NULL, 'left', 'missing'))), {', '.join(_VALUES.values())} FROM tickets AS t WHERE id = ?"
+)
+_WRITE: Final = (
+    f"INSERT INTO tickets ({', '.join(_NAMES)}, extra, first_run, run, read_at) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (len(_NAMES) + 4))}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in (*_NAMES[1:], "extra", "run", "read_at"))
+    + ", missing_since = NULL, left_at = NULL, gone_at = NULL"
+)
+# The fields of `detail_facts`. Durations grow by themselves; the URLs of attachments, new with each read, are left out
+# when the facts are written.
+_FACTS: Final = tuple(
+    name for name in fields_of(TicketDetail) if name not in fields_of(TicketSummary) and not name.endswith("_duration")
+)
+
+
+def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[_Cells]:
     """Return the differences between a row that `_READ` found and a new one: kind, field, old, new."""
     if found is None:
         return [("new", None, None, None)]
@@ -661,7 +654,7 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
     # The new value of each field, as in `_VALUES`: its first cell that is not None. A field that had no value before
     # counts as not changed: the row was written when the field was not read yet.
     after = {field: cell for field, cell in zip(_BACKWARDS, reversed(cells), strict=True) if cell is not None}
-    differs: list[tuple[Value, ...]] = [
+    differs: list[_Cells] = [
         ("changed", field, old, after.get(field))
         for field, old in zip(_VALUES, before, strict=True)
         if old not in (None, after.get(field))
@@ -674,15 +667,19 @@ def _plain(value: Any) -> Value:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
+# Ranges
+
+# The tickets among which a gap is looked for, on either side of the middle.
+_LOOKED_THROUGH: Final = 2000
+# Two tickets at least so many seconds apart have a second between them that is more than one second away from both.
+_GAP: Final = 4
+
+
 def _gaps(seconds: Sequence[tuple[int]]) -> Iterator[tuple[int, int]]:
     """Yield the place of each gap between neighbouring seconds of a sorted list, and a second in the gap."""
     for place, ((one,), (other,)) in enumerate(pairwise(seconds)):
         if abs(one - other) >= _GAP:
             yield place, min(one, other) + _GAP // 2
-
-
-# Two tickets at least so many seconds apart have a second between them that is more than one second away from both.
-_GAP: Final = 4
 
 
 def _within(range: Range) -> tuple[str, list[int]]:
