@@ -41,9 +41,6 @@ _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 # The year 5138. A larger number of seconds was meant as milliseconds.
 _SECONDS_MAX = 10**11
-# The largest bodies that are read, in bytes; an upload is held in memory as a whole.
-_JSON_LIMIT = 16 << 20
-_UPLOAD_LIMIT = 1 << 30
 # Codes: the statuses of a ticket that can be closed, and the status 已拒绝 of an assign.
 _OPEN = (1, 2)
 _REJECTED = 4
@@ -253,9 +250,6 @@ OPERATE: Schema = {
     "productGroupId": Field(_INT64, default=0),
 }
 
-#: The only part of an upload's form.
-UPLOAD: Schema = {"file": Field(lambda _, value: value, required=True)}
-
 #: The request of close_ticket.
 CLOSE: Schema = {
     "closer_id": Field(_ID, required=True),
@@ -307,13 +301,17 @@ class Asked:
     listing: Listing
     files: Files
     origin: str
-    """Scheme, host and port of the request's URL: temporary URLs of files begin with them."""
+    """Scheme, host and port of the request's URL."""
     request: Mapping[str, Any]
     """The JSON object, the query, or the form."""
     fields: Fields
     """The request, checked against the schema."""
     fault: Fault | None
     """The fault that strikes the request, if there is one; it may make the answer untrue."""
+
+    def url(self, file_path: str) -> str:
+        """Return a temporary URL of a file, under the address that the request went to."""
+        return self.files.temporary_url(self.origin, file_path)
 
     def seen(self) -> tuple[sqlite3.Row, list[Record]]:
         """Return the row and the assigns of the ticket that is asked for, or by the fault other_ticket of the next."""
@@ -323,14 +321,9 @@ class Asked:
         return row, shown.assigns(row)
 
 
-def ticket_detail(asked: Asked) -> JSON:
-    """Return a full record, with temporary URLs of its files."""
-    return shapes.detail(*asked.seen(), partial(asked.files.temporary_url, asked.origin))
-
-
 def upload_file(asked: Asked) -> JSON:
     """Store the file, and return its Attachment."""
-    attachment = asked.files.keep(asked.fields["file"])
+    attachment = asked.files.keep(asked.request["file"])
     asked.store.add_file(attachment)
     return attachment
 
@@ -468,8 +461,8 @@ class Rule:
     """HTTP methods that are taken besides the document's: list_tickets may be a GET with a query."""
     decode: Callable[[str, bytes], dict[str, Any]] = decode_json
     """Takes a request's Content-Type and body; returns the fields, not yet checked."""
-    limit: int = _JSON_LIMIT
-    """The largest body that is read, in bytes."""
+    limit: int = 16 << 20
+    """The largest body that is read, in bytes; it is held in memory as a whole."""
 
 
 def _mutation(
@@ -487,14 +480,12 @@ def _mutation(
 RULES = (
     Rule(endpoints.LIST_TICKETS, LIST, lambda asked: asked.listing.page(asked), ("GET",)),
     Rule(endpoints.GET_TICKET, ONE, lambda asked: shapes.ticket(asked.seen()[0])),
-    Rule(endpoints.GET_TICKET_DETAIL, ONE, ticket_detail),
+    Rule(endpoints.GET_TICKET_DETAIL, ONE, lambda asked: shapes.detail(*asked.seen(), asked.url)),
     _mutation(endpoints.CREATE_TICKET, CREATE, create_ticket, lambda ticket_id: {"id": ticket_id}),
     _mutation(endpoints.COMMENT_TICKET, OPERATE, comment_ticket),
     _mutation(endpoints.REJECT_TICKET, OPERATE, reject_ticket),
     _mutation(endpoints.CLOSE_TICKET, CLOSE, close_ticket, lambda _: None),
     Rule(
-        *(endpoints.UPLOAD_FILE, UPLOAD, upload_file),
-        decode=lambda kind, body: {"file": find_file(kind, body)},
-        limit=_UPLOAD_LIMIT,
+        endpoints.UPLOAD_FILE, {}, upload_file, decode=lambda kind, body: {"file": find_file(kind, body)}, limit=1 << 30
     ),
 )

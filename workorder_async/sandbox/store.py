@@ -33,13 +33,11 @@ Fields: TypeAlias = dict[str, Any]
 Step: TypeAlias = list[int | str]
 """One TicketFlowHistory, packed: the action, the time in seconds, the person's id and name, and the words."""
 
-# Every column but the id. The columns that filters use stand first: SQLite reads a row only up to the column it needs.
-_COLUMNS = (
-    "created_time status type sub_type second_subtype creator_id product_group_id customer_organization_name "
-    "priority need_process is_solved is_suspended_notice creator_name customer_organization_id customer_user_id "
-    "handler relate_to_ticket_id use_relate_status form_id feedback feishu_group_id im_group_id reported_time "
-    "started_time suspended_time finished_time solved_time closed_time updated_time updated_progress_time "
-    "title detail tags customer_info attachment handle_attachment assigns form_values"
+# The columns that filters use stand first: SQLite reads a row only up to the column it needs.
+_NUMBERS = (
+    "created_time status type sub_type second_subtype creator_id product_group_id priority need_process is_solved "
+    "is_suspended_notice customer_organization_id handler relate_to_ticket_id use_relate_status form_id reported_time "
+    "started_time suspended_time finished_time solved_time closed_time updated_time updated_progress_time"
 )
 _TEXTS = (
     "customer_organization_name creator_name customer_user_id feedback feishu_group_id im_group_id title detail "
@@ -49,7 +47,7 @@ _TEXTS = (
 _LISTS = "tags customer_info attachment handle_attachment assigns"
 #: Every column but the id, with its value in a new ticket.
 BLANK: Mapping[str, int | str] = {
-    **dict.fromkeys(_COLUMNS.split(), 0),
+    **dict.fromkeys(_NUMBERS.split(), 0),
     **dict.fromkeys(_TEXTS.split(), ""),
     **dict.fromkeys(_LISTS.split(), "[]"),
     "status": 1,
