@@ -62,8 +62,7 @@ class Hosts:
         if not host:
             mend = "127.0.0.1 is this machine alone"
             raise ConfigError("is empty, which would mean every network", argument="host", mend=mend)
-        must_be("text, such as 127.0.0.1", lambda given: isinstance(given, str))("host", host)
-        self.host = host
+        self.host: str = must_be("text, such as 127.0.0.1", lambda given: isinstance(given, str))("host", host)
         self.port = whole_within("port", port, 0, 65535)
         self._names = {"localhost", host.lower()}
         for name in items("names", names, str):
@@ -96,12 +95,11 @@ class Clocks:
 
     def __init__(self, clock: Callable[[], float], date_offset: float, backends: Iterable[float]) -> None:
         must_be("a function, no `async def`, that returns seconds since the epoch", is_plain)("clock", clock)
-        number_within("date_offset", date_offset, -FAR, FAR)
         if not isinstance(backends, Iterable):
             raise ConfigError(f"is {shown(backends)}", argument="backends", mend="put the seconds in brackets")
         offsets = [number_within(f"backends[{at}]", offset, -FAR, FAR) for at, offset in enumerate(backends)]
         self.clock = clock
-        self._date_offset = date_offset
+        self._date_offset = number_within("date_offset", date_offset, -FAR, FAR)
         #: The offset of the backend for each next request.
         self.turns: Iterator[float] = cycle(offsets or (0.0,))
 

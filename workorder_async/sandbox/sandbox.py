@@ -179,8 +179,7 @@ class Sandbox:
     @property
     def url(self) -> str:
         """The base URL, for example `http://127.0.0.1:8011`; also where it listens on all addresses."""
-        self._running()
-        return self._url
+        return self._running()._url
 
     @property
     def environment(self) -> dict[str, str]:

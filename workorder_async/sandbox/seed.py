@@ -158,7 +158,6 @@ END = 1735574400
 # The ticket of the API document's examples of close_ticket, so that these requests work in a sandbox as they are (but
 # for the comma at the end of the first one).
 _EXAMPLE_ID = 1473
-_EXAMPLE_CREATOR = PEOPLE[0]
 
 _HOUR = 3600
 # The shares of the statuses 1 to 4, added up: 20 % are pending, 25 % in process, 50 % closed, 5 % cancelled.
@@ -224,7 +223,7 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
     creator, customer, handler = _pick(chance, PEOPLE), _pick(chance, CUSTOMERS), _pick(chance, line.members)
     any_status = 1 + bisect(_SHARES, chance())
     if id == _EXAMPLE_ID:
-        creator, any_status = _EXAMPLE_CREATOR, 2
+        creator, any_status = PEOPLE[0], 2
     status = any_status if status is None else status
     type_ = 1 + int(chance() * 3)
     sub_type = _pick(chance, [one for one in SUB_TYPES if one // 10 == type_])
