@@ -1,4 +1,4 @@
-"""cli/choosing.py: the tickets of --from, in each kind of text, and lines that name none."""
+"""cli/number_file.py: the tickets of --from, in each kind of text, and lines that name none."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import pytest
 from tests.support.cli_changes import CLOSER, created
 from tests.support.cli_runs import Workorder
 from tests.support.rows import each
-from workorder_async.cli.choosing import numbers_from
+from workorder_async.cli.number_file import numbers_from
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
 

@@ -1,4 +1,4 @@
-"""cli/commands/batch.py: what the list shows is held against the filters before any ticket of it is changed."""
+"""cli/chosen.py: what the list shows is held against the filters before any ticket of it is changed."""
 
 from typing import Any
 

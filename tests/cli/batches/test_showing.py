@@ -1,4 +1,4 @@
-"""cli/commands/batch.py: what is shown of tickets before they are changed."""
+"""cli/chosen.py: what is shown of tickets before they are changed."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder, on_terminal
-from workorder_async.cli.commands.batch import Chosen, print_chosen, row_of
+from workorder_async.cli.chosen import Chosen, print_chosen, row_of
 from workorder_async.document import CloseTicket, CommentTicket
 from workorder_async.errors import ApiError
 from workorder_async.sandbox import Sandbox
@@ -77,7 +77,7 @@ def test_a_long_text_leaves_room_for_titles() -> None:
 )
 def test_ages(ago: int, age: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The age of a ticket is told in its largest unit; one that was created later, by another clock, has none yet."""
-    monkeypatch.setattr("workorder_async.cli.commands.batch.time", lambda: 1_700_000_000.9)
+    monkeypatch.setattr("workorder_async.cli.chosen.time", lambda: 1_700_000_000.9)
     assert row_of(Chosen(7, created=1_700_000_000 - ago), close)[2] == age
     assert row_of(Chosen(7), close)[2] == ""
 

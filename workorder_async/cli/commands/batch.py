@@ -13,52 +13,46 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 from shlex import quote
-from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from attrs import Factory, define, evolve, field, frozen
 from cyclopts import Group, Parameter, types, validators
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Column
 
 from workorder_async.batches.journal_file import Records, read_records
-from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
-from workorder_async.cli.choosing import TicketFilters, numbers_from
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.cli.choosing import TicketFilters
+from workorder_async.cli.chosen import (
+    Change,
+    Chosen,
+    chosen_by,
+    print_chosen,
+    read_each,
+    read_first,
+    read_matching,
+    ticket_count,
+)
 from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
-from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, print_table, tell, whole, write_json
+from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, tell, write_json
 from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo, text_or_stdin
-from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
+from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, TicketQuery
 from workorder_async.document.codec import encode
-from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError, WorkorderError
+from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
 from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, ticket_id_of, words_of
 from workorder_async.tasks import for_each
-from workorder_async.walk_report import WalkReport
-from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-# Tickets are read in steps of this many times `concurrency`; the bar moves once a step.
-_ROUNDS_OF_A_STEP: Final = 8
-_ROWS_SHOWN: Final = 20
-_TITLE_WIDTH: Final = 8
 # Seconds that a batch waits for a platform that is away, unless each ticket was named on the command line.
 _OUTAGE: Final = 300.0
 _VERIFIED_AT_ONCE: Final = 16
-# Filters that a row of the list must repeat exactly.
-_EXACT_FILTERS: Final = ("status", "type", "sub_type", "second_subtype")
-_HEADER: Final = ("id", "status", "age", "what would be done", "title")
 # The end of an outcome's line on stdout. Other states have no such line: they are failures, told in the report.
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
 
 _IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
 _TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
-
-Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
-"""The mutations of these commands."""
 
 
 @Parameter(name="*", group=Group("Batch", sort_key=4))
@@ -93,39 +87,6 @@ class BatchOptions:
             mend = "there is one stdin: put one into a file"
             raise ConfigError("--detail - and --from - cannot go together", mend=mend)
         return text_or_stdin(detail, "--detail")
-
-
-@frozen
-class Chosen:
-    """A ticket to be changed, with the fields that the table shows; a field that was not read is empty."""
-
-    id: int
-    title: str = ""
-    creator: str = ""
-    status: str = ""
-    created: int = 0
-    error: WorkorderError | None = None
-    """Why the ticket is left unchanged, such as a failure to read it; None for a ticket that can be changed."""
-    journal_state: State | None = None
-    """The outcome of its change in the journal; None where the journal has none, or there is no journal."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the journal says that nothing is left to be done."""
-        return self.journal_state in SETTLED
-
-
-def chosen_by(ids: Sequence[int], options: BatchOptions) -> tuple[Sequence[int], Sequence[TicketQuery]]:
-    """Return the tickets' numbers, or the queries for them. Raises `ConfigError` unless chosen in exactly one way."""
-    filtered = options.filters != TicketFilters()
-    ways = bool(ids) + (options.source is not None) + filtered
-    if ways > 1:
-        raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
-    if not ways:
-        raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
-    if filtered:
-        return (), options.filters.queries()
-    return list(dict.fromkeys(ids)) if options.source is None else numbers_from(options.source), ()
 
 
 @Parameter(name="*")
@@ -171,8 +132,7 @@ def close(ids: _TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = Ba
             id=one.id, closer_id=who, closer_name=name, solved_time=at, detail=remark, is_solved=how.is_solved
         )
 
-    name = f"close as {who} {'the creator' if how.closer_name is None else how.closer_name}"
-    task = Task(change=change, name=name, needs_creator=how.as_creator, finish=how.with_files)
+    task = Task(change=change, needs_creator=how.as_creator, finish=how.with_files)
     return carry_out(task, ids, batch)
 
 
@@ -225,8 +185,8 @@ class Task:
     """Makes the change of a ticket."""
     # `kind` and `name` come from the change of an invented ticket. So a wrong option raises its `ConfigError` here,
     # before anything is read.
-    kind: MutationKind[Any] = Factory(lambda task: kind_of(task.change(Chosen(1, creator="?"))), takes_self=True)
-    name: str = Factory(lambda task: words_of(task.change(Chosen(1, creator="?"))), takes_self=True)
+    kind: MutationKind[Any] = Factory(lambda task: kind_of(task.unread(1)), takes_self=True)
+    name: str = Factory(lambda task: words_of(task.unread(1)), takes_self=True)
     """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
@@ -235,6 +195,10 @@ class Task:
     finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
     """Uploads files and adds them to the changes, just before the first is sent; None for a command without files."""
 
+    def unread(self, id: int) -> Change:
+        """Return the change of a ticket of which only the number is known; its key is that of the ticket's change."""
+        return self.change(Chosen(id, creator="the creator"))
+
 
 def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     """Do a task to tickets, named by their numbers or chosen by the options, and return the exit code.
@@ -242,44 +206,36 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     Raises `ConfigError`, before anything is sent, where a yes is needed and no terminal is there to ask on.
     """
     is_named = bool(ids)
-    ids, queries = chosen_by(ids, options)
+    ids, queries = chosen_by(ids, options.source, options.filters)
     asks = not (is_named or options.yes or options.dry_run)
     if asks and not can_ask():
         raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
-    chosen, (platform, make) = [Chosen(id) for id in ids], options.connection.platform()
+    platform, make = options.connection.platform()
     records = _records_of(options.journal, task, make)
+    found = [Chosen(id) for id in ids]
     if queries:
-        queries, chosen = run_with(make(), lambda client: read_matching(client, options.filters))
+        queries, found = run_with(make(), lambda client: read_matching(client, options.filters))
     elif task.needs_creator:
-        chosen = run_with(make(), lambda client: _read_creators(client, task, ids, options.concurrency, records))
-    if task.needs_creator:
-        nobody = ConfigError("the platform does not say who created it", mend="use --closer-name")
-        chosen = [one if one.error or one.creator.strip() else evolve(one, error=nobody) for one in chosen]
-    place = _place(platform, queries)
-    if not chosen:
-        note(f"no ticket matches on {place}" if queries else "--from names no ticket")
-    elif not (chosen := _within_limit(chosen, options.limit, task.change, records)):
-        note("the limit is reached; nothing was sent")
-    chosen = _with_journal_states(chosen, task.change, records)
+        found = run_with(make(), lambda client: _read_creators(client, task, ids, options.concurrency, records))
+    where = _with_times(platform, *queries[:1])
+    if not found:
+        note(f"no ticket matches on {where}" if queries else "--from names no ticket")
+    kept = _within_limit(_as_known(found, task, records), options.limit, task, records)
     if options.dry_run:
-        _tell_unknown(records, chosen)
-    if not chosen:
+        return _show_only(task, kept, where, records, as_json=options.json)
+    if not kept:
         # A batch without tickets settles the journal's unknown changes by reading: it changes nothing, ask nobody.
-        tally = Tally(task=task, chosen=(), options=options, place=place, named=False)
-        return run_with(make(), tally.carry_out) if records.unknown and not options.dry_run else OK
-    place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
-    place += ", each with a mark below its text" if task.mark else ""
-    if options.dry_run:
-        return _show_only(task, chosen, place, as_json=options.json)
-    if asks and not queries and not task.needs_creator:
-        chosen = run_with(make(), lambda client: _read_first(client, chosen))
+        tally = Tally(task=task, chosen=(), options=options, place=where, named=False)
+        return run_with(make(), tally.carry_out) if records.unknown else OK
+    is_bare = asks and not queries and not task.needs_creator
+    shown = run_with(make(), lambda client: read_first(client, kept)) if is_bare else kept
     if not is_named:
-        print_chosen(out(stderr=True), chosen, task.change)
-    left = sum(not one.is_done for one in chosen)
-    if asks and left and not confirms(f"{task.name}: {_tickets(left)} on {place}?"):
+        print_chosen(out(stderr=True), shown, task.change)
+    place, left = _with_change(where, task), sum(not one.is_done for one in shown)
+    if asks and left and not confirms(f"{task.name}: {ticket_count(left)} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE
-    tally = Tally(task=task, chosen=chosen, options=options, place=place, named=is_named)
+    tally = Tally(task=task, chosen=shown, options=options, place=place, named=is_named)
     return run_with(make(), tally.carry_out)
 
 
@@ -294,13 +250,6 @@ def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderC
     return records
 
 
-def _tell_unknown(records: Records, chosen: Sequence[Chosen]) -> None:
-    """Say in a dry run how many unknown changes of the journal a run would settle, beside those of chosen tickets."""
-    others = records.unknown - sum(one.journal_state is State.UNKNOWN for one in chosen)
-    if others:
-        note(f"changes with unknown outcomes in the journal, which the run looks for as well: {others:,}")
-
-
 async def _read_creators(
     client: "WorkorderClient", task: Task, ids: Sequence[int], concurrency: int, records: Records
 ) -> list[Chosen]:
@@ -310,7 +259,7 @@ async def _read_creators(
     """
     known: dict[int, Chosen] = {}
     for id in ids:
-        record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
+        record = records.by_key.get(key_of(task.unread(id)))
         if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
             creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
             known[id] = Chosen(id, creator=creator, status=said)
@@ -319,134 +268,52 @@ async def _read_creators(
     return [known[id] for id in ids]
 
 
-def _with_journal_states(chosen: list[Chosen], change: Callable[[Chosen], Change], records: Records) -> list[Chosen]:
-    """Return the tickets, each with the outcome that the journal has for its change."""
-    states = {key: record.state for key, record in records.by_key.items()}
-    if not states:
-        return chosen
-    return [evolve(one, journal_state=None if one.error else states.get(key_of(change(one)))) for one in chosen]
+def _as_known(found: Sequence[Chosen], task: Task, records: Records) -> list[Chosen]:
+    """Return the tickets, each with an error if its creator is needed and not known, else with its journal's state."""
+    nobody = ConfigError("the platform does not say who created it", mend="use --closer-name")
+    known = []
+    for one in found:
+        if task.needs_creator and not one.error and not one.creator.strip():
+            known.append(evolve(one, error=nobody))
+        elif records.by_key and not one.error and (record := records.by_key.get(key_of(task.change(one)))):
+            known.append(evolve(one, journal_state=record.state))
+        else:
+            known.append(one)
+    return known
 
 
-async def _read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:
-    """Read the tickets that the table shows. A ticket that cannot be read stays without fields, and is changed too."""
-    read = await read_each(client, [one.id for one in chosen[:_ROWS_SHOWN]], _ROWS_SHOWN)
-    known = {one.id: one for one in read if one.error is None}
-    return [evolve(known.get(one.id, one), journal_state=one.journal_state) for one in chosen]
-
-
-def _place(platform: str, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
-    """Name the platform that a batch acts on, and the moments that words such as "7d" or "now" came to."""
+def _with_times(platform: str, *of: TicketQuery | Change) -> str:
+    """Name a platform and, after it, the moments that words such as "7d" or "now" came to in a query or a change."""
     words = {"created_start": "created since", "created_end": "created until", "solved_time": "solved"}
-    times = ((what, getattr(one, name, None)) for one in (*queries[:1], change) for name, what in words.items())
+    times = ((what, getattr(one, name, None)) for one in of for name, what in words.items())
     return f"{platform}{''.join(f', {what} {moment(at)}' for what, at in times if at is not None)}"
 
 
-# Which tickets
+def _with_change(where: str, task: Task) -> str:
+    """Return the place with the moment and the mark of the changes."""
+    return _with_times(where, task.unread(1)) + (", each with a mark below its text" if task.mark else "")
 
 
-async def read_matching(
-    client: "WorkorderClient", filters: TicketFilters
-) -> tuple[Sequence[TicketQuery], list[Chosen]]:
-    """List the tickets that match, each once; return the queries, too. Says on stderr if a ticket may be missing."""
-    chosen: dict[int, Chosen] = {}
-    reports: list[WalkReport] = []
-    queries = await filters.by_the_server(client)
-    with Bar("listing") as bar:
-        for query in queries:
-            async with client.walk(query) as walk:
-                async for tickets in walk:
-                    chosen |= {one.id: _chosen_from_row(query, one) for one in tickets}
-                    total = together(queries, [*reports, walk.report]).last_total
-                    bar(len(chosen), max(len(chosen), total))
-            reports.append(walk.report)
-    report = together(queries, reports)
-    if not report.exact:
-        note(f"a ticket may be missing here: {report.reason}; run it again to find what is left")
-    return queries, list(chosen.values())
-
-
-def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
-    """Return the ticket of a row of the list, with an error where the row does not match the query.
-
-    A platform that ignores a filter returns other tickets, too, and these must not be changed.
-    """
-    shown = [(name, getattr(query, name), getattr(row, name)) for name in _EXACT_FILTERS]
-    others = [(name, found) for name, wanted, found in shown if wanted is not None and found != wanted]
-    odd = [f"{name} {getattr(found, 'label', found)}" for name, found in others]
-    if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
-        odd.append(f"customer {row.customer_organization_name!r}")
-    start, end = query.created_start or 0, query.created_end
-    if row.created_time < start or (end is not None and not 0 < row.created_time <= end):
-        odd.append(f"created {moment(row.created_at) or 'at no time'}")
-    if not odd:
-        return _chosen_from(row)
-    problem = f"its row in the list does not match: {', '.join(odd)}"
-    return evolve(_chosen_from(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
-
-
-async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
-    """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature."""
-    read: dict[int, Ticket | WorkorderError] = {}
-    with Bar("reading") as bar:
-        step = _ROUNDS_OF_A_STEP * concurrency
-        for start in range(0, len(ids), step):
-            read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
-            bar(len(read), len(ids))
-    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _chosen_from(one) for id, one in read.items()]
-
-
-def _chosen_from(ticket: Ticket | TicketSummary) -> Chosen:
-    return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
-
-
-# The table before a batch
-
-
-def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
-    """Print the first tickets and the change of each."""
-    rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
-    # People confirm the change that they see: where the terminal is narrow, the title is cut before the change.
-    longest = max(len(_HEADER[3]), *(cell_len(row[3]) for row in rows))
-    what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
-    title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
-    print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
-    more, done = len(chosen) - len(rows), sum(one.is_done for one in chosen)
-    unknown = sum(one.journal_state is State.UNKNOWN for one in chosen)
-    counts = [f"{done:,} done"] * bool(done) + [f"{unknown:,} that may have happened"] * bool(unknown)
-    by_journal = f"; by the journal {', '.join(counts)}" if counts else ""
-    note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all{by_journal}")
-
-
-def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
-    """Return the cells of a ticket: its number, status, age, change and title."""
-    what = words_of(change(one)) if one.error is None else f"nothing: {sentence(one.error)}"
-    what = f"may have happened: {what}" if one.journal_state is State.UNKNOWN else what
-    what = "nothing: it is done, says the journal" if one.is_done else what
-    seconds = max(0, int(time()) - one.created)
-    size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
-    age = f"{seconds // size}{unit}" if one.created else ""
-    return str(one.id), one.status, age, what, one.title
-
-
-def _tickets(number: int) -> str:
-    return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
-
-
-def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -> int:
+def _show_only(task: Task, kept: Sequence[Chosen], where: str, records: Records, *, as_json: bool) -> int:
     """Print the change of each ticket, and return the exit code of a dry run."""
-    complaints, operation = Complaints(), task.kind.endpoint.operation
-    for one in chosen:
-        if one.error is not None:
-            complaints.add(one.id, one.error)
+    others = records.unknown - sum(one.journal_state is State.UNKNOWN for one in kept)
+    if others:
+        note(f"changes with unknown outcomes in the journal, which the run looks for as well: {others:,}")
+    if not kept:
+        return OK
     if as_json:
-        changes = (task.change(one) for one in chosen if one.error is None and not one.is_done)
-        write_json({"operation": operation, "request": encode(change)} for change in changes)
+        changes = (task.change(one) for one in kept if one.error is None and not one.is_done)
+        write_json({"operation": task.kind.endpoint.operation, "request": encode(change)} for change in changes)
+        complaints = Complaints()
+        for one in kept:
+            if one.error is not None:
+                complaints.add(one.id, one.error)
         for line in complaints.lines():
             note(f"workorder: not changed: {line}")
     else:
-        print_chosen(out(), chosen, task.change)
-    note(f"a dry run on {place}: nothing was changed")
-    return OK if all(one.error is None for one in chosen) else FAILED
+        print_chosen(out(), kept, task.change)
+    note(f"a dry run on {_with_change(where, task)}: nothing was changed")
+    return OK if all(one.error is None for one in kept) else FAILED
 
 
 # --limit
@@ -469,24 +336,23 @@ def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
     return True
 
 
-def _within_limit(
-    chosen: list[Chosen], limit: int | None, change: Callable[[Chosen], Change], records: Records
-) -> list[Chosen]:
+def _within_limit(found: list[Chosen], limit: int | None, task: Task, records: Records) -> list[Chosen]:
     """Return the tickets that --limit allows to change, and say on stderr how many it leaves out.
 
     Changes that the platform refused in an earlier run come last: else the same refused changes would use up the limit
     in each run, and the other tickets would never have their turn.
     """
     if limit is None:
-        return chosen
+        return found
     counted = _keys_counted(records)
-    refused = {key for key, record in records.by_key.items() if record.state is State.REJECTED}
-    chosen = sorted(chosen, key=lambda one: one.error is None and key_of(change(one)) in refused)
     by_journal = f", of which the journal counts {len(counted):,}" if counted else ""
+    in_turn = sorted(found, key=lambda one: one.journal_state is State.REJECTED)
     # A ticket with an error is not changed, so it takes no room; it stays, to be reported.
-    kept = [one for one in chosen if one.error is not None or _is_allowed(change(one), counted, limit)]
-    if len(kept) < len(chosen):
-        note(f"--limit {limit:,}{by_journal}: {len(chosen) - len(kept):,} of {len(chosen):,} are left out")
+    kept = [one for one in in_turn if one.error is not None or _is_allowed(task.change(one), counted, limit)]
+    if len(kept) < len(found):
+        note(f"--limit {limit:,}{by_journal}: {len(found) - len(kept):,} of {len(found):,} are left out")
+    if found and not kept:
+        note("the limit is reached; nothing was sent")
     return kept
 
 
@@ -552,7 +418,7 @@ class Tally(BatchReport):
             with self._until_end:
                 for one in self.chosen:
                     if one.error is not None:
-                        self.note(Outcome(self.task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
+                        self.note(Outcome(self.task.unread(one.id), State.NOT_SENT, one.error))
                 await self._run_to_end(batch, client)
         except JournalError as error:
             if self._nothing_begun:

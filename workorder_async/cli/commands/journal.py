@@ -21,7 +21,8 @@ from cyclopts.types import ExistingFile
 from workorder_async.arguments import is_whole
 from workorder_async.batches.journal_file import Record, Records, read_records
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.cli.commands.batch import Chosen, in_words, read_each, row as outcome_row
+from workorder_async.cli.chosen import Chosen, read_each
+from workorder_async.cli.commands.batch import in_words, row as outcome_row
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
@@ -207,7 +208,7 @@ def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[s
 
 async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[int, str]:
     """Read the title of each ticket. The first is read alone: if the platform does not answer, the others are not."""
-    read: list[Chosen] = []
+    read = list[Chosen]()
     try:
         read = await read_each(client, ids[:1], 1)
         if read[0].error is not None and not isinstance(read[0].error, ApiError):

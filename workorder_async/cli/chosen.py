@@ -1,0 +1,166 @@
+"""The tickets that a batch changes: how they are chosen, what is read of them, and the table of them before it."""
+
+from collections.abc import Callable, Sequence
+from time import time
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from attrs import evolve, frozen
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Column
+
+from workorder_async.batches.outcomes import SETTLED, State
+from workorder_async.cli.choosing import TicketFilters
+from workorder_async.cli.failures import sentence
+from workorder_async.cli.number_file import numbers_from
+from workorder_async.cli.terminal import Bar, moment, note, print_table, whole
+from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
+from workorder_async.errors import ConfigError, WorkorderError
+from workorder_async.mutations.kinds import words_of
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.queries import together
+
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+
+Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
+"""The mutations of `close`, `comment` and `reject`."""
+
+# Tickets are read in steps of this many times `concurrency`; the bar moves once a step.
+_ROUNDS_OF_A_STEP: Final = 8
+_ROWS_SHOWN: Final = 20
+_TITLE_WIDTH: Final = 8
+_HEADER: Final = ("id", "status", "age", "what would be done", "title")
+# Filters that a row of the list must repeat exactly.
+_EXACT_FILTERS: Final = ("status", "type", "sub_type", "second_subtype")
+
+
+@frozen
+class Chosen:
+    """A ticket to be changed, with the fields that the table shows; a field that was not read is empty."""
+
+    id: int
+    title: str = ""
+    creator: str = ""
+    status: str = ""
+    created: int = 0
+    error: WorkorderError | None = None
+    """Why the ticket is left unchanged, such as a failure to read it; None for a ticket that can be changed."""
+    journal_state: State | None = None
+    """The outcome of its change in the journal; None where the journal has none, or there is no journal."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the journal says that nothing is left to be done."""
+        return self.journal_state in SETTLED
+
+
+def chosen_by(
+    ids: Sequence[int], source: str | None, filters: TicketFilters
+) -> tuple[Sequence[int], Sequence[TicketQuery]]:
+    """Return the tickets' numbers, or the queries for them. Raises `ConfigError` unless chosen in exactly one way."""
+    filtered = filters != TicketFilters()
+    ways = bool(ids) + (source is not None) + filtered
+    if ways > 1:
+        raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
+    if not ways:
+        raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
+    if filtered:
+        return (), filters.queries()
+    return list(dict.fromkeys(ids)) if source is None else numbers_from(source), ()
+
+
+async def read_matching(
+    client: "WorkorderClient", filters: TicketFilters
+) -> tuple[Sequence[TicketQuery], list[Chosen]]:
+    """List the tickets that match, each once; return the queries, too. Says on stderr if a ticket may be missing."""
+    chosen: dict[int, Chosen] = {}
+    reports: list[WalkReport] = []
+    queries = await filters.by_the_server(client)
+    with Bar("listing") as bar:
+        for query in queries:
+            async with client.walk(query) as walk:
+                async for tickets in walk:
+                    chosen |= {one.id: _chosen_from_row(query, one) for one in tickets}
+                    total = together(queries, [*reports, walk.report]).last_total
+                    bar(len(chosen), max(len(chosen), total))
+            reports.append(walk.report)
+    report = together(queries, reports)
+    if not report.exact:
+        note(f"a ticket may be missing here: {report.reason}; run it again to find what is left")
+    return queries, list(chosen.values())
+
+
+def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
+    """Return the ticket of a row of the list, with an error where the row does not match the query.
+
+    A platform that ignores a filter returns other tickets, too, and these must not be changed.
+    """
+    shown = [(name, getattr(query, name), getattr(row, name)) for name in _EXACT_FILTERS]
+    others = [(name, found) for name, wanted, found in shown if wanted is not None and found != wanted]
+    odd = [f"{name} {getattr(found, 'label', found)}" for name, found in others]
+    if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
+        odd.append(f"customer {row.customer_organization_name!r}")
+    start, end = query.created_start or 0, query.created_end
+    if row.created_time < start or (end is not None and not 0 < row.created_time <= end):
+        odd.append(f"created {moment(row.created_at) or 'at no time'}")
+    if not odd:
+        return _chosen_from(row)
+    problem = f"its row in the list does not match: {', '.join(odd)}"
+    return evolve(_chosen_from(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
+
+
+async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
+    """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature."""
+    read: dict[int, Ticket | WorkorderError] = {}
+    with Bar("reading") as bar:
+        step = _ROUNDS_OF_A_STEP * concurrency
+        for start in range(0, len(ids), step):
+            read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
+            bar(len(read), len(ids))
+    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _chosen_from(one) for id, one in read.items()]
+
+
+def _chosen_from(ticket: Ticket | TicketSummary) -> Chosen:
+    return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
+
+
+async def read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:
+    """Read the tickets that the table shows. A ticket that cannot be read stays without fields, and is changed too."""
+    read = await read_each(client, [one.id for one in chosen[:_ROWS_SHOWN]], _ROWS_SHOWN)
+    known = {one.id: one for one in read if one.error is None}
+    return [evolve(known.get(one.id, one), journal_state=one.journal_state) for one in chosen]
+
+
+# The table before a batch
+
+
+def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
+    """Print the first tickets and the change of each."""
+    rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
+    # People confirm the change that they see: where the terminal is narrow, the title is cut before the change.
+    longest = max(len(_HEADER[3]), *(cell_len(row[3]) for row in rows))
+    what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
+    title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
+    print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
+    more, done = len(chosen) - len(rows), sum(one.is_done for one in chosen)
+    unknown = sum(one.journal_state is State.UNKNOWN for one in chosen)
+    counts = [f"{done:,} done"] * bool(done) + [f"{unknown:,} that may have happened"] * bool(unknown)
+    by_journal = f"; by the journal {', '.join(counts)}" if counts else ""
+    note(f"{f'... and {more:,} more, ' if more else ''}{ticket_count(len(chosen))} in all{by_journal}")
+
+
+def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
+    """Return the cells of a ticket: its number, status, age, change and title."""
+    what = words_of(change(one)) if one.error is None else f"nothing: {sentence(one.error)}"
+    what = f"may have happened: {what}" if one.journal_state is State.UNKNOWN else what
+    what = "nothing: it is done, says the journal" if one.is_done else what
+    seconds = max(0, int(time()) - one.created)
+    size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
+    age = f"{seconds // size}{unit}" if one.created else ""
+    return str(one.id), one.status, age, what, one.title
+
+
+def ticket_count(number: int) -> str:
+    """Return a number of tickets in words."""
+    return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
