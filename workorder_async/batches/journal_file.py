@@ -488,11 +488,6 @@ class Record:
     facts: dict[str, JSON] = field(factory=dict)
     """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`, `mark`."""
 
-    @property
-    def counts(self) -> bool:
-        """Whether it was done or may have been."""
-        return self.state in (State.DONE, State.ALREADY, State.UNKNOWN)
-
 
 @define
 class Records:
@@ -507,6 +502,11 @@ class Records:
     def unknown(self) -> int:
         """How many of them may or may not have happened."""
         return sum(record.state is State.UNKNOWN for record in self.by_key.values())
+
+    @property
+    def lasting(self) -> set[str]:
+        """The keys of those that were done or may have been."""
+        return {key for key, record in self.by_key.items() if record.state.name in _LASTING}
 
     def refuse_other(self, identity: dict[str, JSON]) -> None:
         """Raise `JournalError` if the journal is of another batch. A new file may become that of any batch."""

@@ -30,7 +30,6 @@ Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 _ROUNDS_OF_A_STEP: Final = 8
 _ROWS_SHOWN: Final = 20
 _TITLE_WIDTH: Final = 8
-_HEADER: Final = ("id", "status", "age", "what would be done", "title")
 # Filters that a row of the list must repeat exactly.
 _EXACT_FILTERS: Final = ("status", "type", "sub_type", "second_subtype")
 
@@ -104,10 +103,8 @@ def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
     start, end = query.created_start or 0, query.created_end
     if row.created_time < start or (end is not None and not 0 < row.created_time <= end):
         odd.append(f"created {moment(row.created_at) or 'at no time'}")
-    if not odd:
-        return _chosen_from(row)
-    problem = f"its row in the list does not match: {', '.join(odd)}"
-    return evolve(_chosen_from(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
+    problem, mend = f"its row in the list does not match: {', '.join(odd)}", "if it is meant, name it by its number"
+    return evolve(_chosen_from(row), error=ConfigError(problem, mend=mend) if odd else None)
 
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
@@ -139,15 +136,18 @@ def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[C
     """Print the first tickets and the change of each."""
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
     # People confirm the change that they see: where the terminal is narrow, the title is cut before the change.
-    longest = max(len(_HEADER[3]), *(cell_len(row[3]) for row in rows))
-    what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
-    title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
-    print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
-    more, done = len(chosen) - len(rows), sum(one.is_done for one in chosen)
+    head = "what would be done"
+    longest = max(len(head), *(cell_len(row[3]) for row in rows))
+    what = Column(head, width=min(longest, console.width * 2 // 5), no_wrap=True)
+    title = Column("title", min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
+    columns = (*map(whole, ("id", "status", "age")), what, title)
+    print_table(columns, rows, head=console.is_terminal, console=console)
+    total, done = len(chosen), sum(one.is_done for one in chosen)
     unknown = sum(one.journal_state is State.UNKNOWN for one in chosen)
     counts = [f"{done:,} done"] * bool(done) + [f"{unknown:,} that may have happened"] * bool(unknown)
     by_journal = f"; by the journal {', '.join(counts)}" if counts else ""
-    note(f"{f'... and {more:,} more, ' if more else ''}{ticket_count(len(chosen))} in all{by_journal}")
+    more = f"... and {total - len(rows):,} more, " if total > len(rows) else ""
+    note(f"{more}{total:,} ticket{'' if total == 1 else 's'} in all{by_journal}")
 
 
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
@@ -159,8 +159,3 @@ def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
     age = f"{seconds // size}{unit}" if one.created else ""
     return str(one.id), one.status, age, what, one.title
-
-
-def ticket_count(number: int) -> str:
-    """Return a number of tickets in words."""
-    return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"

@@ -9,14 +9,7 @@ from itertools import islice
 from typing import Final
 
 from attrs import define, field
-from cyclopts import CycloptsError
-from cyclopts.exceptions import (
-    CoercionError,
-    MissingArgumentError,
-    RepeatArgumentError,
-    UnusedCliTokensError,
-    ValidationError,
-)
+from cyclopts import CycloptsError, exceptions as usage
 
 from workorder_async import errors
 from workorder_async.batches.outcomes import Outcome
@@ -52,7 +45,6 @@ _HINTS: Final[Mapping[type[errors.WorkorderError], str]] = {
 }
 _ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_ticket", "close_ticket")
 
-_FILES: Final = ("attachment", "handle_attachment")
 # Arguments of the library by their names on the command line. An argument NAME or CLASS.NAME that is not here is the
 # option --name.
 _ARGUMENTS: Final[Mapping[str, str]] = {
@@ -66,7 +58,8 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "file_name": "the file's name",
     "tags": "--tag",
     "names": "--name",
-    **dict.fromkeys(_FILES, "--attach"),
+    "attachment": "--attach",
+    "handle_attachment": "--attach",
     "product_group_id": "--product-group",
     "productGroupId": "--as-product-group",
     "TicketQuery.customer_organization_name": "--customer",
@@ -178,19 +171,19 @@ def wrong_usage(error: CycloptsError, words: Sequence[str]) -> str:
 
 def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
     match error:
-        case UnusedCliTokensError(unused_tokens=[*unused]):
+        case usage.UnusedCliTokensError(unused_tokens=[*unused]):
             return f"nothing here takes {', '.join(map(repr, unused))}; a text with blanks must be in quotes"
-        case RepeatArgumentError():
+        case usage.RepeatArgumentError():
             return f"{error.token.keyword} was said before; say it once"
-        case MissingArgumentError(argument=argument) if argument is not None:
+        case usage.MissingArgumentError(argument=argument) if argument is not None:
             typed = [word for word in words if word in argument.names]
             return f"{typed[-1]} needs a value" if typed else f"{argument.name} is missing"
-        case CoercionError(token=token, argument=argument) if token is not None and argument is not None:
+        case usage.CoercionError(token=token, argument=argument) if token is not None and argument is not None:
             name = token.keyword or argument.name
             said, is_flag = error.msg or KINDS.get(error.target_type), error.target_type is bool
             if said or is_flag:
                 flag = f"{name} takes no value, and was given {token.value!r}"
                 return flag if is_flag else f"{name}: {token.value[:40]!r} {said}"
-        case ValidationError(argument=argument) if argument is not None and "" in [it.value for it in argument.tokens]:
-            return f"{argument.name} is empty; name a file"
+        case usage.ValidationError(argument=it) if it is not None and "" in [token.value for token in it.tokens]:
+            return f"{it.name} is empty; name a file"
     return str(error)

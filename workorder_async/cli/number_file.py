@@ -25,10 +25,7 @@ from workorder_async.cli.values import content_of, decoded
 from workorder_async.errors import ConfigError
 from workorder_async.extras import extra_module
 
-_ID_MAX: Final = 2**63 - 1
 _BLANK: Final = re.compile(r"\s*")
-# A cell may hold a ticket's whole text; the usual limit is 128 KiB.
-_LONGEST_CELL: Final = 2**31 - 1
 _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号")
 # The name of a row of totals, as a whole cell: 合计, Total:, Count (all). Such a row is refused: its sum in the column
 # of numbers would be taken for a ticket.
@@ -46,8 +43,6 @@ _TOTAL_FORMULA: Final = re.compile(r"=\s*(SUM|SUBTOTAL|AGGREGATE|COUNT|MAX|MIN)"
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
 # First bytes of files that are not text: gzip, Zstandard, Parquet, SQLite, and old (.xls) or encrypted files of Excel.
 _BINARY: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"SQLite format 3\0", b"\xd0\xcf\x11\xe0")
-# Excel keeps numbers as floats; a whole number below this limit is exact.
-_EXACT: Final = 2**53
 _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
 
 _Found: TypeAlias = Iterator[tuple[str, object]]
@@ -90,7 +85,7 @@ def _number(name: str, line: str, found: object) -> int:
     # int() also takes "1_000" and "+1", and refuses a number of thousands of digits in its own way.
     if isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) <= 19:
         found = int(found)
-    if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= _ID_MAX:
+    if isinstance(found, int) and not isinstance(found, bool) and 1 <= found < 2**63:
         return found
     raise _refused(name, line, f"is {str(found)[:40]!r}", "it must be a ticket's number, from 1")
 
@@ -124,7 +119,7 @@ def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str
     the first kind: a plain quote then joins lines, or joins cells. So a TSV row over several lines is refused here, and
     a row with fewer cells than names in `_in_column`. All other rows have the same number in both readings.
     """
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(2**31 - 1)  # a cell may hold a ticket's whole text; the usual limit is 128 KiB
     rows = csv.reader(_lines(text), delimiter="\t" if is_tsv else ",", strict=not is_tsv)
     line = 1
     try:
@@ -154,10 +149,8 @@ def _in_workbook(name: str, content: bytes) -> _Found:
     filled = [sheet.title for sheet in book.worksheets if any(cell.value is not None for cell in sheet._cells.values())]
     # An export of more rows than a sheet may have goes on in "tickets 2".
     if apart := [title for title in filled[1:] if not re.fullmatch(rf"{re.escape(filled[0])} \d+", title)]:
-        mend = "copy the one that is meant to a file of its own"
-        raise ConfigError(
-            f"{name} has rows in the sheets {filled[0]!r} and {apart[0]!r}", argument="--from:", mend=mend
-        )
+        problem = f"{name} has rows in the sheets {filled[0]!r} and {apart[0]!r}"
+        raise ConfigError(problem, argument="--from:", mend="copy the one that is meant to a file of its own")
     for sheet in book.worksheets:
         hidden = [number for number, row in sheet.row_dimensions.items() if row.hidden]
         if hidden or sheet.sheet_state != "visible":
@@ -193,7 +186,8 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_ev
             named = _SUBTOTALS if sum(one != "" for one in cells) <= 2 < width else _TOTALS
             if total := next((one for one in cells if isinstance(one, str) and named.fullmatch(one)), ""):
                 raise _refused(name, where, f"looks like a row of totals: {total!r}", "take it out, or use JSON")
-            yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell
+            # Excel keeps numbers as floats; a whole number below 2**53 is exact.
+            yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < 2**53 else cell
         elif any(cells) and not str(cells[0]).startswith("#"):
             places = [at for at, cell in enumerate(cells) if re.sub(r"[\s_-]", "", str(cell)).lower() in _ID_NAMES]
             if len(places) > 1:

@@ -1,36 +1,26 @@
 """`workorder close`, `comment` and `reject`, for one ticket or many.
 
-Each command makes a `Task`, which turns a chosen ticket into its change (a mutation). `carry_out` then takes the steps
-in this order: choose the tickets (by number, by --from, or by filters), read the creators that closes need, leave out
-the tickets that --limit and the journal leave no room for, read and print the table of tickets that were not named by
-number, ask for a yes, and run the batch.
-`Tally` runs it: it is the batch's report, prints each outcome, and ends with the counts and a way to go on.
+Each command makes a `Task`, which turns a chosen ticket into its change (a mutation), and `carry_out` takes the steps
+to its batch. `Tally` runs it: it is the batch's report, prints each outcome, and ends with the counts and a way to go
+on.
 """
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, evolve, field, frozen
 from cyclopts import Group, Parameter, types, validators
 
 from workorder_async.batches.journal_file import Records, read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.choosing import TicketFilters
-from workorder_async.cli.chosen import (
-    Change,
-    Chosen,
-    chosen_by,
-    print_chosen,
-    read_each,
-    read_first,
-    read_matching,
-    ticket_count,
-)
+from workorder_async.cli.chosen import Change, Chosen, chosen_by, print_chosen, read_each, read_first, read_matching
 from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
@@ -108,11 +98,6 @@ class Closing:
     attach: Files = ()
     author: Author = None
 
-    async def with_files(self, client: "WorkorderClient", closes: list[CloseTicket]) -> Sequence[CloseTicket]:
-        """Upload the files once, and add them to each of the closes."""
-        attachments = await upload_all(client, self.attach, self.author)
-        return [evolve(one, handle_attachment=attachments) for one in closes]
-
 
 def close(ids: _TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = BatchOptions()) -> int:
     """Close tickets: by number, those in a file, or those that match filters; each once.
@@ -123,16 +108,15 @@ def close(ids: _TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = Ba
     if (how.closer_name is None) is not how.as_creator:
         raise ConfigError("say who closes: either --closer-name, or --as-creator for each ticket's creator")
     refuse_author_of_nothing(how.attach, how.author)
-    remark = None if how.detail is None else batch.text(how.detail)
-    at, who = Time(how.solved_time, "--solved-time").moment(), how.closer_id
-
-    def change(one: Chosen) -> CloseTicket:
-        name = one.creator if how.closer_name is None else how.closer_name
-        return CloseTicket(
-            id=one.id, closer_id=who, closer_name=name, solved_time=at, detail=remark, is_solved=how.is_solved
-        )
-
-    task = Task(change=change, needs_creator=how.as_creator, finish=how.with_files)
+    sample = CloseTicket(
+        id=1,
+        closer_id=how.closer_id,
+        closer_name="the creator" if how.closer_name is None else how.closer_name,
+        solved_time=Time(how.solved_time, "--solved-time").moment(),
+        detail=None if how.detail is None else batch.text(how.detail),
+        is_solved=how.is_solved,
+    )
+    task = Task(sample, needs_creator=how.as_creator, attach=how.attach, author=how.author)
     return carry_out(task, ids, batch)
 
 
@@ -150,9 +134,8 @@ def comment(
     Tickets of a file or of filters are shown first, and commented on when you confirm. Exits with 1 where a comment was
     refused or not sent, with 3 where an outcome is unknown.
     """
-    text = batch.text(detail)
-    task = Task(change=lambda one: CommentTicket(id=one.id, detail=text, productGroupId=as_product_group), mark=mark)
-    return carry_out(task, ids, batch)
+    sample = CommentTicket(id=1, detail=batch.text(detail), productGroupId=as_product_group)
+    return carry_out(Task(sample, mark=mark), ids, batch)
 
 
 def reject(
@@ -170,59 +153,77 @@ def reject(
     where an outcome is unknown.
     """
     text = None if detail is None else batch.text(detail)
-    task = Task(change=lambda one: RejectTicket(id=one.id, detail=text, productGroupId=as_product_group))
-    return carry_out(task, ids, batch)
+    return carry_out(Task(RejectTicket(id=1, detail=text, productGroupId=as_product_group)), ids, batch)
 
 
 # The steps of all three commands
 
 
-@frozen(kw_only=True)
+@frozen
 class Task:
-    """The work of one command: how to make the change of each ticket, and what else that takes."""
+    """The work of one command: the change of each ticket, and what else that takes."""
 
-    change: Callable[[Chosen], Change]
-    """Makes the change of a ticket."""
-    # `kind` and `name` come from the change of an invented ticket. So a wrong option raises its `ConfigError` here,
-    # before anything is read.
-    kind: MutationKind[Any] = Factory(lambda task: kind_of(task.unread(1)), takes_self=True)
-    name: str = Factory(lambda task: words_of(task.unread(1)), takes_self=True)
-    """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
+    sample: Change
+    """The change of an invented ticket. A command makes it before anything is read, which checks the options."""
     needs_creator: bool = False
-    """Whether each ticket's creator must be read."""
+    """Whether each ticket is closed as its creator, who must be read."""
     mark: bool = False
     """Whether each text gets a mark below it."""
-    finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
-    """Uploads files and adds them to the changes, just before the first is sent; None for a command without files."""
+    attach: Sequence[Path] = ()
+    """Files that are uploaded just before the first change is sent, once for all of them."""
+    author: int | None = None
+    """Who uploads them; None for whom the platform names."""
 
-    def unread(self, id: int) -> Change:
-        """Return the change of a ticket of which only the number is known; its key is that of the ticket's change."""
-        return self.change(Chosen(id, creator="the creator"))
+    @property
+    def kind(self) -> MutationKind[Any]:
+        """The kind of the changes."""
+        return kind_of(self.sample)
+
+    @property
+    def name(self) -> str:
+        """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
+        return words_of(self.sample)
+
+    def change(self, one: Chosen) -> Change:
+        """Return the change of a ticket."""
+        own: dict[str, Any] = {"closer_name": one.creator} if self.needs_creator else {}
+        return evolve(self.sample, id=one.id, **own)
+
+    def key(self, id: int) -> str:
+        """Return the key of a ticket's change in a journal; it does not depend on the ticket's creator."""
+        return key_of(evolve(self.sample, id=id))
 
 
 def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     """Do a task to tickets, named by their numbers or chosen by the options, and return the exit code.
 
-    Raises `ConfigError`, before anything is sent, where a yes is needed and no terminal is there to ask on.
+    Raises, before anything is sent, `ConfigError` where a yes is needed and no terminal is there to ask on, and
+    `JournalError` if the journal is of another batch or platform.
     """
+    from workorder_async.batches.batch import identity_of
+
     is_named = bool(ids)
     ids, queries = chosen_by(ids, options.source, options.filters)
     asks = not (is_named or options.yes or options.dry_run)
     if asks and not can_ask():
         raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
     platform, make = options.connection.platform()
-    records = _records_of(options.journal, task, make)
+    records = Records(Path())
+    if options.journal is not None:
+        records = read_records(options.journal, may_be_new=True)
+        records.refuse_other(identity_of(iter(()), make().base_url, task.name))
     found = [Chosen(id) for id in ids]
     if queries:
         queries, found = run_with(make(), lambda client: read_matching(client, options.filters))
     elif task.needs_creator:
         found = run_with(make(), lambda client: _read_creators(client, task, ids, options.concurrency, records))
     where = _with_times(platform, *queries[:1])
+    place = _with_times(where, task.sample) + (", each with a mark below its text" if task.mark else "")
     if not found:
         note(f"no ticket matches on {where}" if queries else "--from names no ticket")
     kept = _within_limit(_as_known(found, task, records), options.limit, task, records)
     if options.dry_run:
-        return _show_only(task, kept, where, records, as_json=options.json)
+        return _show_only(task, kept, place, records, as_json=options.json)
     if not kept:
         # A batch without tickets settles the journal's unknown changes by reading: it changes nothing, ask nobody.
         tally = Tally(task=task, chosen=(), options=options, place=where, named=False)
@@ -231,23 +232,12 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
     shown = run_with(make(), lambda client: read_first(client, kept)) if is_bare else kept
     if not is_named:
         print_chosen(out(stderr=True), shown, task.change)
-    place, left = _with_change(where, task), sum(not one.is_done for one in shown)
-    if asks and left and not confirms(f"{task.name}: {ticket_count(left)} on {place}?"):
+    left = sum(not one.is_done for one in shown)
+    if asks and left and not confirms(f"{task.name}: {left:,} ticket{'' if left == 1 else 's'} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE
     tally = Tally(task=task, chosen=shown, options=options, place=place, named=is_named)
     return run_with(make(), tally.carry_out)
-
-
-def _records_of(journal: Path | None, task: Task, make: Callable[[], "WorkorderClient"]) -> Records:
-    """Read a journal as it is now. Raises `JournalError` if it is of another batch, or of another platform."""
-    from workorder_async.batches.batch import identity_of
-
-    if journal is None:
-        return Records(Path())
-    records = read_records(journal, may_be_new=True)
-    records.refuse_other(identity_of(iter(()), make().base_url, task.name))
-    return records
 
 
 async def _read_creators(
@@ -259,7 +249,7 @@ async def _read_creators(
     """
     known: dict[int, Chosen] = {}
     for id in ids:
-        record = records.by_key.get(key_of(task.unread(id)))
+        record = records.by_key.get(task.key(id))
         if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
             creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
             known[id] = Chosen(id, creator=creator, status=said)
@@ -275,7 +265,7 @@ def _as_known(found: Sequence[Chosen], task: Task, records: Records) -> list[Cho
     for one in found:
         if task.needs_creator and not one.error and not one.creator.strip():
             known.append(evolve(one, error=nobody))
-        elif records.by_key and not one.error and (record := records.by_key.get(key_of(task.change(one)))):
+        elif records.by_key and not one.error and (record := records.by_key.get(task.key(one.id))):
             known.append(evolve(one, journal_state=record.state))
         else:
             known.append(one)
@@ -289,12 +279,7 @@ def _with_times(platform: str, *of: TicketQuery | Change) -> str:
     return f"{platform}{''.join(f', {what} {moment(at)}' for what, at in times if at is not None)}"
 
 
-def _with_change(where: str, task: Task) -> str:
-    """Return the place with the moment and the mark of the changes."""
-    return _with_times(where, task.unread(1)) + (", each with a mark below its text" if task.mark else "")
-
-
-def _show_only(task: Task, kept: Sequence[Chosen], where: str, records: Records, *, as_json: bool) -> int:
+def _show_only(task: Task, kept: Sequence[Chosen], place: str, records: Records, *, as_json: bool) -> int:
     """Print the change of each ticket, and return the exit code of a dry run."""
     others = records.unknown - sum(one.journal_state is State.UNKNOWN for one in kept)
     if others:
@@ -312,24 +297,18 @@ def _show_only(task: Task, kept: Sequence[Chosen], where: str, records: Records,
             note(f"workorder: not changed: {line}")
     else:
         print_chosen(out(), kept, task.change)
-    note(f"a dry run on {_with_change(where, task)}: nothing was changed")
+    note(f"a dry run on {place}: nothing was changed")
     return OK if all(one.error is None for one in kept) else FAILED
 
 
 # --limit
 
 
-def _keys_counted(records: Records) -> set[str]:
-    """Return the keys of the changes that count against --limit: by the journal they were done, or may have been."""
-    return {key for key, record in records.by_key.items() if record.counts}
-
-
-def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
+def _is_allowed(key: str, counted: set[str], limit: int) -> bool:
     """Tell whether --limit allows a change, and add an allowed one to `counted`, the keys that count against it.
 
     A change that is in `counted` already is allowed: it takes no further room.
     """
-    key = key_of(change)
     if key not in counted and len(counted) >= limit:
         return False
     counted.add(key)
@@ -344,11 +323,11 @@ def _within_limit(found: list[Chosen], limit: int | None, task: Task, records: R
     """
     if limit is None:
         return found
-    counted = _keys_counted(records)
+    counted = records.lasting
     by_journal = f", of which the journal counts {len(counted):,}" if counted else ""
     in_turn = sorted(found, key=lambda one: one.journal_state is State.REJECTED)
     # A ticket with an error is not changed, so it takes no room; it stays, to be reported.
-    kept = [one for one in in_turn if one.error is not None or _is_allowed(task.change(one), counted, limit)]
+    kept = [one for one in in_turn if one.error is not None or _is_allowed(task.key(one.id), counted, limit)]
     if len(kept) < len(found):
         note(f"--limit {limit:,}{by_journal}: {len(found) - len(kept):,} of {len(found):,} are left out")
     if found and not kept:
@@ -418,7 +397,7 @@ class Tally(BatchReport):
             with self._until_end:
                 for one in self.chosen:
                     if one.error is not None:
-                        self.note(Outcome(self.task.unread(one.id), State.NOT_SENT, one.error))
+                        self.note(Outcome(evolve(self.task.sample, id=one.id), State.NOT_SENT, one.error))
                 await self._run_to_end(batch, client)
         except JournalError as error:
             if self._nothing_begun:
@@ -440,21 +419,22 @@ class Tally(BatchReport):
 
     async def _changes_to_send(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
         """Yield the changes to the batch, which takes each when it can send it; upload their files before the first."""
-        limit, finish, counted = self.options.limit, self.task.finish, set[str]()
+        limit, counted = self.options.limit, set[str]()
         if limit is not None and (journal := self.options.journal) is not None:
             # The batch has locked the journal by now. Before, while the user was asked for a yes, another run with this
             # journal may have used up some of the limit: read it again.
-            counted = _keys_counted(await asyncio.to_thread(read_records, journal, may_be_new=True))
+            counted = (await asyncio.to_thread(read_records, journal, may_be_new=True)).lasting
         # No change, no upload: the files would belong to nothing.
-        changes = await finish(client, self._changes) if finish and self._changes else self._changes
+        files = await upload_all(client, self.task.attach if self._changes else (), self.task.author)
+        own: dict[str, Any] = {"handle_attachment": files} if files else {}
         self._until_end.enter_context(self._bar)
-        for change in changes:
-            if limit is not None and not _is_allowed(change, counted, limit):
+        for change in self._changes:
+            if limit is not None and not _is_allowed(key_of(change), counted, limit):
                 self.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
                 return
             self._begun += 1
             self._under_way[change.id] = Outcome(change, State.UNKNOWN)
-            yield change
+            yield evolve(change, **own)
 
     async def _run_to_end(self, batch: AsyncGenerator[Outcome, None], client: "WorkorderClient") -> None:
         """Run the batch. After an interruption give the changes under way time to end, settle the lost ones, and raise.
@@ -510,7 +490,7 @@ class Tally(BatchReport):
             is_unread = isinstance(error, BrokenPipeError)
             self.stopped: str = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
             raise
-        self._bar(self.total, max(self.total, len(self.chosen)), in_words(self))
+        self._bar(self.total, max(self.total, len(self.chosen)), in_words(self.counts))
 
     def _note_rest(self) -> None:
         """Note an outcome for each change without one: unknown if under way, not sent if the batch never took it."""
@@ -536,8 +516,6 @@ class Tally(BatchReport):
     def _print_report(self) -> None:
         """Print why the batch stopped, the failures, the counts and how to go on; for one ticket only its failure."""
         one = self._is_of_one and not self._silent
-        if one and self.settled:
-            return
         if self.stopped and not one:
             mend = "; mend their cause, or go on all the same with --stop-after 0"
             note(f"workorder: stopped: {self.stopped}{mend if self.stopped.endswith('in a row') else ''}")
@@ -547,7 +525,7 @@ class Tally(BatchReport):
             for outcome in () if self.options.json else self.unsettled:
                 note_in_chinese(outcome)
             return
-        note(f"{in_words(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
+        note(f"{in_words(self.counts)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
         if not self.settled:
             note(self._how_to_go_on())
 
@@ -569,9 +547,9 @@ class Tally(BatchReport):
         return f"do not run the same line again, nor with --journal: changes already made would be made twice. {late}"
 
 
-def in_words(report: BatchReport) -> str:
+def in_words(counts: Counter[State]) -> str:
     """Return the counts of a report in words, such as "12 done, 1 unknown", without those that are 0."""
-    return ", ".join(f"{count:,} {state.value}" for state in State if (count := report.counts[state]))
+    return ", ".join(f"{count:,} {state.value}" for state in State if (count := counts[state]))
 
 
 def row(outcome: Outcome) -> dict[str, JSON]:

@@ -57,10 +57,9 @@ def show(
     if json:
         write_json(map(_row, records.by_key.values()))
         return
-    report = BatchReport(Counter(record.state for record in records.by_key.values()))
     tell(f"batch: {_name_of(records) or 'without a name'}")
     tell(f"platform: {records.identity.get('platform')}")
-    tell(in_words(report) or "nothing was begun")
+    tell(in_words(Counter(record.state for record in records.by_key.values())) or "nothing was begun")
     left = (record for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
     print_table(_LEFT, map(_cells, left), head=False)
     if records.unknown:
@@ -116,7 +115,7 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
                     id = f"{facts['id']} " if facts["id"] else ""
                     tell(f"{id}{operation}: {_MARKS.get(outcome.state, outcome.state.value)}")
                 bar(report.total, max(report.total, unknown))
-    note(f"{in_words(report)} in {report.elapsed:.1f} s")
+    note(f"{in_words(report.counts)} in {report.elapsed:.1f} s")
     return UNKNOWN if report.counts[State.UNKNOWN] else OK
 
 
@@ -223,7 +222,7 @@ async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[in
 
 
 def _counts_of(rows: Sequence[tuple[str, ...]]) -> str:
-    return in_words(BatchReport(Counter(State(row[2]) for row in rows))) or "nothing was begun"
+    return in_words(Counter(State(row[2]) for row in rows)) or "nothing was begun"
 
 
 def _print(rows: Sequence[tuple[str, ...]]) -> None:

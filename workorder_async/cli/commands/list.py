@@ -154,16 +154,13 @@ def _chosen(fields: str) -> tuple[Sequence[Column], _Row]:
     if wrong := unknown_name("the list has no field", chosen, known):
         raise ConfigError(wrong, argument="--fields:")
 
-    def row(ticket: TicketSummary) -> dict[str, JSON]:
-        values = TICKET_COLUMNS.read_object(ticket)
-        return {name: values[name] for name in chosen}
-
     def column(name: str) -> Column:
         if known[name].arrow == "string" and not name.endswith("_at") and not known[name].convert:
             return texts(name)
         return whole(name, 25 if name.endswith("_at") else 8)
 
-    return [column(name) for name in chosen], row
+    table = attrs.evolve(TICKET_COLUMNS, columns=tuple(known[name] for name in chosen))
+    return [column(name) for name in chosen], lambda ticket: {**table.read_object(ticket)}
 
 
 # One ticket, whole
