@@ -29,7 +29,6 @@ Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 # Tickets are read in steps of this many times `concurrency`; the bar moves once a step.
 _ROUNDS_OF_A_STEP: Final = 8
 _ROWS_SHOWN: Final = 20
-_TITLE_WIDTH: Final = 8
 # Filters that a row of the list must repeat exactly.
 _EXACT_FILTERS: Final = ("status", "type", "sub_type", "second_subtype")
 
@@ -139,7 +138,7 @@ def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[C
     head = "what would be done"
     longest = max(len(head), *(cell_len(row[3]) for row in rows))
     what = Column(head, width=min(longest, console.width * 2 // 5), no_wrap=True)
-    title = Column("title", min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
+    title = Column("title", min_width=8, ratio=1, no_wrap=True)
     columns = (*map(whole, ("id", "status", "age")), what, title)
     print_table(columns, rows, head=console.is_terminal, console=console)
     total, done = len(chosen), sum(one.is_done for one in chosen)

@@ -182,10 +182,7 @@ def missing(environ: Environment) -> list[str]:
 
 
 def _proxy_for(base_url: str, given: str | None) -> Secret | None:
-    """Return the proxy for a base URL; None for none. Raises `ConfigError`.
-
-    `given` is the value of --proxy: "" for no proxy, None to ask the environment.
-    """
+    """Return the proxy for a base URL by --proxy: "" is no proxy, None asks the environment. Raises `ConfigError`."""
     if given and "@" in given:
         problem = "holds a user or a password, which everyone on this machine could read"
         mend = "put the URL into HTTPS_PROXY or HTTP_PROXY, which are read without --proxy"

@@ -267,9 +267,8 @@ def said_by(command: str, where: str) -> Secret:
     """
     why, secret = _run(command)
     if why or not secret.reveal().strip():
-        raise ConfigError(
-            f"told no secret: {why or 'its first line is empty'}", argument=where, mend="try it in a shell"
-        )
+        problem = f"told no secret: {why or 'its first line is empty'}"
+        raise ConfigError(problem, argument=where, mend="try it in a shell")
     return secret
 
 

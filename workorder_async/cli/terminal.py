@@ -29,9 +29,6 @@ from workorder_async.secret import Secret
 _LABEL_WIDTH: Final = 28
 # Seconds between the lines that stand for a bar where stderr is no terminal.
 _LINE_EVERY: Final = 10.0
-_NARROWEST: Final = 20
-# Columns of texts have at least this many cells: narrower texts are hard to read.
-_TEXT_WIDTH: Final = 12
 
 
 class _Console(Console):
@@ -49,7 +46,7 @@ def out(*, stderr: bool = False) -> Console:
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     console = _Console(stderr=stderr, force_terminal=is_terminal, markup=False, emoji=False, highlight=False)
     # In a terminal of two columns rich lays out a page of help for ever.
-    console.width = max(console.width, _NARROWEST)
+    console.width = max(console.width, 20)
     return console
 
 
@@ -71,10 +68,9 @@ def write_remark(line: str) -> None:
     """
     try:
         sys.stderr.write(f"{line}\n")
-    except BrokenPipeError:
-        raise
-    except OSError:
-        pass
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
 
 
 def _cell(text: str) -> str:
@@ -92,8 +88,8 @@ def whole(name: str, width: int = 0) -> Column:
 
 
 def texts(name: str, share: int = 1) -> Column:
-    """Return a column of texts: columns of this kind share the rest of the line, and fold long texts."""
-    return Column(name, min_width=max(_TEXT_WIDTH, len(name)), ratio=share, overflow="fold")
+    """Return a column of texts: they share the rest of the line, fold long texts, and have at least 12 cells."""
+    return Column(name, min_width=max(12, len(name)), ratio=share, overflow="fold")
 
 
 def print_table(

@@ -102,16 +102,15 @@ class File(Written):
         if it cannot be written; `OSError` if stdout is closed.
         """
         name = self.file_name()
+        where = f"{self.option} {name}"
         if name == "-":
             if sys.__stdout__ is None:  # closed, as by `program >&-`; `__main__` has put the null device in its place
                 raise OSError(errno.EBADF, "stdout is closed")
             return nullcontext(sys.stdout.buffer)
         if os.path.exists(name) and os.path.samefile(name, beside):
-            raise ConfigError(
-                "is the file that the report is of", argument=f"{self.option} {name}", mend="name another file"
-            )
+            raise ConfigError("is the file that the report is of", argument=where, mend="name another file")
         if not overwrite and os.path.isfile(name):
-            raise ConfigError("exists", argument=f"{self.option} {name}", mend="--overwrite replaces it")
+            raise ConfigError("exists", argument=where, mend="--overwrite replaces it")
         return written_whole(Path(name))
 
 

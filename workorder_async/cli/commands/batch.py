@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 # Seconds that a batch waits for a platform that is away, unless each ticket was named on the command line.
 _OUTAGE: Final = 300.0
-_VERIFIED_AT_ONCE: Final = 16
 # The end of an outcome's line on stdout. Other states have no such line: they are failures, told in the report.
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
 
@@ -462,7 +461,7 @@ class Tally(BatchReport):
             await asyncio.gather(running, return_exceptions=True)
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    await for_each(self._under_way.values(), verify, at_once=_VERIFIED_AT_ONCE)
+                    await for_each(self._under_way.values(), verify, at_once=16)
             raise
 
     def note(self, outcome: Outcome) -> None:

@@ -52,8 +52,6 @@ _PAGE: Final = 100
 _TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
 _PENDING: Final = TicketQuery(status=1)
 _LARGEST_ANSWER: Final = 4 << 20
-# How many tickets are created where things go wrong.
-_CREATIONS: Final = 10
 # The faults of a hostile sandbox by their chance; KIND@OPERATION strikes one operation only. 429 is rare, as each slows
 # all callers down. deep never strikes a list: it looks like an answer of the platform, so a walk would end there.
 _FAULTS: Final = {
@@ -210,9 +208,8 @@ class Tour:
             ("lines written", f"{ids.total():,} to {place}"),
             ("there all along", f"{len(stayed):,}: {found}"),
         ]
-        self._require(
-            not any(wrong), f"of the tickets that were there all along, {place} has {found}; the walk: {walk}"
-        )
+        complaint = f"of the tickets that were there all along, {place} has {found}; the walk: {walk}"
+        self._require(not any(wrong), complaint)
 
     async def close_pending(self, number: int) -> None:
         """Close pending tickets of the file on their creators' behalf."""
@@ -245,7 +242,7 @@ class Tour:
                 creator_name="姜程",
                 attachment=files,
             )
-            for number in range(1, 1 + (_CREATIONS if self.hostile else 1))
+            for number in range(1, 11 if self.hostile else 2)
         ]
         created = await self._change("creations", tickets)
         made = {(one.request.get("title"), one.ticket_id) for one in self.sandbox.applied}

@@ -21,6 +21,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import product
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -48,8 +49,6 @@ Verdict: TypeAlias = tuple[bool | None, str, str]
 _Facts: TypeAlias = Mapping[str, Any]
 """A certificate as Python reads it."""
 
-# A flag of OpenSSL that Python has no name for: dates are not checked.
-_NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 _OPENED: Final = (
     "if a proxy of your company opens TLS, ask those who run it for the certificate of this issuer (PEM), and name its "
     f"file by --cacert FILE or {CA_BUNDLE}=FILE; if there is none, send nothing: somebody else may be answering"
@@ -239,15 +238,12 @@ async def _signature(environ: Environment, options: ClientOptions) -> Verdict:
 
 
 async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | ApiError:
-    """Ask for a list with a signature; return the page, or the error of a refusal.
-
-    Raises `RateLimitedError`: a request that was turned away unread says nothing about its signature.
-    """
+    """Ask for a list with a signature; return the page, or the error of a refusal. Raises all other errors."""
     async with make_client(environ, **options) as client:
         try:
             return await client.list_tickets(page_size=1)
         except RateLimitedError:
-            raise
+            raise  # it was turned away unread, and says nothing about its signature
         except ApiError as error:
             return error
 
@@ -267,21 +263,17 @@ async def _certificate(client: "WorkorderClient") -> Verdict:
                 lax.check_hostname, lax.verify_mode = False, ssl.CERT_NONE
                 der, _ = await _shown(client, lax)
                 _, facts = await _shown(client, _trusting(der))
+                hosts = ", ".join(name for kind, name in facts.get("subjectAltName", ()) if kind == "DNS") or "no host"
+                days = f"good from {_day(facts, 'notBefore')} until {_day(facts, 'notAfter')}"
                 truster = f"the file of --cacert or {CA_BUNDLE}" if given else "this machine"
                 why = f"is not trusted by {truster}: {refused.verify_message.strip('.')}"
-                its = f"the certificate of {host.host}, {_described(facts)}, {why}"
+                its = f"the certificate of {host.host}, issued by {_issuer(facts)}, for {hosts}, {days}, {why}"
                 mend = _MENDS.get(refused.verify_code, _OPENED)
                 return False, f"{its}; its SHA-256 is {hashlib.sha256(der).hexdigest()}", mend
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         mend = "check https:// and the port in the base URL, and the proxy"
         return False, f"{host.host}:{host.port} speaks no TLS with us: {_reason(error)}", mend
     return True, f"its certificate was issued by {_issuer(facts)}, and is good until {_day(facts, 'notAfter')}", ""
-
-
-def _described(facts: _Facts) -> str:
-    names = [name for kind, name in facts.get("subjectAltName", ()) if kind == "DNS"]
-    days = f"good from {_day(facts, 'notBefore')} until {_day(facts, 'notAfter')}"
-    return f"issued by {_issuer(facts)}, for {', '.join(names) or 'no host'}, {days}"
 
 
 async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[bytes, _Facts]:
@@ -291,11 +283,8 @@ async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[by
     certificate without a check.
     """
     host, proxy = URL(client.base_url), None if client.proxy is None else URL(client.proxy.reveal())
-    first = proxy or host
-    to_proxy: ssl.SSLContext | bool | None = None
-    if proxy is not None and proxy.scheme == "https":
-        to_proxy = client.ssl if isinstance(client.ssl, ssl.SSLContext) else True
-    reader, writer = await asyncio.open_connection(first.host, first.port, ssl=to_proxy)
+    first, speaks_tls = proxy or host, proxy is not None and proxy.scheme == "https"
+    reader, writer = await asyncio.open_connection(first.host, first.port, ssl=client.ssl if speaks_tls else None)
     try:
         if proxy is not None:
             await _ask_for_way(proxy, f"{host.host_subcomponent}:{host.port}", reader, writer)
@@ -321,7 +310,8 @@ def _trusting(der: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=der)
-    context.verify_flags = ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    # The second flag is one of OpenSSL that Python has no name for: dates are not checked.
+    context.verify_flags = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(0x200000)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     return context
 
@@ -369,23 +359,19 @@ def _slips(environ: Environment) -> Iterator[tuple[Environment, str]]:
     if bare.reveal() != secret.reveal() and bare.wrong_with(SECRET) is None:
         how = "without the blanks or quotes around it it is accepted"
         yield {**environ, SECRET: bare}, f"the secret is wrong: {how}; cut them off in {SECRET}"
-    for line in neighbours(str(environ[SCHEME]).strip()):
-        mend = f"the secret is right and the scheme is wrong: {line} is accepted; export {SCHEME}='{line}'"
-        yield {**environ, SCHEME: line}, mend
-
-
-def neighbours(text: str) -> Iterator[str]:
-    """Yield the lines of a scheme that differ only in the unit of the Timestamp and the spelling of the digest."""
-    scheme = Scheme.parse(text)
-    head, _, template = text.partition(":")
+    # Lines of the scheme that differ only in the unit of the Timestamp and the spelling of the digest.
+    scheme = Scheme.parse(str(environ[SCHEME]).strip())
+    head, _, template = scheme.text.partition(":")
     name, *options = head.split(",")
     kept = [option for option in options if option not in (*ENCODINGS, *UNITS)]
-    for unit in UNITS:
-        for encoding in ("hex", "HEX", "base64"):
-            if (unit, encoding) != (scheme.unit, scheme.encoding):
-                words = [option for option in (encoding, unit) if option not in ("hex", "s")]
-                with suppress(ConfigError):  # unpadded hex
-                    yield Scheme.parse(f"{','.join([name, *words, *kept])}:{template}").text
+    for unit, encoding in product(UNITS, ("hex", "HEX", "base64")):
+        words = [option for option in (encoding, unit) if option not in ("hex", "s")]
+        line = f"{','.join([name, *words, *kept])}:{template}"
+        with suppress(ConfigError):  # unpadded hex
+            other = Scheme.parse(line)
+            if (other.unit, other.encoding) != (scheme.unit, scheme.encoding):
+                mend = f"the secret is right and the scheme is wrong: {line} is accepted; export {SCHEME}='{line}'"
+                yield {**environ, SCHEME: line}, mend
 
 
 def _words(refused: ApiError) -> tuple[int, int, str]:

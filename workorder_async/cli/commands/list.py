@@ -43,8 +43,6 @@ _Row: TypeAlias = Callable[[TicketSummary], dict[str, JSON]]
 """Returns the values of a ticket by the names of their columns."""
 
 _PAGE: Final = 100
-# Two answers that follow each other in a walk share some tickets: ask for this many rows more than are shown.
-_SHARED: Final = 10
 # By how many blanks the fields of a ticket's parts are indented.
 _DEEPER: Final = 2
 _FIELDS: Final = Parameter(help="The fields, such as id,title,created_at; `workorder columns` prints them.")
@@ -93,8 +91,8 @@ async def _list(client: "WorkorderClient", filters: TicketFilters, limit: int, s
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
     queries, seen, reports = await filters.by_the_server(client), set[int](), list[WalkReport]()
     total, first = 0, True
-    # With some rows more than `limit` a short list is one request.
-    size = min(limit + _SHARED, _PAGE) if limit else _PAGE
+    # Two answers that follow each other in a walk share some tickets: with ten rows more a short list is one request.
+    size = min(limit + 10, _PAGE) if limit else _PAGE
     at_once = min(8, ceil((limit or _PAGE * 8) / size))
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         for query in queries:
@@ -125,8 +123,6 @@ def _text(value: JSON) -> str:
     return "" if value is None else value if isinstance(value, str) else to_json(value).decode()
 
 
-# Ten cells show only the day of the time.
-_CREATED: Final = Column("created", width=10, min_width=10, no_wrap=True, overflow="crop")
 # Each column, how wide a terminal has to be to show it, and its value.
 _USUAL: Final[Sequence[tuple[Column, int, Callable[[TicketSummary], JSON]]]] = (
     (whole("id", 7), 0, lambda ticket: ticket.id),
@@ -136,7 +132,8 @@ _USUAL: Final[Sequence[tuple[Column, int, Callable[[TicketSummary], JSON]]]] = (
     (texts("title", 3), 0, lambda ticket: ticket.title),
     (texts("customer", 2), 90, lambda ticket: ticket.customer_organization_name),
     (whole("handler", 8), 120, lambda ticket: ticket.handler or None),
-    (_CREATED, 0, lambda ticket: moment(ticket.created_at)),
+    # Ten cells show only the day of the time.
+    (Column("created", width=10, min_width=10, no_wrap=True, overflow="crop"), 0, lambda it: moment(it.created_at)),
 )
 
 

@@ -35,8 +35,6 @@ _CURL: Final = Parameter(
 _BODY: Final = Parameter(help="A file that holds exactly the bytes of its body.")
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
-# Seconds between two looks at how far the search is.
-_LOOK_EVERY: Final = 0.1
 _FORM: Final = ("-F", "--form", "--form-string", "-T", "--upload-file", "--data-urlencode")
 # Options of curl, as `getopt` has them: a colon stands behind a letter with a value; and the usual words with a value.
 _LETTERS: Final = "A:C:D:E:F:H:K:P:Q:T:U:X:Y:b:c:d:e:m:o:r:t:u:w:x:y:z:BGIJLMNORSVWZafghijklnpqsv#0123456789"
@@ -165,7 +163,7 @@ async def _found(requests: Sequence[Accepted], secret: Secret) -> Detected:
     try:
         with Bar("searching", unit="signatures") as bar:
             while not found.done():
-                await asyncio.wait([found], timeout=_LOOK_EVERY)
+                await asyncio.wait([found], timeout=0.1)
                 if search.total:
                     bar(search.tried, search.total)
         return found.result()
