@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _SINCE: Final = f"Created at or after the beginning of it: {TIME_HELP}."
 
-# Each field's docstring is its help.
-
 
 @Parameter(name="*", group=Group("Filters", sort_key=5))
 @frozen(kw_only=True)

@@ -61,24 +61,26 @@ def numbers_from(source: str) -> list[int]:
     else:
         # Excel in China writes CSV in GBK. No digit, comma, tab or line feed is a byte of a longer character in GBK, so
         # even a wrong guess of the encoding does not change numbers and cells.
-        text = decoded("--from", source, content, or_gbk=True)
-        if "\0" in text:
-            problem = "has bytes that are 0: it is UTF-16 without its mark, or no text"
-            raise ConfigError(problem, argument=f"--from: {name}", mend="save it as UTF-8")
-        begin = next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")
-        first = begin.partition("#")[0].strip()
-        if first[:1] in ("{", "["):
-            found = _in_json(name, text)
-        elif not first or first.isdecimal():
-            words = ((at, line.partition("#")[0].strip()) for at, line in enumerate(_lines(text), 1))
-            found = ((f"line {at}", word) for at, word in words if word)
-        else:
-            is_tsv = "\t" in begin
-            # A file without a line end may be cut short, even within the last number. So all its rows must have a cell
-            # for each name. With a line end a shorter row is good: Excel leaves empty cells at the end out.
-            is_even = is_tsv or not text.endswith(("\n", "\r"))
-            found = _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_even)
+        found = _in_text(name, decoded("--from", source, content, or_gbk=True))
     return list(dict.fromkeys(_number(name, line, one) for line, one in found))
+
+
+def _in_text(name: str, text: str) -> _Found:
+    """Return the values in a text; its first line that is no remark tells its format."""
+    if "\0" in text:
+        problem = "has bytes that are 0: it is UTF-16 without its mark, or no text"
+        raise ConfigError(problem, argument=f"--from: {name}", mend="save it as UTF-8")
+    begin = next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")
+    first = begin.partition("#")[0].strip()
+    if first[:1] in ("{", "["):
+        return _in_json(name, text)
+    if not first or first.isdecimal():
+        words = ((at, line.partition("#")[0].strip()) for at, line in enumerate(_lines(text), 1))
+        return ((f"line {at}", word) for at, word in words if word)
+    is_tsv = "\t" in begin
+    # A file without a line end may be cut short, even within the last number. So all its rows must have a cell for each
+    # name. With a line end a shorter row is good: Excel leaves empty cells at the end out.
+    return _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_tsv or not text.endswith(("\n", "\r")))
 
 
 def _number(name: str, line: str, found: object) -> int:
