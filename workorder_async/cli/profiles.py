@@ -25,6 +25,7 @@ import stat
 import subprocess
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -309,7 +310,10 @@ def add(path: Path, name: str, values: Values) -> None:
     there = Secret(path.read_bytes().rstrip().decode("utf-8-sig") if path.exists() else "")
     before = there if there.reveal() else Secret(f"default = {_quoted(name)}")
     head = f"[profiles.{name if _BARE.fullmatch(name) else _quoted(name)}]"
-    if not _is_toml(Secret(f"{before.reveal()}\n\n{head}")):
+    is_toml = False
+    with suppress(ValueError):
+        is_toml = bool(tomllib.loads(f"{before.reveal()}\n\n{head}"))
+    if not is_toml:
         mend = f"write them as tables, such as {head}, and try again"
         raise ConfigError("its profiles are written in a way that takes no further one", argument=f"{path}:", mend=mend)
     path.parent.mkdir(0o700, parents=True, exist_ok=True)
@@ -317,14 +321,6 @@ def add(path: Path, name: str, values: Values) -> None:
         file.write(f"{before.reveal()}\n\n{head}\n".encode())
         for key, value in values.items():
             file.write(Secret(f"{key} = {_quoted(Secret(value).reveal())}\n").encoded())
-
-
-def _is_toml(text: Secret) -> bool:
-    try:
-        tomllib.loads(text.reveal())
-    except ValueError:
-        return False
-    return True
 
 
 def _quoted(text: str) -> str:

@@ -7,7 +7,7 @@ on.
 
 import asyncio
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
@@ -348,9 +348,8 @@ def _tell_hold(report: BatchReport, _: object, held: str) -> str:
 class Tally(BatchReport):
     """Runs the batch of a task, and is its report: prints each outcome when it comes, also after an interruption.
 
-    A change is in `_changes` from the start, in `_under_way` from when the batch takes it until its outcome is noted.
-    So after an interruption or a broken journal each change still gets an outcome: unknown if it is under way, not sent
-    if the batch never took it.
+    A change is in `_waiting` until the batch takes it, and then in `_under_way` until its outcome is noted. So after an
+    interruption or a broken journal each change still gets an outcome: unknown if it is under way, else not sent.
     """
 
     task: Task
@@ -363,16 +362,15 @@ class Tally(BatchReport):
     held: str = field(default="", on_setattr=_tell_hold)
     _silent: bool = False  # whether a write to stdout failed, so that no further line goes there
     _interrupted: bool = False
-    _begun: int = 0  # how many of `_changes` the batch took
     # By ticket: an unknown outcome of each change that is under way, after an interruption with its error.
     _under_way: dict[int, Outcome] = field(factory=dict)
     _complaints: Complaints = field(factory=Complaints)
-    _changes: list[Change] = field(init=False)
+    _waiting: deque[Change] = field(init=False)
     _bar: Bar = field(init=False)  # shown only after the uploads, which have bars of their own
     _until_end: ExitStack = field(factory=ExitStack)  # ends the bar when the batch ends
 
     def __attrs_post_init__(self) -> None:
-        self._changes = [self.task.change(one) for one in self.chosen if one.error is None]
+        self._waiting = deque(self.task.change(one) for one in self.chosen if one.error is None)
         shown = not self.named and not (self.options.json and sys.stdout.isatty())
         self._bar = Bar(self.task.kind.doing, shown=shown)
 
@@ -424,14 +422,14 @@ class Tally(BatchReport):
             # journal may have used up some of the limit: read it again.
             counted = (await asyncio.to_thread(read_records, journal, may_be_new=True)).lasting
         # No change, no upload: the files would belong to nothing.
-        files = await upload_all(client, self.task.attach if self._changes else (), self.task.author)
+        files = await upload_all(client, self.task.attach if self._waiting else (), self.task.author)
         own: dict[str, Any] = {"handle_attachment": files} if files else {}
         self._until_end.enter_context(self._bar)
-        for change in self._changes:
-            if limit is not None and not _is_allowed(key_of(change), counted, limit):
+        while self._waiting:
+            if limit is not None and not _is_allowed(key_of(self._waiting[0]), counted, limit):
                 self.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
                 return
-            self._begun += 1
+            change = self._waiting.popleft()
             self._under_way[change.id] = Outcome(change, State.UNKNOWN)
             yield evolve(change, **own)
 
@@ -492,14 +490,14 @@ class Tally(BatchReport):
         self._bar(self.total, max(self.total, len(self.chosen)), in_words(self.counts))
 
     def _note_rest(self) -> None:
-        """Note an outcome for each change without one: unknown if under way, not sent if the batch never took it."""
+        """Note an outcome for each change without one: unknown if it is under way, not sent if it waits."""
         self._interrupted = False
         if self._under_way:
             ids = ", ".join(map(str, sorted(self._under_way)))
             note(f"workorder: cut short; not known to be {self.task.kind.done}: {ids}")
         for outcome in list(self._under_way.values()):
             self.note(outcome)
-        for change in self._changes[self._begun :]:
+        for change in self._waiting:
             self.note(Outcome(change, State.NOT_SENT))
 
     @property

@@ -42,11 +42,9 @@ _REPORTED: Final = f"When the customer called, now if not said: {TIME_HELP}."
 
 _ATTACH: Final = Parameter(name="--attach", help="A file to upload first; may be repeated.")
 Files: TypeAlias = Annotated[tuple[ExistingFile, ...], _ATTACH]
-"""The files of a ticket that is created or closed."""
 
 _AUTHOR: Final = Parameter(name="--author", help="User id of who uploads; by default as the platform says.")
 Author: TypeAlias = Annotated[Whole | None, _AUTHOR]
-"""The uploader to name, in place of the platform's word."""
 
 
 def refuse_author_of_nothing(files: Sequence[Path], author: int | None) -> None:
