@@ -40,11 +40,8 @@ _PARTS: Final[Mapping[str, tuple[type, str]]] = {
 }
 _REPORTED: Final = f"When the customer called, now if not said: {TIME_HELP}."
 
-_ATTACH: Final = Parameter(name="--attach", help="A file to upload first; may be repeated.")
-Files: TypeAlias = Annotated[tuple[ExistingFile, ...], _ATTACH]
-
-_AUTHOR: Final = Parameter(name="--author", help="User id of who uploads; by default as the platform says.")
-Author: TypeAlias = Annotated[Whole | None, _AUTHOR]
+Files: TypeAlias = Annotated[tuple[ExistingFile, ...], Parameter(help="A file to upload first; may be repeated.")]
+Author: TypeAlias = Annotated[Whole | None, Parameter(help="User id of who uploads; by default as the platform says.")]
 
 
 def refuse_author_of_nothing(files: Sequence[Path], author: int | None) -> None:
