@@ -100,8 +100,8 @@ def demo(
         with redirect_stdout(sys.stderr) if is_copied else nullcontext():
             code = run(_demo(tickets, file, place, closes=closes, seed=seed, waits=None if hostile else waits))
         if is_copied and file.exists():
-            with file.open("rb") as source, output.target(beside=file, overwrite=True) as copy:
-                shutil.copyfileobj(source, copy)
+            with output.target(beside=file, overwrite=True) as copy:
+                copy.write(file.read_bytes())
                 copy.flush()
     return code
 
