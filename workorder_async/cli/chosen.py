@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """The mutations of `close`, `comment` and `reject`."""
 
-# Tickets are read in steps of this many times `concurrency`; the bar moves once a step.
-_ROUNDS_OF_A_STEP: Final = 8
 _ROWS_SHOWN: Final = 20
-# Filters that a row of the list must repeat exactly.
-_EXACT_FILTERS: Final = ("status", "type", "sub_type", "second_subtype")
 
 
 @frozen
@@ -94,7 +90,8 @@ def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
 
     A platform that ignores a filter returns other tickets, too, and these must not be changed.
     """
-    shown = [(name, getattr(query, name), getattr(row, name)) for name in _EXACT_FILTERS]
+    exact = ("status", "type", "sub_type", "second_subtype")
+    shown = [(name, getattr(query, name), getattr(row, name)) for name in exact]
     others = [(name, found) for name, wanted, found in shown if wanted is not None and found != wanted]
     odd = [f"{name} {getattr(found, 'label', found)}" for name, found in others]
     if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
@@ -110,7 +107,7 @@ async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: 
     """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature."""
     read: dict[int, Ticket | WorkorderError] = {}
     with Bar("reading") as bar:
-        step = _ROUNDS_OF_A_STEP * concurrency
+        step = 8 * concurrency  # the bar moves once a step
         for start in range(0, len(ids), step):
             read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
             bar(len(read), len(ids))

@@ -1,8 +1,7 @@
 """`workorder close`, `comment` and `reject`, for one ticket or many.
 
 Each command makes a `Task`, which turns a chosen ticket into its change (a mutation), and `carry_out` takes the steps
-to its batch. `Tally` runs it: it is the batch's report, prints each outcome, and ends with the counts and a way to go
-on.
+to its batch. `Tally` runs the batch and is its report: each outcome, and in the end the counts and a way to go on.
 """
 
 import asyncio
@@ -73,8 +72,8 @@ class BatchOptions:
     def text(self, detail: str) -> str:
         """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""
         if detail == self.source == "-":
-            mend = "there is one stdin: put one into a file"
-            raise ConfigError("--detail - and --from - cannot go together", mend=mend)
+            problem = "--detail - and --from - cannot go together"
+            raise ConfigError(problem, mend="there is one stdin: put one into a file")
         return text_or_stdin(detail, "--detail")
 
 
@@ -242,13 +241,11 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
 async def _read_creators(
     client: "WorkorderClient", task: Task, ids: Sequence[int], concurrency: int, records: Records
 ) -> list[Chosen]:
-    """Return the tickets with their creators, from the journal where an earlier run put them there, else by reading.
-
-    A ticket whose close was refused is read again: its creator may have been wrong.
-    """
+    """Return the tickets with their creators, from the journal where an earlier run put them there, else by reading."""
     known: dict[int, Chosen] = {}
     for id in ids:
         record = records.by_key.get(task.key(id))
+        # A ticket whose close was refused is read again: its creator may have been wrong.
         if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
             creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
             known[id] = Chosen(id, creator=creator, status=said)
@@ -262,12 +259,9 @@ def _as_known(found: Sequence[Chosen], task: Task, records: Records) -> list[Cho
     nobody = ConfigError("the platform does not say who created it", mend="use --closer-name")
     known = []
     for one in found:
-        if task.needs_creator and not one.error and not one.creator.strip():
-            known.append(evolve(one, error=nobody))
-        elif records.by_key and not one.error and (record := records.by_key.get(task.key(one.id))):
-            known.append(evolve(one, journal_state=record.state))
-        else:
-            known.append(one)
+        error = one.error or (nobody if task.needs_creator and not one.creator.strip() else None)
+        record = records.by_key.get(task.key(one.id)) if records.by_key and not error else None
+        known.append(evolve(one, error=error, journal_state=record.state if record else None))
     return known
 
 
@@ -280,8 +274,7 @@ def _with_times(platform: str, *of: TicketQuery | Change) -> str:
 
 def _show_only(task: Task, kept: Sequence[Chosen], place: str, records: Records, *, as_json: bool) -> int:
     """Print the change of each ticket, and return the exit code of a dry run."""
-    others = records.unknown - sum(one.journal_state is State.UNKNOWN for one in kept)
-    if others:
+    if others := records.unknown - sum(one.journal_state is State.UNKNOWN for one in kept):
         note(f"changes with unknown outcomes in the journal, which the run looks for as well: {others:,}")
     if not kept:
         return OK
@@ -304,10 +297,7 @@ def _show_only(task: Task, kept: Sequence[Chosen], place: str, records: Records,
 
 
 def _is_allowed(key: str, counted: set[str], limit: int) -> bool:
-    """Tell whether --limit allows a change, and add an allowed one to `counted`, the keys that count against it.
-
-    A change that is in `counted` already is allowed: it takes no further room.
-    """
+    """Tell whether --limit allows a change, and add its key to `counted` then; a key that is in there takes no room."""
     if key not in counted and len(counted) >= limit:
         return False
     counted.add(key)
