@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from getopt import GetoptError, getopt
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 from threading import Event
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -249,20 +249,19 @@ def _of_curl(text: str) -> list[Accepted]:
 
 def _words(text: str) -> Iterator[str]:
     """Yield the words of a shell's lines; bytes that are no UTF-8 become surrogates. Raises `ValueError`."""
-    pieces: list[bytes] = []
-    for found in _PIECE.finditer(text.encode(errors="surrogatepass")):
-        kind, piece = str(found.lastgroup), found[str(found.lastgroup)]
-        if kind == "open":
-            raise ValueError("No escaped character" if piece == b"\\" else "No closing quotation")
-        if kind == "double":
-            piece = re.sub(rb'\\([$`"\\]|\n)', lambda one: one[1].strip(b"\n"), piece)
-        if kind != "blank":
-            pieces.append(_ESCAPE.sub(_unescaped, piece) if kind == "ansi" else piece)
-        elif pieces:
-            yield b"".join(pieces).decode(errors="surrogateescape")
-            pieces = []
-    if pieces:
-        yield b"".join(pieces).decode(errors="surrogateescape")
+    found = _PIECE.finditer(text.encode(errors="surrogatepass"))
+    for is_blank, pieces in groupby(found, lambda piece: piece.lastgroup == "blank"):
+        if not is_blank:
+            yield b"".join(map(_unquoted, pieces)).decode(errors="surrogateescape")
+
+
+def _unquoted(piece: "re.Match[bytes]") -> bytes:
+    kind, content = piece.lastgroup, piece[str(piece.lastgroup)]
+    if kind == "open":
+        raise ValueError("No escaped character" if content == b"\\" else "No closing quotation")
+    if kind == "double":
+        return re.sub(rb'\\([$`"\\]|\n)', lambda one: one[1].strip(b"\n"), content)
+    return _ESCAPE.sub(_unescaped, content) if kind == "ansi" else content
 
 
 def _unescaped(found: "re.Match[bytes]") -> bytes:
