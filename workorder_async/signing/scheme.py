@@ -55,7 +55,7 @@ DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sm3")
 
 _OUTSIDE = re.compile(r"\{\{|\}\}|\\[nt\\]|\{(\w+)\(|\{([^{}]*)\}|[{}]")
 _INSIDE = re.compile(rf"\)\}}|{_OUTSIDE.pattern}")
-_ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n", "\\t": "\t", r"\\": "\\"}
+_ESCAPES = {"{{": b"{", "}}": b"}", "\\n": b"\n", "\\t": b"\t", r"\\": b"\\"}
 _NO_BLANKS = (",", ":")
 
 
@@ -250,29 +250,22 @@ class Template:
 
 def _nodes(text: str, at: int, call: str) -> tuple[tuple[Node, ...], int]:
     """Return the nodes from a position on, to the end of the call or of the text, and where that is."""
-    found, literal = list[Node](), ""
+    found = list[Node]()
     while token := (_INSIDE if call else _OUTSIDE).search(text, at):
-        literal += text[at : token.start()]
-        at = token.end()
-        if token.group() in _ESCAPES:
-            literal += _ESCAPES[token.group()]
-            continue
-        if literal:
-            found.append(literal.encode())
-            literal = ""
+        found.append(text[at : token.start()].encode())
         if token.group() == ")}":
-            return tuple(found), at
+            return tuple(filter(None, found)), token.end()
         node, at = _node(text, token)
         found.append(node)
     if call:
         raise ConfigError(f"the call {{{call}( of the template {text!r} has no end", mend="close it with )}")
-    if literal + text[at:]:
-        found.append((literal + text[at:]).encode())
-    return tuple(found), len(text)
+    return tuple(filter(None, [*found, text[at:].encode()])), len(text)
 
 
 def _node(text: str, token: "re.Match[str]") -> tuple[Node, int]:
-    """Return the placeholder or the call that a token begins, and where it ends."""
+    """Return the placeholder, the call or the character that a token begins, and where it ends."""
+    if token.group() in _ESCAPES:
+        return _ESCAPES[token.group()], token.end()
     call, name = token.groups()
     if call is not None:
         if call not in CALLS:
@@ -299,7 +292,6 @@ def require_digest(digest: str) -> None:
 
 
 _WORDS = {**dict.fromkeys(ENCODINGS, "encoding"), **dict.fromkeys(UNITS, "unit"), "unpadded": "padding"}
-_SECRET = Template.parse("{secret}")
 
 
 class Signer(Protocol):
@@ -321,13 +313,13 @@ class Scheme:
 
     text: str
     digest: str
-    keyed: bool
     encoding: str
     unit: str
     template: Template = field(repr=False)
-    key: Template = field(default=_SECRET, repr=False)
-    padded: bool = True
-    prefix: str = ""
+    key: Template = field(repr=False)
+    """The key of an HMAC; empty for a plain digest."""
+    padded: bool
+    prefix: str
 
     @classmethod
     def parse(cls, text: str) -> "Scheme":
@@ -351,12 +343,12 @@ class Scheme:
             problem = f"the signing scheme {text!r} has a key, which {digest} takes none of"
             raise ConfigError(problem, mend=f"use hmac-{digest}")
         template = Template.parse(rest)
-        key = Template.parse(options["key"]) if "key" in options else _SECRET
-        if "secret" not in (template.names | key.names if keyed else template.names):
+        key = Template.parse(options.get("key", "{secret}")) if keyed else Template(())
+        if "secret" not in template.names | key.names:
             mend = f"put {{secret}} into its template or use hmac-{digest}"
             raise ConfigError(f"the signing scheme {text!r} never uses the secret, so anyone could sign", mend=mend)
         encoding, unit = options.get("encoding", "hex"), options.get("unit", "s")
-        return cls(text, digest, keyed, encoding, unit, template, key, "padding" not in options, options["prefix"])
+        return cls(text, digest, encoding, unit, template, key, "padding" not in options, options["prefix"])
 
     def __str__(self) -> str:
         return self.text
@@ -364,7 +356,7 @@ class Scheme:
     @property
     def names(self) -> frozenset[str]:
         """The placeholders that the signature depends on."""
-        return self.template.names | (self.key.names if self.keyed else frozenset())
+        return self.template.names | self.key.names
 
     @property
     def signs_body(self) -> bool:
@@ -381,7 +373,7 @@ class Scheme:
         signed = Signed(request, app_id, timestamp, secret)
         pieces = self.template.render(signed)
         # No variable holds the key: a traceback with locals would show it.
-        if not self.keyed:
+        if not self.key.nodes:
             digest = _hashed(self.digest, pieces)
         elif isinstance(request.body, tuple):
             # A body in memory is signed in one go, in half the time.
