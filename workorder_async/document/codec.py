@@ -91,13 +91,11 @@ def read_rows(
     that is None, it raises `DecodeError`, which names the `page`. An answer that is no page always raises it.
     """
     try:
-        data = answer.data
-        if not isinstance(data, dict):
-            raise misfit("an object", data)
-        rows = _rows_in(data)
+        rows, data = _rows_in(answer.data), cast("Row", answer.data)
         pagination = cast("Pagination", decoder_of(TicketPage).readers["pagination"](data.get("pagination")))
-    except Exception as error:  # noqa: BLE001 - as in decode
-        raise answer.told_in(decoder_of(TicketPage).explained(error, answer.data, "$.data")) from None
+    except MisfitError:
+        decode(TicketPage, answer)  # raises the error with its path
+        raise
     ids = _plain_ids(rows)
     if ids is not None:
         return pagination, rows, ids
@@ -107,8 +105,7 @@ def read_rows(
             ids.append(_id_in(row))
             kept.append(row)
         except MisfitError as error:
-            path = f"$.data.tickets[{index}]" + (".id" if isinstance(row, dict) else "")
-            _skip(answer, page, None, (path, error), skipped)
+            _skip(answer, page, None, (index, error), skipped)
     return pagination, kept, ids
 
 
@@ -151,15 +148,14 @@ def decode_rows(
     """
     try:
         return cast("list[TicketSummary]", _ROW.hooks(rows))
-    except Exception:  # noqa: BLE001 - of any kind: the place is found out below
+    except Exception:  # noqa: BLE001 - of any kind: each row is tried below
         places = {id(row): index for index, row in enumerate(_rows_in(answer.data))}
     tickets = []
     for position, row in enumerate(rows):
-        found = _ROW.locate(row, f"$.data.tickets[{places.get(id(row), position)}]")
-        if found is None:
+        try:
             tickets.append(cast("TicketSummary", _ROW.hook(row)))
-        else:
-            _skip(answer, page, number_in(row, "id"), found, skipped)
+        except Exception as error:  # noqa: BLE001 - the same
+            _skip(answer, page, number_in(row, "id"), (places.get(id(row), position), error), skipped)
     return tickets
 
 
@@ -169,11 +165,12 @@ def read_row(row: Row) -> TicketSummary:
 
 
 def _skip(
-    answer: Answer, page: int, ticket: int | None, place: tuple[str, Exception], skipped: list[SkippedRow] | None
+    answer: Answer, page: int, ticket: int | None, wrong: tuple[int, Exception], skipped: list[SkippedRow] | None
 ) -> None:
-    """Note a row that does not fit; without a list for that, raise its error."""
+    """Note a row that does not fit, by its index and error; without a list for that, raise its error."""
     name = f"page {page}: " if ticket is None else f"ticket {ticket} on page {page}: "
-    failure = answer.told_in(decode_error(*place, name=name))
+    index, error = wrong
+    failure = answer.told_in(decode_error(f"$.data.tickets[{index}]", error, name=name))
     if skipped is None:
         raise failure from None
     skipped.append(SkippedRow(ticket, failure.path, failure.expected, failure.got))

@@ -27,7 +27,6 @@ are; if not, each wrong value goes to the reader of its field. To check a range,
 
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from operator import itemgetter
@@ -46,6 +45,11 @@ Read: TypeAlias = Callable[[object], object]
 
 class MisfitError(TypeError):
     """A value without a plain meaning; its arguments are the expected kind of value, and the kind that came."""
+
+    path: str = ""
+    """Where it stands in the value that was read: ".tickets[57].created_time"; "" for that value itself."""
+    index: int = 0
+    """Which of the objects that `hooks` was given has it."""
 
 
 _KINDS: Final[Mapping[type, str]] = {
@@ -242,7 +246,11 @@ def _unwrapped(value: object) -> object:
 
 
 def decode_error(path: str, error: Exception, message: str = "", *, name: str = "") -> DecodeError:
-    """Return the error for a value at this path that does not fit; `message` is said in place of path and values."""
+    """Return the error for a value at this path that does not fit, or has a part that does not.
+
+    `message` is said in place of path and values.
+    """
+    path += getattr(error, "path", "")
     expected, got = error.args if isinstance(error, MisfitError) else ("a value", f"{type(error).__name__}: {error}")
     said = message or f"{name}{path} is {got}, expected {expected}"
     return DecodeError(said, path=path, expected=expected, got=got)
@@ -252,7 +260,6 @@ def decode_error(path: str, error: Exception, message: str = "", *, name: str = 
 class Decoder:
     """How one model is read from a JSON value."""
 
-    model: type
     readers: Mapping[str, Read]
     """The function that reads each field, in every spelling."""
     source: str
@@ -267,40 +274,9 @@ class Decoder:
     def read(self, value: object, path: str = "$", name: str = "") -> object:
         """Make the model of one object. Raises `DecodeError`, whose message begins with `name`."""
         try:
-            return self.hooks((value,))[0]
-        except Exception as error:  # noqa: BLE001 - of any kind: a search finds out which value it was about
-            raise self.explained(error, value, path, name) from None
-
-    def explained(self, error: Exception, value: object, path: str, name: str = "") -> DecodeError:
-        """Return the error for an exception of `hooks`, with the path of the first value that does not fit."""
-        return decode_error(*(self.locate(value, path) or (path, error)), name=name)
-
-    def locate(self, value: object, path: str) -> tuple[str, Exception] | None:
-        """Return the JSON path of the first value that does not fit, and the reason; None if all values fit."""
-        try:
-            self.hook(value)
+            return self.hook(value)
         except Exception as error:  # noqa: BLE001 - of any kind: it is told
-            if not isinstance(value, dict):
-                return path, error
-            found = (self._locate_in(name, value.get(name), f"{path}.{name}") for name in self.readers)
-            return next(filter(None, found), (path, error))
-        return None
-
-    def _locate_in(self, name: str, value: object, path: str) -> tuple[str, Exception] | None:
-        """Return the same as `locate` for one field, and for the models inside it."""
-        try:
-            self.readers[name](value)
-        except Exception as error:  # noqa: BLE001 - the same
-            field, parts = fields_of(self.model)[name], dict[str, object]()
-            if field.is_model and field.is_list:
-                with suppress(MisfitError):
-                    rows = enumerate(items(value, fields_of(field.kind).keys()))
-                    parts = {f"{path}[{index}]": row for index, row in rows if row is not None or field.is_required}
-            elif field.is_model and value is not None:
-                parts = {path: value}
-            found = (decoder_of(field.kind).locate(part, place) for place, part in parts.items())
-            return next(filter(None, found), (path, error))
-        return None
+            raise decode_error(path, error, name=name) from None
 
 
 def _make_decoder(model: type) -> Decoder:
@@ -315,6 +291,7 @@ def _make_decoder(model: type) -> Decoder:
     readers = {field.name: _reader(field) for field in fields}
     names: dict[str, object] = {
         "misfit": misfit,
+        "MisfitError": MisfitError,
         "new": object.__new__,
         "model": model,
         "pick": itemgetter(*as_orjson_keeps(readers)),
@@ -326,11 +303,12 @@ def _make_decoder(model: type) -> Decoder:
             if field.is_code
         },
     }
-    head = ["def structure(values):", "made = [*values]", "for at, value in enumerate(made):"]
+    head = ["def structure(values):", "made = [*values]", "try:", " for at, value in enumerate(made):"]
     alone = (f"if isinstance(value, str): value = {{{field.name!r}: value}}" for field in fields if field.is_alone)
-    source = "\n ".join([*head, *(f" {line}" for line in [*alone, *_hook_lines(model, [*fields])]), "return made"])
+    body = [f"  {line}" for line in [*alone, *_hook_lines(model, [*fields])]]
+    source = "\n ".join([*head, *body, "except MisfitError as error:", " error.index = at", " raise", "return made"])
     exec(source, names)  # noqa: S102 - the text is made of the names above
-    return Decoder(model, readers, source, cast("Callable[[Sequence[object]], list[object]]", names["structure"]))
+    return Decoder(readers, source, cast("Callable[[Sequence[object]], list[object]]", names["structure"]))
 
 
 #: Returns the decoder of a model, which is made when it is first asked for.
@@ -368,7 +346,7 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
     if codes:
         read_into, looked_up, read = (", ".join(parts) for parts in zip(*codes, strict=True))
         quick += [f"try: {read_into} = {looked_up}", f"except KeyError: {read_into} = {read}"]
-    joined = "\n     and ".join([*conditions, *bounds]) or "True"
+    joined = "\n      and ".join([*conditions, *bounds]) or "True"
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
     made = [f"one.{field.name} = v{index}" for index, field in enumerate(fields)]
     return [
@@ -392,18 +370,20 @@ def _reader(field: WireField) -> Read:
     def read_field(value: object) -> object:
         if value is None and not is_required:
             return factory()
-        if value is None or value.__class__ is Unread:
-            raise MisfitError("a value", "missing or null" if value is None else _KINDS[Unread])
         try:
+            if value is None or value.__class__ is Unread:
+                raise MisfitError("a value", "missing or null" if value is None else _KINDS[Unread])
             found = read(value)
-        except MisfitError:
-            if is_required or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
-                raise
-            return factory()
-        if field.is_time and cast("int", found) < SECONDS_BEGIN:
-            raise MisfitError("a time from the year 1", str(found))
-        if least is not None and cast("int", found) < least:
-            raise MisfitError(f"a whole number from {least}", str(found))
+            if field.is_time and cast("int", found) < SECONDS_BEGIN:
+                raise MisfitError("a time from the year 1", str(found))
+            if least is not None and cast("int", found) < least:
+                raise MisfitError(f"a whole number from {least}", str(found))
+        except MisfitError as error:
+            means_none = is_absent(value) or (field.is_list and _unwrapped(value) == {})
+            if means_none and not is_required and value.__class__ is not Unread:
+                return factory()
+            error.path = f".{field.name}{error.path}"
+            raise
         return found
 
     return read_field
@@ -416,7 +396,12 @@ def _reader_of_kind(field: WireField) -> Read:
 
         def read_list(value: object) -> list[object]:
             rows = cast("list[JSON]", value) if value.__class__ is list else items(value, names)
-            return hooks([row for row in rows if row is not None or keeps_nulls])
+            try:
+                return hooks([row for row in rows if row is not None or keeps_nulls])
+            except MisfitError as error:
+                places = [place for place, row in enumerate(rows) if row is not None or keeps_nulls]
+                error.path = f"[{places[error.index]}]{error.path}"
+                raise
 
         return read_list
     if field.is_model:
