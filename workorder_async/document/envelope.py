@@ -15,7 +15,6 @@ A redirect is a `ResponseError`, whatever its body. An errno that is no number i
 400 and more as good as a page without an envelope.
 """
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TypeVar
@@ -24,7 +23,7 @@ from attrs import define, field
 
 from workorder_async import errors
 from workorder_async.document.decoding import MisfitError, whole_number
-from workorder_async.document.json_text import JSON, loads, parse_slowly, write
+from workorder_async.document.json_text import JSON, SURROGATE, loads, parse_slowly, write
 from workorder_async.errors import ApiError, DecodeError, ResponseError, WorkorderError
 from workorder_async.secret import without_credentials
 
@@ -33,7 +32,6 @@ E = TypeVar("E", bound=WorkorderError)
 
 _BODY_START = 200
 _REDIRECTS = (301, 302, 303, 307, 308)
-_NO_UTF8 = re.compile("[\ud800-\udfff]")
 #: Bytes of a body that orjson refuses. One of this size stops the event loop for some 20 ms; a longer one is parsed in
 #: a thread, or not at all.
 _ODD = 64 << 10
@@ -131,10 +129,8 @@ def _text(value: JSON) -> str:
 
     Characters without UTF-8 bytes become U+FFFD, so that an error can be printed, sent and stored.
     """
-    if value is None or isinstance(value, str):
-        return _NO_UTF8.sub("\ufffd", str(value or ""))
     try:
-        return _NO_UTF8.sub("\ufffd", write(value))
+        return SURROGATE.sub("\ufffd", value or "" if value is None or isinstance(value, str) else write(value))
     except ValueError:
         return "JSON that is too deep to be shown"
 
