@@ -18,7 +18,7 @@ from tests.support.slow import slow_after
 from workorder_async import ApiError, ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.document.envelope import Answer
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, parts, reading
-from workorder_async.exports.parts import Head, Line, Manifest
+from workorder_async.exports.parts import VERSION, Head, Line, Manifest
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import Drift
 from workorder_async.walks.options import walk_options
@@ -544,17 +544,7 @@ async def test_when_a_part_ends(
 
 def test_a_forgotten_part_that_voids_others(tmp_path: Path) -> None:
     """Where a part is forgotten that says that those before it do not count, none of them is kept."""
-    head = Head(
-        platform="http://127.0.0.1",
-        queries=({},),
-        format="jsonl",
-        columns=(),
-        raw=True,
-        detail=False,
-        attachments=None,
-        csv_bom=True,
-        csv_defuse=True,
-    )
+    head: Head = {"manifest": "workorder_async", "version": VERSION, "platform": "http://127.0.0.1"}
     with closing(Manifest(tmp_path / "t.manifest")) as manifest:
         manifest.add(head)
         for rest in ((None, BEGAN), None):

@@ -30,7 +30,7 @@ from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Target, target_of
-from workorder_async.exports.parts import Disk, GrowingFile, Head, Lines, Manifest, Renamed, Stream
+from workorder_async.exports.parts import VERSION, Disk, GrowingFile, Head, Lines, Manifest, Renamed, Stream
 from workorder_async.exports.reading import Reading, UnfoundedError
 from workorder_async.exports.report import (
     NO_ATTACHMENTS,
@@ -131,18 +131,20 @@ class _Export:
         if folder is not None and Path(folder).absolute() in map(Path.absolute, taken):
             problem = f"is {str(folder)!r}, where the export writes"
             raise ConfigError(problem, argument="attachments", mend="name a folder beside it")
-        self._head = Head(
-            platform=self._client.base_url,
-            app_id=self._client.app_id,
-            queries=tuple(map(encode, self._queries)),
-            format=self._target.format.name,
-            columns=() if options["raw"] else self._columns.names,
-            raw=options["raw"],
-            detail=options["detail"],
-            attachments=None if folder is None else str(Path(folder).absolute()),
-            csv_bom=options["csv_bom"],
-            csv_defuse=options["csv_defuse"],
-        )
+        self._head = {
+            "manifest": "workorder_async",
+            "version": VERSION,
+            "platform": self._client.base_url,
+            "app_id": self._client.app_id,
+            "queries": list(map(encode, self._queries)),
+            "format": self._target.format.name,
+            "columns": [] if options["raw"] else [*self._columns.names],
+            "raw": options["raw"],
+            "detail": options["detail"],
+            "attachments": None if folder is None else str(Path(folder).absolute()),
+            "csv_bom": options["csv_bom"],
+            "csv_defuse": options["csv_defuse"],
+        }
 
     async def to_stream(self) -> ExportReport:
         """Write the rows as they come; no later call can go on from them."""
@@ -207,7 +209,7 @@ class _Export:
         target, options = self._target, self._options
         manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
         self._disk.opened.callback(manifest.close)
-        differences = "" if manifest.head is None else manifest.head.differences(self._head)
+        differences = manifest.differences(self._head)
         if differences and manifest.parts:
             raise ExportError(
                 f"{str(target.manifest)!r} is of another export: {differences}",

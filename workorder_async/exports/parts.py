@@ -40,10 +40,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeAlias, TypeVar
 from zlib import crc32
 
-from attrs import define, fields_dict, frozen
+from attrs import define, frozen
 from cattrs import Converter
 
-from workorder_async.document.json_text import to_json
+from workorder_async.document.json_text import JSON, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError, naming
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.report import Part
@@ -67,33 +67,6 @@ _NAP: Final = 0.05
 
 
 @frozen(kw_only=True)
-class Head:
-    """The first line of a manifest, which tells which export it is of. A call with another head does not go on."""
-
-    manifest: str = "workorder_async"
-    version: int = VERSION
-    platform: str
-    app_id: str = ""
-    queries: tuple[Any, ...]
-    """The queries, each as `encode` makes it JSON."""
-    format: str
-    columns: tuple[str, ...]
-    raw: bool
-    detail: bool
-    attachments: str | None
-    csv_bom: bool
-    csv_defuse: bool
-
-    def differences(self, other: "Head") -> str:
-        """Say in which fields another head differs from this one; "" if in none."""
-        return "; ".join(
-            f"{name} was {to_json(before).decode()}, and is {to_json(now).decode()}"
-            for name in fields_dict(Head)
-            if (before := getattr(self, name)) != (now := getattr(other, name))
-        )
-
-
-@frozen(kw_only=True)
 class Renamed:
     """The line that says which file is about to get the target's name, or has it."""
 
@@ -111,6 +84,8 @@ class Renamed:
         return self.named == (found.st_ino, found.st_size)
 
 
+Head: TypeAlias = dict[str, JSON]
+"""The facts that tell which export it is. A call with others does not go on."""
 Line: TypeAlias = Head | Part | Renamed
 
 
@@ -153,10 +128,9 @@ class Manifest:
             if not resume:
                 return
             end, total = self._ends[-1]
-            content = line[: -len(_SUM % 0)]
-            total = crc32(content, total)
+            total = crc32(line[: -len(_SUM % 0)], total)
             try:
-                parsed = self._parsed(line, content + b"}" if line.endswith(_SUM % total) else b"")
+                parsed = self._parsed(line, is_whole=line.endswith(_SUM % total))
             except ExportError:
                 raise
             except Exception:  # noqa: BLE001 - a torn line may raise anything
@@ -167,24 +141,25 @@ class Manifest:
             self._take_in(parsed, end + len(line), total)
         self._file.cut(self._ends[-1][0])
 
-    def _parsed(self, line: bytes, content: bytes) -> Line:
-        """Return the value of a line; `content` is the line without its checksum, or empty if that is wrong."""
+    def _parsed(self, line: bytes, *, is_whole: bool) -> Line:
+        """Return the value of a line, if its checksum is right."""
+        value: Head = json.loads(line)
+        if self.head is None and value["version"] != VERSION:
+            raise ExportError(
+                f"{str(self.path)!r} was written by another version of this library ({value['version']}, not "
+                f"{VERSION})",
+                mend="end the export with that one, or begin anew with resume=False",
+            )
+        if not is_whole:  # this line is damaged, or one before it is missing
+            raise ValueError("another checksum")
+        del value["sum"]
         if self.head is None:
-            value = json.loads(line)
-            if value["version"] != VERSION:
-                raise ExportError(
-                    f"{str(self.path)!r} was written by another version of this library ({value['version']}, not "
-                    f"{VERSION})",
-                    mend="end the export with that one, or begin anew with resume=False",
-                )
-            return _CONVERTER.structure(json.loads(content), Head)
-        # The checksum covers all lines before this one, too: none of them is missing.
-        value = json.loads(content)
+            return value
         return _CONVERTER.structure(value, Renamed) if "named" in value else _CONVERTER.structure(value, Part)
 
     def _take_in(self, parsed: Line, end: int, total: int) -> None:
         self._ends.append((end, total))
-        if isinstance(parsed, Head):
+        if isinstance(parsed, dict):
             self.head = parsed
         elif isinstance(parsed, Part):
             self.parts.append(parsed)
@@ -199,6 +174,15 @@ class Manifest:
             self.check_place()
             self._file.append(content + _SUM % total)
         self._take_in(line, self._file.size, total)
+
+    def differences(self, head: Head) -> str:
+        """Say in which facts this head differs from that of the manifest; "" if in none, or the manifest has none."""
+        before = self.head or head
+        return "; ".join(
+            f"{name} was {to_json(was).decode()}, and is {to_json(now).decode()}"
+            for name, now in head.items()
+            if (was := before.get(name)) != now
+        )
 
     def check_place(self) -> None:
         """Raise `OSError` if the name leads to another manifest by now, which then is another process's."""
