@@ -156,9 +156,9 @@ class _Export:
     async def to_file(self) -> ExportReport:
         """Read all that is left, and give the file its name."""
         disk = self._disk
-        named = await disk.run(self._open_manifest)
+        await disk.run(self._open_manifest)
         manifest = self._manifest
-        if named is not None:
+        if (named := manifest.named) is not None:
             # An earlier call was killed after the file got its name: only the files beside it are left to be removed.
             self._resumed = sum(part.rows for part in manifest.parts)
             self._checked(self._report(manifest.parts, named.named[1], named.changes), self._target.path)
@@ -201,11 +201,8 @@ class _Export:
         done: list[Part] = []
         self._parts = Lines(output, self._new_sink, done, done.append, self._disk)
 
-    def _open_manifest(self) -> Renamed | None:
-        """Open the manifest; refuse one of another export; without `resume` clear it.
-
-        Return the manifest's line about the finished file, if that file has the target's name already.
-        """
+    def _open_manifest(self) -> None:
+        """Open the manifest; refuse one of another export; without `resume` clear it."""
         target, options = self._target, self._options
         manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
         self._disk.opened.callback(manifest.close)
@@ -215,20 +212,20 @@ class _Export:
                 f"{str(target.manifest)!r} is of another export: {differences}",
                 mend="say the same again, with the same times, to go on with it, or begin anew with resume=False",
             )
-        named = manifest.named if manifest.named is not None and manifest.named.is_at(target.path) else None
-        if not options["overwrite"] and named is None:
+        if manifest.named is not None and not manifest.named.is_at(target.path):
+            manifest.named = None  # the file did not get its name
+        if not options["overwrite"] and manifest.named is None:
             target.refuse_existing()
         target.refuse_kept()
         if differences or not options["resume"]:
             self._clear()  # another export's manifest comes here only without a part: no row is lost
-            return None
+            return
         beside = next(filter(os.path.lexists, target.leftovers()), None)
         if manifest.head is None and beside is not None:
             raise ExportError(
                 f"{str(beside)!r} is there without a manifest",
                 mend="move it away, or begin anew with resume=False",
             )
-        return named
 
     def _open_parts(self) -> None:
         """Open the file that the rows go to, behind the parts in it that are intact."""
