@@ -19,10 +19,11 @@ tickets of a page, where it is refused. Unknown fields are ignored. Any other va
 Anything else is refused with its JSON path: JSON of more than 64 levels, a text with broken bytes, a fraction as a time
 before 2001 (Jackson writes later ones with nanoseconds), a time before the year 1, a ticket's id below 1.
 
-Each model has one generated function, which makes a list of models: `decoder_of(Tag).source` shows the one of `Tag`. It
-compares the classes of all values of an object in one condition. If all are as expected, the values are taken as they
-are; if not, each wrong value goes to the reader of its field. To check a range, it compares `v4 | v5` once: no bitwise
-"or" of whole numbers from 0 on is smaller than one of them.
+Each model has one generated function, which makes a list of models: `decoder_of(Tag).source` shows the one of `Tag`. A
+loop over the fields of an object would take several times as long. The function picks all values at once (null for a
+missing field) and compares the classes of all values of a kind in one chain. If all are as expected, it looks codes up
+and sets the slots without a call of `__init__`; if not, each wrong value goes to the reader of its field. To check a
+range, it compares `v4 | v5` once: no bitwise "or" of whole numbers from 0 on is smaller than one of them.
 """
 
 import re
@@ -280,13 +281,6 @@ class Decoder:
 
 
 def _make_decoder(model: type) -> Decoder:
-    """Make the decoder of a model.
-
-    The generated function reads an object without a loop over its fields, which would take several times as long. It
-    picks all values at once (null for a missing field), checks the classes of all values of a kind in one chain, looks
-    codes up, and sets the slots without a call of `__init__`. If a chain fails, each value of a wrong class goes to its
-    reader.
-    """
     fields = fields_of(model).values()
     readers = {field.name: _reader(field) for field in fields}
     names: dict[str, object] = {
@@ -316,7 +310,7 @@ decoder_of: Final[Callable[[type], Decoder]] = cache(_make_decoder)
 
 
 def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
-    """Return the lines of a hook; `_make_decoder` explains them."""
+    """Return the lines of a hook, which the head of this file explains."""
     chains: dict[type, list[str]] = {int: [], str: [], bool: []}
     quick, careful = list[str](), list[str]()
     numbers, times, bounds, codes = list[str](), list[str](), list[str](), list[tuple[str, str, str]]()

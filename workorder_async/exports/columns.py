@@ -1,14 +1,9 @@
 """The columns of an export: one table for all formats, read off the models.
 
-Every field of the model is a column, under the wire's own name, in the model's order. Some fields have two:
-
-    a time            created_time   the wire's whole seconds since the epoch; 0: has not happened
-                      created_at     the same as ISO 8601 with zone: 2021-11-11T11:11:11+08:00; empty for 0
-    a code            status         the code; empty where the platform sent a name that is not known
-                      status_name    its name in the API document; empty where the code is not known
-    lists, objects    assigns        one text that holds JSON; SQLite has a table for each list instead
-
-A raw export has no columns: its lines are the server's own objects.
+Every field of the model is a column, under the wire's own name, in the model's order. A time and a code have a second
+column, as they have a second entry in `to_dict` (`document/model.py`); None is an empty cell. Lists and objects become
+one text that holds JSON; SQLite has a table for each list instead. A raw export has no columns: its lines are the
+server's own objects.
 """
 
 from collections.abc import Callable
