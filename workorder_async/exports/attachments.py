@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Self
 from zlib import crc32
@@ -55,7 +56,6 @@ GRACE = 60.0
 SLOWEST = 1024
 MOST_SECONDS = 3600.0
 
-# The file that names the platform of a folder: on another platform the same id is another ticket.
 _PLATFORM: Final = ".platform"
 _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -74,6 +74,8 @@ _LONGEST_SUFFIX = 24
 _FORBIDDEN = '<>:"|?*'
 # Windows takes these names for devices, with any suffix.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\.|$)", re.IGNORECASE)
+# The facts of an attachment that stay the same when the ticket is read again.
+_traits: Final = attrgetter("file_name", "file_size", "file_type")
 
 
 class NotFetchedError(Exception):
@@ -589,11 +591,6 @@ class AttachmentFolder:
 def attachments_of(detail: TicketDetail) -> list[Attachment]:
     """Return every attachment of a ticket, in the order in which safe names get their numbers."""
     return [*detail.attachment, *detail.handle_attachment]
-
-
-def _traits(attachment: Attachment) -> tuple[str, int, str]:
-    """Return the facts of an attachment that stay the same when the ticket is read again."""
-    return attachment.file_name, attachment.file_size, attachment.file_type
 
 
 def _failed(file: _File, why: str) -> AttachmentCounts:

@@ -183,7 +183,7 @@ class Search:
         if (size := _size(self._signed)) > _LONGEST_BODY:
             mend = f"take one with a body of at most {_LONGEST_BODY:,} bytes, or none"
             raise ConfigError(f"has a body of {size:,} bytes", argument="the request", mend=mend)
-        self._render = cache(self._rendered)
+        self._render = cache(lambda text: b"".join(Template.parse(text).render(self._signed)) if text else b"")
         self._signs = cache(self._hash_or_mac)
         self._seen = Seen()
         self.tried: int = 0
@@ -256,9 +256,6 @@ class Search:
             if reading.digest == digest
         )
         return [*map(Scheme.parse, lines)]
-
-    def _rendered(self, text: str) -> bytes:
-        return b"".join(Template.parse(text).render(self._signed)) if text else b""
 
     def _hits(self, digest: str, some: Variants, wanted: Set[bytes]) -> Iterator[Hit]:
         """Yield the line and the digest of each candidate that hits."""
