@@ -223,20 +223,20 @@ def _checked(text: str, base: URL | None = None) -> URL:
     raise NotFetchedError(f"{who} no URL of http or https that can be asked")
 
 
-def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[int, int | None] | None:
+def _extent(response: aiohttp.ClientResponse, file: _File) -> tuple[int | None, int | None]:
     """Return the place in the file of an answer's first byte, and the size of the whole file.
 
-    The request asked for the bytes from `asked` on; the place is that, or 0 if the server sends the whole file. `size`
-    is the size that the ticket gives, or 0. The size returned is None if only the end of the answer tells it. Returns
-    None if the server has no bytes from `asked` on, or sends others. Raises an error if the answer is not of the file.
+    The place is that behind the bytes that came, or 0 if the server sends the whole file; None if it has no bytes from
+    there on, or sends others. The size is None if only the end of the answer tells it. Raises an error if the answer is
+    not of the file.
     """
-    status = response.status
+    status, asked, size = response.status, file.part.size, file.size
     if status in _PASSING or status >= 500:
         raise BrokenError(f"the server answered HTTP {status}")
     span = _RANGE.fullmatch(response.headers.get("Content-Range", "")) if status == 206 else None
     if asked and status in (206, 416):
         if span is None or int(span[1]) != asked or int(span[2]) + 1 != int(span[3]):
-            return None
+            return None, None
     elif 400 <= status < 500:
         raise StaleError(f"HTTP {status}")
     elif status != 200:
@@ -504,14 +504,13 @@ class AttachmentFolder:
         try:
             while True:
                 async with self._answer(file.url, part.size) as response:
-                    extent = _extent(response, part.size, file.size)
-                    size = extent and extent[1]
+                    start, size = _extent(response, file)
                     version = _version(response, file.url, size)
-                    if extent is not None and extent[0] and version != file.version:
-                        extent = None  # the server has another version by now: its rest does not fit our bytes
-                    if extent is None or extent[0] < part.size:
+                    if start and version != file.version:
+                        start = None  # the server has another version by now: its rest does not fit our bytes
+                    if start != part.size:
                         await on_disk(file.path, partial(part.cut, 0))
-                    if extent is not None:
+                    if start is not None:
                         return await self._take_body(file, response, file.size or size, version)
         except (aiohttp.InvalidURL, UnicodeError):
             failure = NotFetchedError("its URL is none of http or https that can be asked")
