@@ -179,44 +179,19 @@ def _hashed(digest: str, pieces: Iterable[bytes]) -> bytes:
 _key_and_value = methodcaller("partition", b"=")
 
 
-@frozen
-class Nested:
-    """A call of the scheme language, and its content."""
-
-    name: str
-    inside: "Template"
-
-    def text(self, signed: Signed) -> bytes:
-        """Return the bytes that it makes."""
-        if self.name in ("sorted", "glued"):
-            pairs = sorted(map(_key_and_value, self._pairs(signed)))
-            between, equals = (b"&", b"=") if self.name == "sorted" else (b"", b"")
-            return between.join(key + (equals and sign) + value for key, sign, value in pairs)
-        digest, encoding = HASHES[self.name]
-        return ENCODINGS[encoding](_hashed(digest, self.inside.render(signed))).encode()
-
-    def _pairs(self, signed: Signed) -> Iterator[bytes]:
-        """Yield the texts between the &; a query or a body's pairs that stand alone there pair by pair."""
-        between: list[list[Node]] = [[]]
-        for node in self.inside.nodes:
-            texts = node.split(b"&") if isinstance(node, bytes) else [node]
-            between[-1].append(texts[0])
-            between += [[text] for text in texts[1:]]
-        for nodes in between:
-            alone = [node for node in nodes if node]
-            pairs = _PAIRS.get(alone[0]) if len(alone) == 1 and isinstance(alone[0], str) else None
-            yield from pairs(signed) if pairs else (b"".join(Template(tuple(alone)).render(signed)),)
-
-
 # Literal text, the name of a placeholder, or a call.
-Node: TypeAlias = bytes | str | Nested
+Node: TypeAlias = "bytes | str | Template"
 
 
 @frozen
 class Template:
-    """One parsed template: text with placeholders and calls, read strictly and rendered as bytes."""
+    """One parsed template: text with placeholders and calls, read strictly and rendered as bytes.
+
+    What stands inside a call is a template, too; `call` is the name of the call.
+    """
 
     nodes: tuple[Node, ...]
+    call: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Template":
@@ -234,7 +209,7 @@ class Template:
     @property
     def names(self) -> frozenset[str]:
         """The placeholders that stand anywhere in it."""
-        names = [node.inside.names if isinstance(node, Nested) else {node} for node in self.nodes]
+        names = [node.names if isinstance(node, Template) else {node} for node in self.nodes]
         return frozenset(name for some in names for name in some if isinstance(name, str))
 
     def render(self, signed: Signed) -> Iterator[bytes]:
@@ -245,7 +220,28 @@ class Template:
             elif isinstance(node, str):
                 yield from _PLACEHOLDERS[node](signed)
             else:
-                yield node.text(signed)
+                yield node._called(signed)
+
+    def _called(self, signed: Signed) -> bytes:
+        """Return the bytes that the call makes of them."""
+        if self.call in ("sorted", "glued"):
+            pairs = sorted(map(_key_and_value, self._pairs(signed)))
+            between, equals = (b"&", b"=") if self.call == "sorted" else (b"", b"")
+            return between.join(key + (equals and sign) + value for key, sign, value in pairs)
+        digest, encoding = HASHES[self.call]
+        return ENCODINGS[encoding](_hashed(digest, self.render(signed))).encode()
+
+    def _pairs(self, signed: Signed) -> Iterator[bytes]:
+        """Yield the texts between the &; a query or a body's pairs that stand alone there pair by pair."""
+        between: list[list[Node]] = [[]]
+        for node in self.nodes:
+            texts = node.split(b"&") if isinstance(node, bytes) else [node]
+            between[-1].append(texts[0])
+            between += [[text] for text in texts[1:]]
+        for nodes in between:
+            alone = [node for node in nodes if node]
+            pairs = _PAIRS.get(alone[0]) if len(alone) == 1 and isinstance(alone[0], str) else None
+            yield from pairs(signed) if pairs else (b"".join(Template(tuple(alone)).render(signed)),)
 
 
 def _nodes(text: str, at: int, call: str) -> tuple[tuple[Node, ...], int]:
@@ -274,7 +270,7 @@ def _node(text: str, token: "re.Match[str]") -> tuple[Node, int]:
         if call in HASHES:
             require_digest(HASHES[call][0])
         inside, end = _nodes(text, token.end(), call)
-        return Nested(call, Template(inside)), end
+        return Template(inside, call), end
     if name is None:
         problem = f"a lone {token.group()!r} at position {token.start()} of the template {text!r}"
         raise ConfigError(problem, mend="double it to mean the character itself")
