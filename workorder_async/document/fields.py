@@ -238,7 +238,6 @@ class Moment:
     @overload
     def __get__(self, instance: object, owner: type) -> datetime | None: ...
     def __get__(self, instance: object | None, owner: type) -> Self | datetime | None:
-        """Read the field of this instance."""
         if instance is None:
             return self
         seconds: int = getattr(instance, self._field)

@@ -138,7 +138,6 @@ class _File:
             self._part.cut(0)
 
     def append(self, content: bytes, version: int) -> None:
-        """Add bytes of this version to the part file."""
         try:
             self.part.append(content)
             self.version = version

@@ -99,8 +99,6 @@ async def export_tickets(
 
 @define(eq=False)
 class _Export:
-    """One call of an export."""
-
     _client: WorkorderClient
     _queries: tuple[TicketQuery, ...]
     _target: Target

@@ -8,8 +8,7 @@
 Everything else stays as it came: NUL and other control characters, line feeds, right-to-left marks, texts of megabytes.
 XLSX has numbers of more than 15 digits as texts, since Excel would round them. Raw lines keep half a surrogate pair as
 the escape that JSON has for it. A row is refused if a column shows a number of more than 64 bits, or a value that is no
-JSON (a raw control character, broken bytes, NaN). Raw lines keep such a number as a float, counted as rounded, and such
-a value as a text, counted as broken.
+JSON (a raw control character, broken bytes, NaN); raw lines keep both, and count them.
 """
 
 from collections.abc import Callable, Iterable, Sequence

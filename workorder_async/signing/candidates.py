@@ -205,7 +205,6 @@ def _ends(
 
 
 def _single(seen: Seen) -> Iterator[Variants]:
-    """Yield every order of the parts, joined by one separator or by two in turn; of rarer kinds, fewer."""
     plain = seen.plain_bodies
     rare = [body for body in seen.bodies if body not in plain]
     for parts in _sets(seen, 6, plain):
@@ -242,7 +241,6 @@ def _headers(equals: str, names: Iterable[tuple[str, str]] = ()) -> Iterator[tup
 
 
 def _named(_: Seen) -> Iterator[Variants]:
-    """Yield key=value of the headers, under each name that people give them."""
     for number, (between, equals) in enumerate(_JOINS):
         turns = _same([between])
         names = [] if number < _USUAL_JOINS else _HEADERS
@@ -327,7 +325,6 @@ def _cased(*digests: str) -> tuple[str, ...]:
 
 
 def _nested(seen: Seen, digest: str) -> Iterator[Variants]:
-    """Yield the digest of a digest; a digest in the secret's place; a digest of some of the parts among the rest."""
     calls = _cased("md5", digest, "sha1", "sha256")
     for parts in _sets(seen, 3, seen.plain_bodies):
         for call in calls:

@@ -270,7 +270,6 @@ class Search:
                 yield f"{'hmac-' if some.key else ''}{digest}{key}:{template}", made
 
     def _hash_or_mac(self, digest: str, key: str) -> _Hash:
-        """Return the function that signs a message."""
         # A copy of an empty hash is quicker to make than a hash by its name.
         copy = (hmac.new(self._render(key), digestmod=digest) if key else hashlib.new(digest)).copy
 
