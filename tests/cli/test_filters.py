@@ -1,4 +1,4 @@
-"""cli/choosing.py: how options become a query."""
+"""cli/filters.py: how options become a query."""
 
 import re
 from datetime import datetime
@@ -10,8 +10,8 @@ import pytest
 from tests.support.cli_runs import Workorder, elsewhere
 from tests.support.raw_server import http, serving
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
-from workorder_async.cli.choosing import TicketFilters
 from workorder_async.cli.failures import sentence
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.values import Time
 from workorder_async.errors import ConfigError
 

@@ -2,7 +2,7 @@
 
 app.py             all commands by name; turns the end of a command into an exit code
 commands/          a file for one command, or for a few that belong together: options, and calls of the client
-choosing.py        which tickets: the filters of `list`, `export` and batches, as options
+filters.py         which tickets, by filters; and how much of each is read: options of several commands
 number_file.py     which tickets: the numbers in a file of --from
 chosen.py          the tickets that a batch changes, read and shown before it
 connection.py      the four environment variables, and the options that go before them; running until Ctrl-C

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Column
 
 from workorder_async.batches.outcomes import SETTLED, State
-from workorder_async.cli.choosing import TicketFilters
 from workorder_async.cli.failures import sentence
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.number_file import numbers_from
 from workorder_async.cli.terminal import Bar, moment, note, print_table, whole
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary

@@ -18,11 +18,11 @@ from cyclopts import Group, Parameter, types, validators
 
 from workorder_async.batches.journal_file import Records, read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.cli.choosing import TicketFilters
 from workorder_async.cli.chosen import Change, Chosen, chosen_by, print_chosen, read_each, read_first, read_matching
 from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, tell, write_json
 from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo, text_or_stdin
 from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, TicketQuery

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 from attrs import asdict, define, frozen
 from cyclopts import Parameter
 
-from workorder_async.cli.choosing import Reading, TicketFilters
 from workorder_async.cli.connection import Connection
+from workorder_async.cli.filters import Reading, TicketFilters
 from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import File, YesNo
 from workorder_async.document import TicketQuery

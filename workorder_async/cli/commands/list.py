@@ -10,8 +10,8 @@ from cyclopts import Parameter, validators
 from rich.table import Column
 
 from workorder_async.arguments import unknown_name
-from workorder_async.cli.choosing import TicketFilters
 from workorder_async.cli.connection import Connection
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import (
     Bar,
     moment,

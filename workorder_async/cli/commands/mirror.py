@@ -9,9 +9,9 @@ from attrs import asdict, frozen
 from cyclopts import Parameter, validators
 from cyclopts.types import ExistingFile
 
-from workorder_async.cli.choosing import Reading, TicketFilters
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
+from workorder_async.cli.filters import Reading, TicketFilters
 from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import TIME_HELP, Age, File, Time, Whole
 from workorder_async.document import TicketQuery

@@ -1,4 +1,4 @@
-"""Which tickets a command is about, and how they are read: options that several commands have."""
+"""Options that several commands have: the filters, which become queries, and how much of each ticket is read."""
 
 from math import floor
 from typing import TYPE_CHECKING, Annotated, Final
