@@ -225,6 +225,7 @@ def test_meanings_of_a_users_own_have_words() -> None:
 
     assert explain(FrozenTicketError("x", errno=23007), "zh") == explain(TicketStateError("x", errno=23007), "zh")
     assert "（错误码 23007）" in explain(FrozenTicketError("x", errno=23007), "zh")
+    assert "(errno 0)" in explain(FrozenTicketError("x", errno=0, errmsg="x"), "en")
     assert "(errno 23007)." in explain(FrozenTicketError("x", errno=23007, errmsg=INTERNALS), "en")
 
 

@@ -49,7 +49,7 @@ from workorder_async.wire.session import SignedSession
 
 _EVERYTHING = TicketQuery()
 OnUnknown: TypeAlias = Literal["raise", "verify"]
-"""The action when a mutation was sent and no answer came back."""
+"""The action when a mutation was sent and no clear answer came back."""
 
 
 @frozen
@@ -354,7 +354,7 @@ class WorkorderClient(MadeOfVariables):
     ) -> int:
         """Create a ticket and return its id (endpoint create 创建工单).
 
-        The ticket is never created twice. If the request was sent, and no answer came back, this raises
+        The ticket is never created twice. If it was sent, and no clear answer came back, this raises
         `OutcomeUnknownError`: at once, or with `on_unknown="verify"` after looking for the new ticket in vain. `mark`
         is as for `change`.
         """
@@ -366,7 +366,7 @@ class WorkorderClient(MadeOfVariables):
     ) -> None:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
 
-        The comment is never made twice. If the request was sent, and no answer came back, this raises
+        The comment is never made twice. If it was sent, and no clear answer came back, this raises
         `OutcomeUnknownError`: at once, or with `on_unknown="verify"` after looking for the comment in vain. `mark` is
         as for `change`.
         """
@@ -375,17 +375,17 @@ class WorkorderClient(MadeOfVariables):
     async def reject_ticket(self, rejection: RejectTicket, *, deadline: float | None = None) -> None:
         """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
 
-        If no answer came back, this reads the ticket again and again, and sends the rejection again once it is proven
-        that it did not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where the outcome
-        cannot be known.
+        If no clear answer came back, this reads the ticket again and again, and sends the rejection again once it is
+        proven that it did not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where the
+        outcome cannot be known.
         """
         await self.change(only(RejectTicket, rejection), deadline=deadline)
 
     async def close_ticket(self, close: CloseTicket, *, deadline: float | None = None) -> None:
         """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
 
-        If no answer came back, this reads the ticket again and again, and sends the close again once it is proven that
-        it did not happen: that takes as long as an attempt may. Raises `TicketStateError` (errno 23000) where the
+        If no clear answer came back, this reads the ticket again and again, and sends the close again once it is proven
+        that it did not happen: that takes as long as an attempt may. Raises `TicketStateError` (errno 23000) where the
         ticket's status does not allow it, `OutcomeUnknownError` where the outcome cannot be known.
         """
         await self.change(only(CloseTicket, close), deadline=deadline)

@@ -236,7 +236,7 @@ class ApiError(WorkorderError):
     `status` is the HTTP status it came with. `says_no` tells whether nothing happened for certain. A page without the
     platform's envelope (errno 0) does not say so: a gateway may send it although the server behind it did the work. Nor
     does an envelope with errno 0, unless you map that: the API document calls it a failure (close_ticket:
-    其他均表示失败), and shows it in its examples of success.
+    其他均表示失败), and shows it in its examples of success. Of a `RateLimitedError` nothing happened, in any case.
     """
 
     hint: ClassVar[str] = ""

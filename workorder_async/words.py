@@ -205,7 +205,7 @@ def _about(mutation: object) -> tuple[str, int]:
 def _facts(error: BaseException | None, request_id: str, chinese: bool) -> list[str]:
     """Return errno and request id as texts. A request id with other characters than those of an id is left out."""
     facts = []
-    if isinstance(error, ApiError) and error.errno:
+    if isinstance(error, ApiError) and (error.errno or error.errmsg):
         facts.append(f"错误码 {error.errno}" if chinese else f"errno {error.errno}")
     request_id = request_id or (error.request_id if isinstance(error, WorkorderError) else "")
     if re.fullmatch(r"[0-9A-Za-z-]{1,64}", request_id):

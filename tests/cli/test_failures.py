@@ -4,8 +4,8 @@ import pytest
 
 from tests.support.cli_words import LIBRARY_WORDS
 from tests.support.rows import each
-from workorder_async.cli.failures import sentence
-from workorder_async.errors import ConfigError, ExportError, WorkorderError
+from workorder_async.cli.failures import as_json, sentence
+from workorder_async.errors import ApiError, AuthenticationError, ConfigError, ExportError, WorkorderError
 from workorder_async.exports import InexactExportError
 
 
@@ -54,3 +54,10 @@ def test_names_stay_as_they_are(kind: type[ConfigError | ExportError]) -> None:
     """A file of the user's is told by its name, even by one that looks like an argument."""
     named = kind("'overwrite=True.csv' exists, as resume=False does", mend="overwrite=True replaces it")
     assert sentence(named) == "'overwrite=True.csv' exists, as resume=False does; --overwrite replaces it"
+
+
+def test_an_errno_as_json() -> None:
+    """An errno is shown, 0 too, but not of a page, which has none."""
+    facts = as_json(ApiError("errno 0 no", errno=0, errmsg="no"))
+    assert (facts["errno"], facts["errmsg"]) == (0, "no")
+    assert "errno" not in as_json(AuthenticationError("HTTP 403 with text", status=403))

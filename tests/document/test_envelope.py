@@ -42,6 +42,27 @@ def test_zero_is_a_failure() -> None:
         open_envelope(200, b'{"errno":0,"errmsg":"","request_id":""}', {})
 
 
+class OwnError(ApiError):
+    """A user's class for an errno, which needs all that is known when it is made."""
+
+    def __init__(self, message: str, *, errno: int, errmsg: str, status: int, request_id: str) -> None:
+        super().__init__(message, errno=errno, errmsg=errmsg, status=status, request_id=request_id)
+        self.told = f"{errmsg} {request_id}"
+
+
+@each("errno", [0, 77])
+def test_an_errno_with_a_class_of_the_users(errno: int) -> None:
+    """The class is made with all facts at once; an errno with a meaning says that nothing happened, 0 too."""
+    body = f'{{"errno":{errno},"errmsg":"no","request_id":"r1"}}'.encode()
+    with pytest.raises(OwnError) as caught:
+        open_envelope(200, body, {errno: OwnError})
+    assert caught.value.told == "no r1"
+    assert caught.value.says_no
+    with pytest.raises(ApiError) as plain:
+        open_envelope(200, body, {})
+    assert plain.value.says_no == (errno != 0)
+
+
 def test_failure() -> None:
     """The document's failure is raised as the table says, with its words."""
     body = '{"errno":23000,"errmsg":"工单状态不允许关闭","request_id":"r"}'.encode()

@@ -29,7 +29,7 @@ EXIT_CODES: Final = """\
 * 0: done
 * 1: the platform or the network said no, some of several things failed, or the results could not be written to stdout
 * 2: wrong usage or configuration, and nothing was changed
-* 3: a change was sent and no answer came back, so it may or may not have happened
+* 3: a change was sent and no clear answer came back, so it may or may not have happened
 * 130: interrupted by Ctrl-C; 143 by SIGTERM or the end of the terminal; 141: the reader of the output went away"""
 
 _DOCTOR: Final = "`workorder doctor` looks for the cause"
@@ -127,9 +127,9 @@ def option(name: str) -> str:
 
 
 def as_json(error: errors.WorkorderError) -> dict[str, JSON]:
-    """Return an error as a JSON object. A gateway's page has no errno, so neither has its error."""
+    """Return an error as a JSON object. A gateway's page has no errno and no words, so neither has its error."""
     facts: dict[str, JSON] = {"error": type(error).__name__, "message": str(error), "request_id": error.request_id}
-    if isinstance(error, errors.ApiError) and error.errno:
+    if isinstance(error, errors.ApiError) and (error.errno or error.errmsg):
         facts |= {"errno": error.errno, "errmsg": error.errmsg}
     return facts
 

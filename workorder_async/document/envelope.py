@@ -108,8 +108,9 @@ def open_envelope(
         said = f"{what}: the platform or a gateway failed, and does not say whether anything was done"
         raise ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
     kind, said = errnos.get(errno), f"errno {errno} {errmsg}".rstrip()
-    error = (kind or _BY_STATUS.get(status, ApiError))(said, errno=errno, errmsg=errmsg, status=status)
-    error.request_id, error.says_no = request_id, errno != 0 or kind is not None
+    made = kind or _BY_STATUS.get(status, ApiError)
+    error = made(said, errno=errno, errmsg=errmsg, status=status, request_id=request_id)
+    error.says_no = errno != 0 or kind is not None
     raise error
 
 

@@ -315,7 +315,7 @@ class TicketAssign(Model):
     user_name: str = ""
     """Name of the handler (处理人姓名)."""
     is_handler: bool = False
-    """Whether the handler is somebody (是否是处理人): the caller of the API, as we read it."""
+    """Whether the caller of the API is the handler, as we read it (是否是处理人)."""
     created_time: int = 0
     """When it was assigned, in seconds (分配时间)."""
     handled_time: int = 0
@@ -352,7 +352,7 @@ class TicketDetail(Ticket):
     feedback: str = field(default="", metadata={_AFTER: "priority"})
     """How the work was rated, a code of a dictionary that is not documented (工单质量评价)."""
     is_creator: bool = field(default=False, metadata={_AFTER: "is_suspended_notice"})
-    """Whether the creator is somebody (是否是创建人): the caller of the API, as we read it."""
+    """Whether the caller of the API is the creator, as we read it (是否是创建人)."""
     customer_info: list[CustomerInfo] = field(factory=list, metadata={_AFTER: "customer_organization_name"})
     """The customer's accounts (客户信息)."""
     product_group_name: str = field(default="", metadata={_AFTER: "product_group_id"})

@@ -33,7 +33,7 @@ Fields: TypeAlias = dict[str, Any]
 Step: TypeAlias = list[int | str]
 """One TicketFlowHistory, packed: the action, the time in seconds, the person's id and name, and the words."""
 
-# The columns that filters use stand first: SQLite reads a row only up to the column it needs.
+# The numbers that filters use stand first: SQLite reads a row only up to the column it needs.
 _NUMBERS = (
     "created_time status type sub_type second_subtype creator_id product_group_id priority need_process is_solved "
     "is_suspended_notice customer_organization_id handler relate_to_ticket_id use_relate_status form_id reported_time "

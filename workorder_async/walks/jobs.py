@@ -142,7 +142,7 @@ class Job:
         """Have rows given out, once all jobs before this one are done."""
         if ids:
             self.held += len(ids)
-            # An array, so that nobody reads a hundred objects again once they have left the processor's cache.
+            # An array: a list is a hundred objects, which are slow to read once they have left the processor's cache.
             self.ready.append(WalkedPage(self.state, rows, array("q", ids), frontier, is_undated))
 
     def give_of(self, page: Page, places: Sequence[int], frontier: float = inf) -> None:
