@@ -41,6 +41,9 @@ async def test_what_became_of_each(journal: Path) -> None:
     assert [one.operation for one in found] == ["CloseTicket", "CloseTicket", "CreateTicket", "CommentTicket"]
     assert [one.mutation.get("id") for one in found] == [first.id, second.id, None, first.id]
     assert "90006" in str(found[1].facts["error"])
+    raised = found[1].facts["raised"]
+    assert isinstance(raised, dict)
+    assert {*raised} == {"kind", "message", "operation", "attempts", "request_id", "errno", "errmsg", "status"}
     assert found[2].facts["ticket_id"] == made
     assert [key in records.lasting for key in records.by_key] == [True, False, True, True]
     assert all(one.began > 1e9 for one in found)

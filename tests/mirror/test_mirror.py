@@ -702,6 +702,19 @@ async def test_a_database_of_an_earlier_version(tmp_path: Path) -> None:
             ]
 
 
+@virtual_time
+async def test_a_database_without_its_index_of_texts(tmp_path: Path) -> None:
+    """Somebody dropped it for its room: it stays away, for one that is made later would lack what is there already."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(40, latency=0.01) as (_, client):
+        await mirrored(client, path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.executescript("DROP TRIGGER tickets_new; DROP TRIGGER tickets_reworded; DROP TABLE tickets_text")
+            database.execute("UPDATE tickets SET title = 'as it was called before' WHERE status = 1")
+        assert (await mirrored(client, path, full=True)).changed > 0
+        assert (await mirrored(client, path, full=True)).changed == 0
+
+
 @pytest.mark.parametrize("before", ["one", "two/one"])
 @virtual_time
 async def test_another_folder(tmp_path: Path, before: str) -> None:

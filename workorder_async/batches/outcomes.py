@@ -111,8 +111,9 @@ def facts_of(outcome: Outcome) -> dict[str, JSON]:
         facts["error"] = str(error)
         if outcome.state is not State.UNKNOWN:
             kind = next(kind for kind in type(error).mro() if vars(errors).get(kind.__name__) is kind)
-            parts = {name: part for name, part in vars(error).items() if part and isinstance(part, str | int | float)}
-            facts["raised"] = {"kind": kind.__name__, "message": error.message, **parts}
+            kept = {name: part for name, part in vars(error).items() if part and isinstance(part, str | int | float)}
+            kept.pop("says_no", None)  # the state says it
+            facts["raised"] = {"kind": kind.__name__, "message": error.message, **kept}
     return {name: fact for name, fact in facts.items() if fact}
 
 

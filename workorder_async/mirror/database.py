@@ -159,7 +159,11 @@ class MirrorDatabase:
             if tables:
                 self._check_identity()
             with self.transaction():
-                self._make_tables()
+                if not tables:
+                    ask(f"CREATE TABLE tickets ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})")
+                    for statement in _TABLES.split(";\n\n"):
+                        ask(statement)
+                self._renew()
                 if not tables:
                     ask(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
                     ask(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -216,11 +220,10 @@ class MirrorDatabase:
                 mend="choose another name, or ask for the same again",
             )
 
-    def _make_tables(self) -> None:
-        """Make what is not there of the tables and their columns, as in a new database, and make all views again."""
+    def _renew(self) -> None:
+        """Add tables and columns that an earlier version of the library did not make, and make all views again."""
         ask, details = self._database.execute, list(_DETAILS.all())
-        ask(f"CREATE TABLE IF NOT EXISTS tickets ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})")
-        for statement in (*_TABLES.split(";\n\n"), *(table.create() for table in details)):
+        for statement in (*_LATER_TABLES, *(table.create() for table in details)):
             ask(statement)
         kinds = {table.name: {one.name: one.sqlite for one in table.columns.columns} for table in details}
         for table, columns in {"tickets": _COLUMNS, **kinds}.items():
@@ -547,47 +550,46 @@ _COLUMNS: Final = {
     **dict.fromkeys(("gone_at", "detail_at", "files_at"), "INTEGER"),
 }
 _DETAILS: Final = table_of("details", TicketDetail)
+# Made with a new database alone: an index of texts that came later would lack those of earlier tickets.
 _TABLES: Final = """\
-CREATE TABLE IF NOT EXISTS mirror (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE mirror (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS changes (
+CREATE TABLE changes (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL, ticket INTEGER NOT NULL, kind TEXT NOT NULL, field TEXT, old, new,
     seen_at INTEGER NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS runs (
+CREATE TABLE runs (
     id INTEGER PRIMARY KEY, began_at INTEGER NOT NULL, ended_at INTEGER, requests INTEGER, report TEXT
 );
 
-CREATE TABLE IF NOT EXISTS detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+CREATE INDEX tickets_created_time ON tickets (created_time);
 
-CREATE TABLE IF NOT EXISTS files (
-    ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, PRIMARY KEY (ticket_id, path)
-) WITHOUT ROWID;
+CREATE INDEX tickets_status ON tickets (status, missing_since, run);
 
-CREATE INDEX IF NOT EXISTS tickets_created_time ON tickets (created_time);
+CREATE INDEX tickets_missing ON tickets (missing_since) WHERE missing_since IS NOT NULL;
 
-CREATE INDEX IF NOT EXISTS tickets_status ON tickets (status, missing_since, run);
+CREATE INDEX changes_ticket ON changes (ticket, field, id);
 
-CREATE INDEX IF NOT EXISTS tickets_missing ON tickets (missing_since) WHERE missing_since IS NOT NULL;
+CREATE INDEX changes_seen ON changes (seen_at);
 
-CREATE INDEX IF NOT EXISTS changes_ticket ON changes (ticket, field, id);
+CREATE VIRTUAL TABLE tickets_text USING fts5 (title, detail, content='tickets', content_rowid='id', tokenize='trigram');
 
-CREATE INDEX IF NOT EXISTS changes_seen ON changes (seen_at);
-
-CREATE VIRTUAL TABLE IF NOT EXISTS tickets_text
-USING fts5 (title, detail, content='tickets', content_rowid='id', tokenize='trigram');
-
-CREATE TRIGGER IF NOT EXISTS tickets_new AFTER INSERT ON tickets BEGIN
+CREATE TRIGGER tickets_new AFTER INSERT ON tickets BEGIN
     INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
 END;
 
-CREATE TRIGGER IF NOT EXISTS tickets_reworded AFTER UPDATE OF title, detail ON tickets
+CREATE TRIGGER tickets_reworded AFTER UPDATE OF title, detail ON tickets
 WHEN old.title IS NOT new.title OR old.detail IS NOT new.detail BEGIN
     INSERT INTO tickets_text (tickets_text, rowid, title, detail) VALUES ('delete', old.id, old.title, old.detail);
     INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
 END;
 """
+_LATER_TABLES: Final = (
+    "CREATE TABLE IF NOT EXISTS detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS files (ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, "
+    "PRIMARY KEY (ticket_id, path)) WITHOUT ROWID",
+)
 # In `status_periods`, the first status of a ticket begins with its creation if it is "pending", else with the first
 # run that read the ticket: nobody knows since when it had any other status.
 _VIEWS: Final = """

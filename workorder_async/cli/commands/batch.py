@@ -106,12 +106,14 @@ def close(ids: _TicketNumbers = (), /, *, how: Closing, batch: BatchOptions = Ba
     if (how.closer_name is None) is not how.as_creator:
         raise ConfigError("say who closes: either --closer-name, or --as-creator for each ticket's creator")
     refuse_author_of_nothing(how.attach, how.author)
+    remark = None if how.detail is None else batch.text(how.detail)
     sample = CloseTicket(
         id=1,
         closer_id=how.closer_id,
+        # The journal keeps it in the batch's name: another word would make every old journal that of another batch.
         closer_name="the creator" if how.closer_name is None else how.closer_name,
         solved_time=Time(how.solved_time, "--solved-time").moment(),
-        detail=None if how.detail is None else batch.text(how.detail),
+        detail=remark,
         is_solved=how.is_solved,
     )
     task = Task(sample, needs_creator=how.as_creator, attach=how.attach, author=how.author)
