@@ -50,6 +50,7 @@ _LARGEST: Final = 1 << 28
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """Read a whole number in digits. Anything else is refused: it might be rounded to another number."""
     text = tokens[0].value
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not -(2**63) <= int(text) < 2**63:
         raise ValueError(KINDS[int])

@@ -244,7 +244,10 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
 
 
 async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, mark: str, *, hurried: bool) -> int:
-    """Return the number of a ticket whose creation was not answered; raise `OutcomeUnknownError` if it is not found."""
+    """Settle a creation without an answer, unless the user is `hurried`; return the new ticket's number.
+
+    Raises `OutcomeUnknownError` if the ticket is not found.
+    """
     if not hurried:
         note("workorder: no answer; looking for the ticket")
         with suppress(TimeoutError, asyncio.CancelledError):
