@@ -195,7 +195,7 @@ class Faults:
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
         self._clock = clock
-        self.ended = asyncio.Event()
+        self.ended: asyncio.Event = asyncio.Event()
         self._later: set[asyncio.Task[None]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.follow(faults)

@@ -63,7 +63,7 @@ class Hosts:
             mend = "127.0.0.1 is this machine alone"
             raise ConfigError("is empty, which would mean every network", argument="host", mend=mend)
         self.host: str = must_be("text, such as 127.0.0.1", lambda given: isinstance(given, str))("host", host)
-        self.port = whole_within("port", port, 0, 65535)
+        self.port: int = whole_within("port", port, 0, 65535)
         self._names = {"localhost", host.lower()}
         for name in items("names", names, str):
             if not _NAME.fullmatch(name):
