@@ -251,7 +251,7 @@ def test_rows_of_a_second_come_when_it_is_settled() -> None:
     page = rules.take()
     assert page is not None
     # Rows 60 to 41: second 13 may have more rows than 41.
-    assert [*page.ids] == [*range(60, 41, -1)]
+    assert page.ids == [*range(60, 41, -1)]
     assert page.frontier == BEGAN + 14
     assert page.rest == Window(TicketQuery())
     assert page.again == page.ids

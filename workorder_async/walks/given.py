@@ -30,7 +30,7 @@ class GivenTickets:
         if self._ids is None:
             self._ids, self._ledger = set(self._ledger), array("q")
 
-    def only_new(self, rows: Sequence[Record], ids: Sequence[int]) -> tuple[Sequence[Record], Sequence[int]]:
+    def only_new(self, rows: Sequence[Record], ids: list[int]) -> tuple[Sequence[Record], list[int]]:
         """Return the rows that were not given out before, and their ids; until `tell_apart`, these are all rows."""
         if self._ids is None:
             self._ledger.extend(ids)

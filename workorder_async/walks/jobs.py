@@ -7,7 +7,6 @@
 `WalkRules` keeps the jobs in the order in which their tickets are given out; many of them ask side by side.
 """
 
-from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from math import ceil, inf
@@ -30,7 +29,7 @@ class WalkedPage:
 
     _state: ListState = field(repr=False)
     rows: Sequence[Record] = ()
-    ids: Sequence[int] = field(factory=list, repr=False)
+    ids: list[int] = field(factory=list, repr=False)
     """The rows' ids."""
     frontier: float = inf
     """The key down to which all tickets are given out with this page (see `list_state.py`); infinity: not known."""
@@ -38,7 +37,7 @@ class WalkedPage:
     """Whether these are rows without a created time."""
     begun: float = inf
     """The frontier of the newest page with a frontier that was given out before this one; infinity if none was."""
-    again: Sequence[int] = field(factory=list, repr=False)
+    again: list[int] = field(factory=list, repr=False)
     """The ids given out below `begun`, those of this page among them: a walk of `rest` shows them once more."""
 
     @property
@@ -142,8 +141,7 @@ class Job:
         """Have rows given out, once all jobs before this one are done."""
         if ids:
             self.held += len(ids)
-            # An array: a list is a hundred objects, which are slow to read once they have left the processor's cache.
-            self.ready.append(WalkedPage(self.state, rows, array("q", ids), frontier, is_undated))
+            self.ready.append(WalkedPage(self.state, rows, ids, frontier, is_undated))
 
     def give_of(self, page: Page, places: Sequence[int], frontier: float = inf) -> None:
         """Have the rows at these places of a page given out."""

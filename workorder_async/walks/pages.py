@@ -125,9 +125,7 @@ class PageReader:
             seconds = _plain_seconds(shown) or [number_in(row, "created_time") or 0 for row in shown]
         else:
             models = decode_rows(shown, answer, skips, page=ask.page)
-            rows, seconds = models, list(map(_time_of, models))
-            if len(models) < len(ids):
-                ids = list(map(_id_of, models))
+            rows, ids, seconds = models, list(map(_id_of, models)), list(map(_time_of, models))
         for row in skipped:
             self.skipped.setdefault((row.id, row.path.partition("]")[2], row.expected, row.got), row)
         count, undated = len(rows) + len(skipped), list[tuple[int, Record]]()

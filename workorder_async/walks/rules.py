@@ -13,7 +13,6 @@ created time, so if a whole list counts more tickets than its ranges do, one pas
 does so too if the filter does not work, or if over a page of tickets did not come.
 """
 
-from array import array
 from collections.abc import Callable
 from math import inf
 from typing import Final
@@ -58,7 +57,7 @@ class WalkRules:
         self._mode: Mode = "sections"
         self._tells_restart = False
         # The frontier of the newest page that was given out and has one, and the ids that were given out since.
-        self._last_frontier, self._ids_since = inf, array("q")
+        self._last_frontier, self._ids_since = inf, list[int]()
 
     @property
     def finished(self) -> bool:
@@ -194,10 +193,10 @@ class WalkRules:
                 page.rows, page.ids = self.state.given.only_new(page.rows, page.ids)
                 if page.ids:
                     if not page.is_undated and self._mode != "numbers":  # pages by number have no frontier
-                        self._ids_since.extend(page.ids)
+                        self._ids_since += page.ids
                     page.begun, page.again = self._last_frontier, self._ids_since
                     if -inf < page.frontier < inf:
-                        self._last_frontier, self._ids_since = page.frontier, array("q")
+                        self._last_frontier, self._ids_since = page.frontier, []
                     return page
             if not job.is_done:
                 return None
