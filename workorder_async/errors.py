@@ -233,10 +233,14 @@ class DecodeError(ResponseError):
 class ApiError(WorkorderError):
     """The platform answered with a failure: `errno` other than 10000, and its words in `errmsg`.
 
-    `status` is the HTTP status it came with. `says_no` tells whether nothing happened for certain. A page without the
-    platform's envelope (errno 0) does not say so: a gateway may send it although the server behind it did the work. Nor
-    does an envelope with errno 0, unless you map that: the API document calls it a failure (close_ticket:
-    其他均表示失败), and shows it in its examples of success. Of a `RateLimitedError` nothing happened, in any case.
+    `status` is the HTTP status it came with. `says_no` tells whether it is certain that nothing happened. It is False
+
+    * for a page without the platform's envelope (errno 0): a gateway may send it although the server behind it did the
+      work;
+    * for an envelope with errno 0, unless you map that: the API document calls it a failure (close_ticket:
+      其他均表示失败), and shows it in its examples of success.
+
+    After a `RateLimitedError` nothing happened, even where it is False.
     """
 
     hint: ClassVar[str] = ""

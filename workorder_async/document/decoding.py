@@ -50,7 +50,7 @@ class MisfitError(TypeError):
     path: str = ""
     """Where it stands in the value that was read: ".tickets[57].created_time"; "" for that value itself."""
     index: int = 0
-    """Which of the objects that `hooks` was given has it."""
+    """The place of its object among the objects that `hooks` was given."""
 
 
 _KINDS: Final[Mapping[type, str]] = {

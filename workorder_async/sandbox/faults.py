@@ -406,7 +406,8 @@ class Row:
 
     answer: Callable[[_Hit], Awaitable[web.StreamResponse]]
     handled: Literal["unread", "never", "first", "later"] = "first"
-    """Whether the request is handled: not even read, or read and no more; before it is answered, or after that."""
+    """When the request is handled: "first", and then answered; "later", after the answer; "never", though it is read.
+    An "unread" request is not even read."""
     errno: Literal["", "may", "must"] = ""
     operations: tuple[str, ...] = tuple(sorted(endpoints.ENDPOINTS))
 

@@ -187,7 +187,7 @@ Node: TypeAlias = "bytes | str | Template"
 class Template:
     """One parsed template: text with placeholders and calls, read strictly and rendered as bytes.
 
-    What stands inside a call is a template, too; `call` is the name of the call.
+    The content of a call is a template, too, with the name of the call in `call`.
     """
 
     nodes: tuple[Node, ...]
