@@ -309,6 +309,7 @@ ROW_MISFITS = [
     (data, path)
     for model, data, path, _ in MISFITS
     if model is TicketPage and not path.endswith(("_time", "_type", "status", "need_process"))
+    if data != {"pagination": {"page_size": 100, "total": 0}}  # no rows are due
 ]
 
 
@@ -318,6 +319,20 @@ def test_rows_that_do_not_fit(data: JSON, path: str) -> None:
     with pytest.raises(DecodeError) as caught:
         codec.read_rows(answer(data))
     assert (caught.value.path, caught.value.request_id) == (path, "r1")
+
+
+@each(("total", "page", "is_page"), [(0, 1, True), ("0", 1, True), (75, 2, True), (75, 1, False)])
+def test_no_rows(total: JSON, page: int, is_page: bool) -> None:
+    """Null in place of rows, or nothing, is an empty page where no rows are due; else it may hide some."""
+    pagination: JSON = {"page_size": 100, "total": total}
+    pages: list[JSON] = [{"pagination": pagination}, {"pagination": pagination, "tickets": None}]
+    for data in pages:
+        if is_page:
+            assert codec.read_rows(answer(data), page=page)[1:] == ([], [])
+            assert codec.decode_page(answer(data), page) == TicketPage(Pagination(100, int(str(total))), [])
+            continue
+        with pytest.raises(DecodeError, match=r"\$\.data\.tickets is missing or null"):
+            codec.read_rows(answer(data), page=page)
 
 
 def test_rows() -> None:

@@ -88,11 +88,14 @@ def read_rows(
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
     Walks and raw exports need no more of a row. A row whose id cannot be read is left out and noted in `skipped`; if
-    that is None, it raises `DecodeError`, which names the `page`. An answer that is no page always raises it.
+    that is None, it raises `DecodeError`, which names the `page`. An answer that is no page always raises it. Where no
+    rows are due, `tickets` may be null or missing, as many servers write an empty list.
     """
+    data = answer.data if isinstance(answer.data, dict) else {}
     try:
-        rows, data = _rows_in(answer.data), cast("Row", answer.data)
         pagination = cast("Pagination", decoder_of(TicketPage).readers["pagination"](data.get("pagination")))
+        has_none = data.get("tickets") is None and (page > 1 or not pagination.total)
+        rows = [] if has_none else _rows_in(answer.data)
     except MisfitError:
         decode(TicketPage, answer)  # raises the error with its path
         raise
