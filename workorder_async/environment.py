@@ -16,7 +16,7 @@ from yarl import URL
 from workorder_async import errors
 from workorder_async.arguments import caller, kind_of, shown
 from workorder_async.document.endpoints import PREFIX
-from workorder_async.errors import ApiError, ConfigError
+from workorder_async.errors import ConfigError, Meaning, is_meaning
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
 from workorder_async.wire.options import http_proxy
@@ -70,13 +70,13 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
     return Secret(base_url.reveal().strip()), signer
 
 
-def errnos_of(said: str) -> dict[int, type[ApiError]]:
+def errnos_of(said: str) -> dict[int, Meaning]:
     """Return the errors by their errnos from the text of `WORKORDER_ERRNOS`. Raises `ConfigError` for a wrong text."""
     meanings = {}
     for item in said.split(",") if said else ():
         errno, _, name = item.strip().partition("=")
         kind = getattr(errors, name, None)
-        if not re.fullmatch("-?[0-9]{1,10}", errno) or not isinstance(kind, type) or not issubclass(kind, ApiError):
+        if not re.fullmatch("-?[0-9]{1,10}", errno) or not is_meaning(kind):
             mend = "write ERRNO=ERROR with commas between, such as 90001=AuthenticationError,90005=NotFoundError"
             raise ConfigError(f"has {item!r}", argument=ERRNOS, mend=mend)
         meanings[int(errno)] = kind

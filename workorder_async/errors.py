@@ -23,7 +23,7 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 
 from collections.abc import Mapping
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, Protocol, TypeAlias, TypedDict, TypeGuard, Unpack
 
 from attrs import field, frozen
 
@@ -319,5 +319,14 @@ class ExportError(WorkorderError):
         self.mend = mend
 
 
+Meaning: TypeAlias = type[ApiError | ResponseError]
+"""The meaning of an errno: a class of `ApiError`, by which nothing happened, or `ResponseError`, as of a status of 500:
+the platform failed, and nobody knows whether anything was done."""
+
 #: The one errno whose meaning the API document gives (close_ticket's example of a failure).
-DOCUMENTED_ERRNOS: Mapping[int, type[ApiError]] = {23000: TicketStateError}
+DOCUMENTED_ERRNOS: Mapping[int, Meaning] = {23000: TicketStateError}
+
+
+def is_meaning(kind: object) -> TypeGuard[Meaning]:
+    """Tell whether a value can be the meaning of an errno."""
+    return isinstance(kind, type) and (issubclass(kind, ApiError) or kind is ResponseError)

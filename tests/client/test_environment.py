@@ -20,6 +20,7 @@ from workorder_async import (
     ConfigError,
     NotFoundError,
     NotSentError,
+    ResponseError,
     SchemeSigner,
     SigningInput,
     TicketStateError,
@@ -193,7 +194,7 @@ def test_errnos_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", {}),
         (" ", {}),
         ("7=NotFoundError", {7: NotFoundError}),
-        (" 7=NotFoundError , -1=ApiError", {7: NotFoundError, -1: ApiError}),
+        (" 7=NotFoundError , -1=ApiError,5=ResponseError", {7: NotFoundError, -1: ApiError, 5: ResponseError}),
     ):
         monkeypatch.setenv("WORKORDER_ERRNOS", said)
         assert WorkorderClient.from_env()._session.errnos == {23000: TicketStateError, **meant}

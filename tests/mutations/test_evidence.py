@@ -25,6 +25,7 @@ from workorder_async import (
     NotFoundError,
     OutcomeUnknownError,
     RejectTicket,
+    ResponseError,
     TicketQuery,
     TicketStateError,
     TicketStatus,
@@ -447,6 +448,31 @@ async def test_errno_0(kind: str) -> None:
             with pytest.raises(NotFoundError, match="errno 0"):
                 await knowing.change(await mutation_of(knowing, kind))
         assert sandbox.applied == []
+
+
+@pytest.mark.parametrize("kind", ["close", "reject", "comment", "create"])
+@virtual_time
+async def test_errno_of_an_internal_error(kind: str) -> None:
+    """An errno that is mapped to `ResponseError` does not say whether anything was done."""
+    fault = Fault("errno", operation=OPERATIONS[kind], errno=-1)
+    async with virtual_sandbox(40, faults=[fault]) as (sandbox, refused):
+        with pytest.raises(ApiError, match="errno -1"):
+            await refused.change(await mutation_of(refused, kind))
+        async with sandbox.client(errnos={-1: ResponseError}) as client:
+            mutation = await mutation_of(client, kind)
+            with pytest.raises(OutcomeUnknownError, match=r"HTTP 200 with errno -1 .*does not say whether"):
+                await client.change(mutation, deadline=20)
+
+
+@virtual_time
+async def test_a_read_after_an_internal_error() -> None:
+    """A read that is answered with an errno that is mapped to `ResponseError` is repeated."""
+    fault = Fault("errno", operation="list_tickets", errno=-1, times=1)
+    async with (
+        virtual_sandbox(40, faults=[fault]) as (sandbox, _),
+        sandbox.client(errnos={-1: ResponseError}) as client,
+    ):
+        assert (await client.list_tickets()).pagination.total == 40
 
 
 @virtual_time

@@ -220,7 +220,8 @@ async def test_after_an_unknown_errno_a_read_finds_the_clock() -> None:
             await client.comment_ticket(COMMENT)
         assert str(caught.value) == (
             "comment_ticket: errno 7; another clock signs from now on, for a read by the one before was refused; if "
-            "this errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
+            "this errno means a refused signature, map it to AuthenticationError (errnos=, WORKORDER_ERRNOS), and "
+            "send it again"
         )
         await client.comment_ticket(COMMENT)
 

@@ -167,7 +167,7 @@ class Hold:
                     f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: "
                     "the AppId, the secret, the scheme or a permission is probably wrong; if it means that, say so by "
                     f"errnos={{{error.errno}: AuthenticationError}} or WORKORDER_ERRNOS={error.errno}="
-                    "AuthenticationError"
+                    "AuthenticationError; if it means that requests come too fast, say RateLimitedError"
                 )
         except WorkorderError as error:
             is_lasting = isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)

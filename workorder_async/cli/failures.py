@@ -101,7 +101,8 @@ def sentence(error: errors.WorkorderError) -> str:
     text = str(error) if isinstance(error, errors.ApiError | errors.ResponseError) else _in_options(error)
     hint = next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
     if type(error) is errors.ApiError and error.operation in _ABOUT_A_TICKET:
-        hint = "check the ticket's number, and that you may do this to it; the words are the platform's"
+        hint = "check the ticket's number, and that you may do this to it; the words are the platform's, and "
+        hint += "WORKORDER_ERRNOS can give the errno a meaning"
     elif isinstance(error, errors.ApiError) and not isinstance(error, errors.RateLimitedError):
         hint = error.hint or hint
     return f"{text}; hint: {hint}" if hint else text

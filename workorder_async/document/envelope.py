@@ -5,7 +5,8 @@ else a failure (API document, close_ticket: 10000表示接口请求成功, 其�
 
 The status is judged before the errno:
 
-    status 500 and more, with an envelope of any errno      `ResponseError`: nobody knows whether it was carried out
+    status 500 and more, with an envelope of any errno      `ResponseError`: nobody knows whether it was carried out;
+                                                            so with an errno that is mapped to `ResponseError`
     another status than 2xx, with the errno of success      `ResponseError`: the answer contradicts itself
     a page without an envelope                              `ResponseError`; but with status 401 and 403
                                                             `AuthenticationError`, with 429 `RateLimitedError`, errno 0
@@ -24,7 +25,7 @@ from attrs import define, field
 from workorder_async import errors
 from workorder_async.document.decoding import MisfitError, whole_number
 from workorder_async.document.json_text import JSON, SURROGATE, loads, parse_slowly, write
-from workorder_async.errors import ApiError, DecodeError, ResponseError, WorkorderError
+from workorder_async.errors import ApiError, DecodeError, Meaning, ResponseError, WorkorderError
 from workorder_async.secret import without_credentials
 
 SUCCESS = 10000
@@ -71,7 +72,7 @@ class Answer:
 def open_envelope(
     status: int,
     body: bytes,
-    errnos: Mapping[int, type[ApiError]],
+    errnos: Mapping[int, Meaning],
     parsed: JSON = _NOT_PARSED,
     *,
     location: str = "",
@@ -91,7 +92,7 @@ def open_envelope(
         place = without_credentials(_text(location)) or "nowhere"
         said = (
             f"HTTP {status}, a redirect to {place}, which is never followed: it would carry the signature to another "
-            "place; set the base URL to the final one"
+            "place; set the base URL to the final one, unless that is a login"
         )
         raise ResponseError(said, status=status, body_start=body[:_BODY_START])
     value = parse_json(status, body) if parsed is _NOT_PARSED else parsed
@@ -102,12 +103,12 @@ def open_envelope(
     request_id = request_id if type(request_id) is str and request_id.isascii() else _text(request_id)
     if errno == SUCCESS and status < 300:
         return Answer(value.get("data"), request_id, operation, attempts)
-    errmsg = _text(value.get("errmsg"))
-    if errno == SUCCESS or status >= 500:
+    errmsg, kind = _text(value.get("errmsg")), errnos.get(errno)
+    if errno == SUCCESS or status >= 500 or (kind is not None and issubclass(kind, ResponseError)):
         what = f"HTTP {status} with " + f"errno {errno} {errmsg}".rstrip()
         said = f"{what}: the platform or a gateway failed, and does not say whether anything was done"
         raise ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
-    kind, said = errnos.get(errno), f"errno {errno} {errmsg}".rstrip()
+    said = f"errno {errno} {errmsg}".rstrip()
     made = kind or _BY_STATUS.get(status, ApiError)
     error = made(said, errno=errno, errmsg=errmsg, status=status, request_id=request_id)
     error.says_no = errno != 0 or kind is not None

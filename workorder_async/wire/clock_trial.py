@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from attrs import define, field
 
-from workorder_async.errors import ApiError, AuthenticationError, WorkorderError
+from workorder_async.errors import ApiError, AuthenticationError, Meaning, WorkorderError
 from workorder_async.signing.clock import ServerClock
 
 # A clock that is off by more seconds than these explains a refused signature. Servers allow fewer.
@@ -26,7 +26,7 @@ class ClockTrial:
     """The clocks of one call."""
 
     _clock: ServerClock = field(alias="clock")
-    _errnos: Mapping[int, type[ApiError]] = field(alias="errnos")  # those with a known meaning
+    _errnos: Mapping[int, Meaning] = field(alias="errnos")  # those with a known meaning
     _mutates: bool = field(alias="mutates")
     used: float = 0.0
     """The clock that signed the last attempt."""

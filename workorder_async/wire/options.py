@@ -20,7 +20,7 @@ from workorder_async.arguments import (
     whole,
     with_defaults,
 )
-from workorder_async.errors import ApiError, ConfigError
+from workorder_async.errors import ConfigError, Meaning, is_meaning
 from workorder_async.secret import Secret
 from workorder_async.wire.call import RetryPolicy
 from workorder_async.wire.limits import Limits
@@ -57,11 +57,10 @@ def _is_http_url(text: str) -> bool:
 
 def _meanings(name: str, value: object) -> object:
     for errno, kind in value.items() if isinstance(value, Mapping) else [(value, None)]:
-        known = isinstance(kind, type) and issubclass(kind, ApiError)
-        if not is_whole(errno) or not known:
+        if not is_whole(errno) or not is_meaning(kind):
             what = kind.__name__ if isinstance(kind, type) else shown(kind)
-            problem, mend = f"has {shown(errno)}: {what}", "it must lead from numbers to classes of ApiError"
-            raise ConfigError(problem, argument=name, mend=mend)
+            mend = "it must lead from numbers to classes of ApiError, or to ResponseError"
+            raise ConfigError(f"has {shown(errno)}: {what}", argument=name, mend=mend)
     return value
 
 
@@ -151,8 +150,9 @@ class ClientOptions(TypedDict, total=False):
     """Limits that other clients share: they say when a request may start. None (the default) for this client alone."""
     observers: Annotated[Sequence[Observer], Option((), _observers)]
     """Observers of calls and attempts, beside the log."""
-    errnos: Annotated[Mapping[int, type[ApiError]] | None, Option(None, _meanings)]
-    """Meanings of errnos, as {errno: class of ApiError}. The API document knows 23000 only."""
+    errnos: Annotated[Mapping[int, Meaning] | None, Option(None, _meanings)]
+    """Meanings of errnos, as {errno: class of ApiError}. The API document knows 23000 only. `ResponseError` is for an
+    errno that does not say whether anything was done, such as that of an internal error."""
     proxy: Annotated[str | Secret | None, Option(None, http_proxy)]
     """URL of an HTTP proxy, with user and password where it wants them; for attachments, too."""
     ssl: Annotated[SSLContext | str | PathLike[str] | bool, Option(True, _tls)]

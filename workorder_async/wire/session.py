@@ -18,7 +18,13 @@ from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint, Safety
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
 from workorder_async.document.json_text import LARGE, loads, parse_slowly
-from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, DeadlineExceededError, RateLimitedError, WorkorderError
+from workorder_async.errors import (
+    DOCUMENTED_ERRNOS,
+    DeadlineExceededError,
+    Meaning,
+    RateLimitedError,
+    WorkorderError,
+)
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
 from workorder_async.wire.attempt import Pool, Reply, Wire, retry_after
@@ -58,7 +64,7 @@ class SignedSession:
         self.options: ClientOptions = options
         self.clock: ServerClock = ServerClock(options["now"])
         self.retry: RetryPolicy = options["retry"] or RetryPolicy()
-        self.errnos: Mapping[int, type[ApiError]] = {**DOCUMENTED_ERRNOS, **(options["errnos"] or {})}
+        self.errnos: Mapping[int, Meaning] = {**DOCUMENTED_ERRNOS, **(options["errnos"] or {})}
         self.limiter: Limiter = Limiter(
             options["max_in_flight"], options["rate"], longest_pause=options["longest_pause"], limits=options["limits"]
         )
@@ -193,7 +199,8 @@ class SignedSession:
                 await self.call(LIST_TICKETS, body=JsonBody(_SMALLEST_READ), lane=call.lane, until=call.deadline)
         if self.clock.signing_offset != call.trial.used:
             said = "another clock signs from now on, for a read by the one before was refused"
-            mend = "if this errno means a refused signature, map it to AuthenticationError (errnos=), and send it again"
+            mend = "if this errno means a refused signature, map it to AuthenticationError"
+            mend += " (errnos=, WORKORDER_ERRNOS), and send it again"
             error.args = (f"{error.message}; {said}; {mend}",)
 
     async def _attempt(self, call: Call, started: float) -> Answer:
