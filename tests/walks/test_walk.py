@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from math import inf
 from random import Random
 from typing import Any
@@ -15,7 +15,8 @@ from attrs import define, field
 from tests.support.clients import make_client
 from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from tests.support.raw_server import http, serving
-from tests.support.virtual_loop import virtual_time
+from tests.support.rows import each
+from tests.support.virtual_loop import VirtualLoop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     ApiError,
@@ -584,6 +585,28 @@ async def test_a_refusal_that_is_not_of_the_page(kind: type[ApiError]) -> None:
     async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
         with pytest.raises(kind):
             await _to_the_end(walk)
+
+
+@each("end", [KeyboardInterrupt, asyncio.CancelledError])
+def test_interrupted_in_a_request(end: type[BaseException]) -> None:
+    """Ctrl-C in a request, or a cancellation of its task, ends the walk where the loop goes on, as that of IPython does."""
+    server, is_first = ListServer(Random(1), evenly(Random(1), 5000)), iter([True])
+
+    async def read(ask: Ask) -> Answer:
+        if ask.page > 1 and next(is_first, False):
+            raise end
+        return server.read(ask)
+
+    async def use() -> None:
+        async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
+            await _to_the_end(walk)
+
+    with closing(VirtualLoop()) as loop:
+        task = loop.create_task(use())
+        with suppress(KeyboardInterrupt, ConfigError):
+            loop.run_until_complete(task)
+        with pytest.raises(ConfigError, match="this walk was interrupted; begin another one"):
+            loop.run_until_complete(task)
 
 
 async def test_a_failure_that_does_not_matter_any_more() -> None:

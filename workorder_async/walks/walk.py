@@ -125,9 +125,11 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
     def _go_on(self, done: asyncio.Task[None]) -> None:
         self._tasks.discard(done)
+        if not self._closed and (done.cancelled() or done.exception() is not None):
+            # By Ctrl-C, in a loop that goes on after it as that of IPython does, or by a cancellation of all tasks.
+            self._failure = self._failure or ConfigError("this walk was interrupted", mend="begin another one")
         self._arrived.set()
-        if not done.cancelled():
-            self._send()
+        self._send()
 
     async def _work(self, read: Read) -> None:
         """Make a request, and take in its answer."""
