@@ -589,7 +589,7 @@ async def test_a_refusal_that_is_not_of_the_page(kind: type[ApiError]) -> None:
 
 @each("end", [KeyboardInterrupt, asyncio.CancelledError])
 def test_interrupted_in_a_request(end: type[BaseException]) -> None:
-    """Ctrl-C in a request, or a cancellation of its task, ends the walk where the loop goes on, as that of IPython does."""
+    """Ctrl-C in a request, or its cancellation by others, ends the walk where the loop goes on, as in IPython."""
     server, is_first = ListServer(Random(1), evenly(Random(1), 5000)), iter([True])
 
     async def read(ask: Ask) -> Answer:

@@ -101,7 +101,7 @@ class Once:
       while another mutation of the same ticket is unknown. Old outcomes are removed from the file when it is opened and
       more than half of its keys are old or free.
     * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
-      it, an unknown outcome becomes known in time, unless the platform hides the ticket or its history, or cuts it off.
+      it, an unknown outcome becomes known in time, but for a few cases, which the book's page on mutations has.
     * `patience`: seconds that mutations under way have to end when the block is left. The next run settles the others.
 
     Raises `ConfigError`; entering it raises `JournalError` for a file that is in use, unreadable, or another's.
