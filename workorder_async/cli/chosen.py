@@ -65,7 +65,7 @@ def chosen_by(
 
 
 async def read_matching(
-    client: "WorkorderClient", filters: TicketFilters
+    client: "WorkorderClient", filters: TicketFilters, page_size: int
 ) -> tuple[Sequence[TicketQuery], list[Chosen]]:
     """List the tickets that match, each once; return the queries, too. Says on stderr if a ticket may be missing."""
     chosen: dict[int, Chosen] = {}
@@ -73,7 +73,7 @@ async def read_matching(
     queries = await filters.by_the_server(client)
     with Bar("listing") as bar:
         for query in queries:
-            async with client.walk(query) as walk:
+            async with client.walk(query, page_size=page_size) as walk:
                 async for tickets in walk:
                     chosen |= {one.id: _chosen_from_row(query, one) for one in tickets}
                     total = together(queries, [*reports, walk.report]).last_total

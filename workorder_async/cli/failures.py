@@ -103,6 +103,8 @@ def sentence(error: errors.WorkorderError) -> str:
     if type(error) is errors.ApiError and error.operation in _ABOUT_A_TICKET:
         hint = "check the ticket's number, and that you may do this to it; the words are the platform's, and "
         hint += "WORKORDER_ERRNOS can give the errno a meaning"
+    elif type(error) is errors.ApiError and error.operation == "list_tickets":
+        hint += "; --page-size asks for fewer tickets at once"
     elif isinstance(error, errors.ApiError) and not isinstance(error, errors.RateLimitedError):
         hint = error.hint or hint
     return f"{text}; hint: {hint}" if hint else text

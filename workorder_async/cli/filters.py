@@ -95,4 +95,4 @@ class Reading:
     concurrency: Whole = 8
     """Requests in flight at once, at most (32 is the most there are)."""
     page_size: Whole = 100
-    """Tickets to ask for per request."""
+    """Tickets to ask for per request, at the most."""

@@ -38,6 +38,19 @@ def test_a_server_that_gives_fewer_rows_is_asked_again(
     assert len({row["id"] for row in ran.rows}) == len(ran.rows) == 20
 
 
+@pytest.mark.parametrize("words", [["list", "--limit", 0], ["comment", "--type", 1, "--detail", "好", "--dry-run"]])
+def test_a_platform_may_refuse_large_pages(
+    words: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--page-size` asks for fewer tickets at once, where tickets are listed and where filters choose them."""
+    with elsewhere(Sandbox(300, app_secret=SECRET)) as own:
+        workorder = runner(own.environment, monkeypatch, capsys)
+        assert workorder(*words).code == 0
+        large = own.requests["list_tickets"]
+        assert workorder(*words, "--page-size", 20).code == 0
+        assert own.requests["list_tickets"] - large > 2 * large
+
+
 def test_a_limit_spares_the_rest_of_the_walk(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

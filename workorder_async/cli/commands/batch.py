@@ -64,6 +64,8 @@ class BatchOptions:
     """Stop after so many failures in a row; 0 for never."""
     concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
     """Requests in flight at once, at most."""
+    page_size: Whole = 100
+    """Tickets to ask for per request, at the most, where filters choose them."""
     json: bool = False
     """Print one JSON object per ticket."""
     filters: TicketFilters = TicketFilters()
@@ -214,7 +216,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
         records.refuse_other(identity_of(iter(()), make().base_url, task.name))
     found = [Chosen(id) for id in ids]
     if queries:
-        queries, found = run_with(make(), lambda client: read_matching(client, options.filters))
+        queries, found = run_with(make(), lambda client: read_matching(client, options.filters, options.page_size))
     elif task.needs_creator:
         found = run_with(make(), lambda client: _read_creators(client, task, ids, options.concurrency, records))
     where = _with_times(platform, *queries[:1])

@@ -42,7 +42,6 @@ _Show: TypeAlias = Callable[[list[TicketSummary], bool], None]
 _Row: TypeAlias = Callable[[TicketSummary], dict[str, JSON]]
 """Returns the values of a ticket by the names of their columns."""
 
-_PAGE: Final = 100
 # By how many blanks the fields of a ticket's parts are indented.
 _DEEPER: Final = 2
 _FIELDS: Final = Parameter(help="The fields, such as id,title,created_at; `workorder columns` prints them.")
@@ -54,6 +53,7 @@ def list_tickets(
     json: Annotated[bool, Parameter(help="Print one JSON object per line.")] = False,
     fields: Annotated[str | None, _FIELDS] = None,
     count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
+    page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request, at the most.")] = 100,
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
 ) -> None:
@@ -77,7 +77,7 @@ def list_tickets(
             cells = ([_text(values[str(column.header)]) for column in columns] for values in map(row, tickets))
             print_table(columns, cells, head=first)
 
-    total, shown = connection.run(lambda client: _list(client, filters, limit, show))
+    total, shown = connection.run(lambda client: _list(client, filters, limit, page_size, show))
     if not json:
         more = "; --limit 0 shows all" if shown < total else ""
         note(f"{shown:,} of {total:,} tickets{more}" if total else "no ticket matches")
@@ -87,13 +87,15 @@ async def _count(client: "WorkorderClient", filters: TicketFilters) -> int:
     return sum(await for_each(await filters.by_the_server(client), client.count_tickets, at_once=1))
 
 
-async def _list(client: "WorkorderClient", filters: TicketFilters, limit: int, show: _Show) -> tuple[int, int]:
+async def _list(
+    client: "WorkorderClient", filters: TicketFilters, limit: int, page_size: int, show: _Show
+) -> tuple[int, int]:
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
     queries, seen, reports = await filters.by_the_server(client), set[int](), list[WalkReport]()
     total, first = 0, True
     # Two answers that follow each other in a walk share some tickets: with ten rows more a short list is one request.
-    size = min(limit + 10, _PAGE) if limit else _PAGE
-    at_once = min(8, ceil((limit or _PAGE * 8) / size))
+    size = min(limit + 10, page_size) if limit else page_size
+    at_once = min(8, ceil(limit / size)) if limit else 8
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         for query in queries:
             async with client.walk(query, page_size=size, concurrency=at_once) as walk:
