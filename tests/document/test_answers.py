@@ -59,11 +59,10 @@ LISTS: list[tuple[str, str]] = [
     ('{"pagination":{"page_size":100,"total":null},"tickets":[]}', "$.data.pagination.total"),
     ('{"pagination":{"page_size":100,"Total":0},"tickets":[]}', "$.data.pagination.total"),
     ('{"pagination":{"page_size":100,"total":500}}', "$.data.tickets"),
-    ('{"pagination":{"page_size":100,"total":0}}', "$.data.tickets"),
-    ('{"pagination":{"page_size":100,"total":0},"tickets":null}', "$.data.tickets"),
+    ('{"pagination":{"page_size":100,"total":1},"tickets":null}', "$.data.tickets"),
     ('{"pagination":{"page_size":100,"total":0},"tickets":{}}', "$.data.tickets"),
     ('{"pagination":{"page_size":100,"total":0},"tickets":""}', "$.data.tickets"),
-    ('{"pagination":{"page_size":100,"total":0},"Tickets":[]}', "$.data.tickets"),
+    ('{"pagination":{"page_size":100,"total":1},"Tickets":[]}', "$.data.tickets"),
 ]
 OTHERS: list[tuple[Ask, str, str]] = [
     *((ask, data, "$.data") for ask in (read, read_in_full, uploaded) for data in ("null", "[]", '"7"', "7")),
