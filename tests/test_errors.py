@@ -100,7 +100,7 @@ def later(kind: type[WorkorderError]) -> dict[str, Any]:
         if kind is errors.OutcomeUnknownError
         else {}
     )
-    answered = {"says_no": True} if issubclass(kind, errors.ApiError) else {}
+    answered = {"says_no": True, "body_start": b""} if issubclass(kind, errors.ApiError) else {}
     return {"retry_after": None} | unknown | answered
 
 

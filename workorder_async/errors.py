@@ -233,7 +233,8 @@ class DecodeError(ResponseError):
 class ApiError(WorkorderError):
     """The platform answered with a failure: `errno` other than 10000, and its words in `errmsg`.
 
-    `status` is the HTTP status it came with. `says_no` tells whether it is certain that nothing happened. It is False
+    `status` is the HTTP status it came with; `body_start` the first bytes (200 at most) of a page without the
+    platform's envelope, else empty. `says_no` tells whether it is certain that nothing happened. It is False
 
     * for a page without the platform's envelope (errno 0): a gateway may send it although the server behind it did the
       work;
@@ -253,6 +254,7 @@ class ApiError(WorkorderError):
         self.errmsg = errmsg
         self.status = status
         self.says_no: bool = True
+        self.body_start = b""
 
 
 class AuthenticationError(ApiError):

@@ -123,7 +123,7 @@ def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -
     """These statuses have their class on a page, too, with the errno 0: what that proves depends on the operation."""
     with pytest.raises(kind, match=f"HTTP {status} with .* instead of the platform's answer") as caught:
         open_envelope(status, body, {})
-    assert (caught.value.errno, caught.value.status) == (0, status)
+    assert (caught.value.errno, caught.value.status, caught.value.body_start) == (0, status, body)
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError
     said = f"HTTP {status} with {what} instead of the platform's answer"
     if status in _OF_PAGES:
         page = _OF_PAGES[status](said, status=status)
-        page.says_no = False
+        page.says_no, page.body_start = False, body[:_BODY_START]
         return page
     mend = "check the base URL, and any proxy or gateway"
     return ResponseError(f"{said}; {mend}", status=status, body_start=body[:_BODY_START])

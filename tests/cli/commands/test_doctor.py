@@ -106,7 +106,7 @@ def test_https_has_its_own_port(workorder: Workorder) -> None:
 @pytest.mark.parametrize(
     ("answer", "ok", "said"),
     [
-        (http("<html>"), False, "an HTML page"),
+        (http("<html>busy"), False, "any proxy or gateway (the answer begins: busy); check host, port and path in"),
         (http("denied", "401 Unauthorized"), True, "HTTP 401 to a request without a signature"),
         (envelope('{"pagination":{"total":0},"tickets":[]}'), True, "even to a request without a signature"),
         (envelope("{}"), False, "$.data.pagination is missing or null"),
@@ -187,6 +187,36 @@ def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], s
     assert checked["signature"][0] is False
     assert "no permission" in checked["signature"][1]
     assert said in checked["signature"][1]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("访问被拦截 WAF".encode("gbk"), "访问被拦截 WAF"),
+        ("<html><title>\n拦截</title>" + "您的访问被拦截。" * 40, "拦截 您的访问被拦截。"),
+        ('{"message": "Forbidden"}', '{"message": "Forbidden"}'),
+        ("", ""),
+    ],
+)
+def test_a_page_in_answer_to_each_request(workorder: Workorder, page: bytes | str, words: str) -> None:
+    """Where a gateway sends its page to each request, the secret is not suspected; the page's first words are shown."""
+    with elsewhere(serving(http(page, "403 Forbidden"))) as wire:
+        checked = examined(workorder, "--base-url", wire.url)
+    for name in ("answer", "signature"):
+        assert (f" (the answer begins: {words}" in checked[name][1]) == bool(words)
+        assert "\ufffd" not in checked[name][1]
+    said = checked["signature"][1]
+    assert "no answer of the platform came: " in said
+    assert "whether this machine's address is allowed, and whether WORKORDER_BASE_URL is right" in said
+    assert "suspect the secret" not in said
+
+
+def test_a_page_in_answer_to_signed_requests_alone(workorder: Workorder) -> None:
+    """Where the platform answers without a signature, its page to each wrong signature is one of the signature."""
+    with elsewhere(serving(WRONG, http("denied", "401 Unauthorized"))) as wire:
+        said = examined(workorder, "--base-url", wire.url)["signature"][1]
+    assert "HTTP 401 with text instead of the platform's answer (the answer begins: denied); a made-up secret" in said
+    assert "suspect the secret first" in said
 
 
 def test_a_refusal_of_another_kind_behind_a_wrong_clock(workorder: Workorder) -> None:

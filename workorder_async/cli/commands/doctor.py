@@ -18,6 +18,7 @@ import os
 import re
 import socket
 import ssl
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -65,6 +66,7 @@ _CLOCK_TOLERANCE: Final = 60.0
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
 _QUOTES: Final = " \t\r\n\"'“”‘’"  # those of a chat or a word processor, too
 _DETECT: Final = "`workorder sign detect` with one accepted request"
+_ANSWERS: Final = "the platform answers"
 _PERMISSION: Final = (
     "ask who runs the platform for the AppId's permission, and whether this machine's address is allowed"
 )
@@ -109,7 +111,7 @@ async def examine(environ: Environment, options: ClientOptions, *, as_json: bool
             going = verdicts[name][0] is True or (going and name == "clock")
             _tell(name, verdicts[name], as_json=as_json)
     going = going and all(verdicts[name][0] for name in VARIABLES)
-    verdicts["signature"] = await _signature(environ, options) if going else _SKIPPED
+    verdicts["signature"] = await _signature(environ, options, verdicts) if going else _SKIPPED
     _tell("signature", verdicts["signature"], as_json=as_json)
     return FAILED if any(ok is False for ok, _, _ in verdicts.values()) else OK
 
@@ -200,13 +202,26 @@ async def _answer(client: "WorkorderClient") -> Verdict:
         await client.list_tickets(page_size=1)
     except WorkorderError as error:
         if isinstance(error, ApiError) and error.errno:
-            return True, f"the platform answers (to a request without a signature: {error.message})", ""
+            return True, f"{_ANSWERS} (to a request without a signature: {error.message})", ""
         # A gateway's refusal has no errno.
         if isinstance(error, ApiError | ResponseError) and error.status in (401, 403):
-            return True, f"HTTP {error.status} to a request without a signature", ""
+            return True, f"HTTP {error.status} to a request without a signature{_beginning(error)}", ""
         is_limit = isinstance(error, RateLimitedError)
-        return False, str(error), "wait, and run it again" if is_limit else f"check host, port and path in {BASE_URL}"
-    return True, "the platform answers, even to a request without a signature", ""
+        mend = "wait, and run it again" if is_limit else f"check host, port and path in {BASE_URL}"
+        return False, f"{error}{_beginning(error)}", mend
+    return True, f"{_ANSWERS}, even to a request without a signature", ""
+
+
+def _beginning(error: WorkorderError) -> str:
+    """Return the first words of the page that an error stands for, without tags; "" for an error of no page."""
+    page = error.body_start if isinstance(error, ApiError | ResponseError) else b""
+    text = ""
+    # UTF-8, or else GB18030. The bytes may end inside of a character, which an incremental decoder takes.
+    for encoding, errors in (("gb18030", "replace"), ("utf-8", "strict")):
+        with suppress(UnicodeDecodeError):
+            text = getincrementaldecoder(encoding)(errors).decode(page)
+    words = one_line(re.sub("<[^>]*>?", " ", text))
+    return f" (the answer begins: {words})" if words else ""
 
 
 async def _clock(client: "WorkorderClient") -> Verdict:
@@ -222,7 +237,7 @@ async def _clock(client: "WorkorderClient") -> Verdict:
     return False, f"{abs(offset):,.0f} s {'behind' if offset > 0 else 'ahead of'} the platform's", mend
 
 
-async def _signature(environ: Environment, options: ClientOptions) -> Verdict:
+async def _signature(environ: Environment, options: ClientOptions, before: Mapping[str, Verdict]) -> Verdict:
     """Ask for a list with a signature; where it is refused, find out why."""
     try:
         answer = await _ask(environ, options)
@@ -231,10 +246,11 @@ async def _signature(environ: Environment, options: ClientOptions) -> Verdict:
         return False, str(error), mend
     if not isinstance(answer, ApiError):
         return True, f"accepted; the platform has {answer.pagination.total:,} tickets to show", ""
+    found = f"{answer}{_beginning(answer)}"
     try:
-        return False, str(answer), await _cause(environ, options, answer)
+        return False, found, await _cause(environ, options, answer, before)
     except WorkorderError as error:
-        return False, str(answer), f"its cause could not be found: {error}"
+        return False, found, f"its cause could not be found: {error}"
 
 
 async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | ApiError:
@@ -330,7 +346,7 @@ def _day(facts: _Facts, name: str) -> str:
 # Why a signature is refused
 
 
-async def _cause(environ: Environment, options: ClientOptions, refused: ApiError) -> str:
+async def _cause(environ: Environment, options: ClientOptions, refused: ApiError, before: Mapping[str, Verdict]) -> str:
     """Return what to do about a refused signature: ask again with likely slips mended, then with a made-up secret.
 
     If the made-up secret is accepted, or refused in other words, the signature was not the cause.
@@ -344,6 +360,12 @@ async def _cause(environ: Environment, options: ClientOptions, refused: ApiError
     if _words(made_up) != _words(refused):
         words = f"a made-up secret is refused in other words ({made_up.message})"
         return f"the signature is right: {words}; {_PERMISSION}"
+    if not refused.errno and not before["answer"][1].startswith(_ANSWERS):
+        return (
+            "no answer of the platform came: something before it, such as a gateway, answers each request with a page, "
+            "whatever the signature; ask who runs the platform whether this machine's address is allowed, and whether "
+            f"{BASE_URL} is right; if it is the gateway that checks signatures, AppId, secret or scheme is wrong"
+        )
     return (
         "a made-up secret is refused in the same words, so AppId, secret or scheme is wrong, or a clock of the "
         f"platform that its Date does not show; which of them, no answer tells: compare {APP_ID} and {SECRET} with "
