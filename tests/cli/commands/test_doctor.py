@@ -219,6 +219,20 @@ def test_a_page_in_answer_to_signed_requests_alone(workorder: Workorder) -> None
     assert "suspect the secret first" in said
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_refusal_that_may_mean_the_clock(workorder: Workorder, known: bool) -> None:
+    """Where no answer tells the platform's time, a refusal of another kind may be one of this machine's clock."""
+    headers = {"Date": format_datetime(datetime.now(UTC), usegmt=True)} if known else {}
+    expired, wrong = (
+        http(f'{{"errno": {errno}, "errmsg": "{words}"}}', **headers)
+        for errno, words in ((9, "expired"), (8, "wrong sign"))
+    )
+    with elsewhere(serving(wrong, *[expired] * 6, wrong)) as wire:
+        said = examined(workorder, "--base-url", wire.url)["signature"][1]
+    clock = "check this machine's clock, which may be the cause; if it is right, "
+    assert f"(errno 8 wrong sign); {'' if known else clock}ask who runs the platform for the AppId's permission" in said
+
+
 def test_a_refusal_of_another_kind_behind_a_wrong_clock(workorder: Workorder) -> None:
     """Where the platform refuses our clock first, the refusals are compared that come by its own time."""
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
@@ -232,6 +246,7 @@ def test_a_refusal_of_another_kind_behind_a_wrong_clock(workorder: Workorder) ->
     said = checked["signature"][1]
     assert "errno 9 expired; signed by another clock, it was refused with errno 7 no permission" in said
     assert "the signature is right: a made-up secret is refused in other words (errno 9 expired; signed" in said
+    assert "check this machine's clock" in said
 
 
 @pytest.mark.parametrize(

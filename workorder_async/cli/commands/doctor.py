@@ -359,7 +359,8 @@ async def _cause(environ: Environment, options: ClientOptions, refused: ApiError
         return f"a made-up secret is accepted now, so the refusal was no matter of the signature: {_PERMISSION}"
     if _words(made_up) != _words(refused):
         words = f"a made-up secret is refused in other words ({made_up.message})"
-        return f"the signature is right: {words}; {_PERMISSION}"
+        clock = "" if before["clock"][0] else "check this machine's clock, which may be the cause; if it is right, "
+        return f"the signature is right: {words}; {clock}{_PERMISSION}"
     if not refused.errno and not before["answer"][1].startswith(_ANSWERS):
         return (
             "no answer of the platform came: something before it, such as a gateway, answers each request with a page, "
