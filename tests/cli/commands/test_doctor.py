@@ -291,6 +291,21 @@ def test_a_proxy_of_the_environment(workorder: Workorder, monkeypatch: pytest.Mo
     assert "hunter-2" not in ran.out + ran.err
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (envelope('{"pagination":{"page_size":1},"tickets":[]}'), "accepted, but the answer cannot be read: list_tick"),
+        (http('{"errno": "no"}'), "list_tickets: the envelope's errno is not a whole number"),
+    ],
+)
+def test_an_answer_that_cannot_be_read(workorder: Workorder, answer: bytes, said: str) -> None:
+    """An answer of success shows that the signature is accepted, even where its data cannot be read."""
+    with elsewhere(serving(http('{"errno": 1}'), answer)) as wire:
+        ok, told = examined(workorder, "--base-url", wire.url)["signature"]
+    assert (ok, told.startswith(said)) == (False, True), told
+    assert ("$.data.pagination.total" in told) == told.startswith("accepted")
+
+
 @pytest.mark.slow
 def test_an_answer_that_fails_later(workorder: Workorder) -> None:
     """A signed request that ends otherwise fails the signature with its own words."""

@@ -35,7 +35,7 @@ from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.terminal import out, write_json
 from workorder_async.document import TicketPage
 from workorder_async.environment import CA_BUNDLE, VARIABLES, checked_url
-from workorder_async.errors import ApiError, ConfigError, RateLimitedError, ResponseError, WorkorderError
+from workorder_async.errors import ApiError, ConfigError, DecodeError, RateLimitedError, ResponseError, WorkorderError
 from workorder_async.plain_text import one_line
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme, SchemeSigner, SigningInput
@@ -243,7 +243,9 @@ async def _signature(environ: Environment, options: ClientOptions, before: Mappi
         answer = await _ask(environ, options)
     except WorkorderError as error:
         mend = "" if isinstance(error, ConfigError) else "run it again; if it stays so, ask who runs the platform"
-        return False, str(error), mend
+        # After a readable errno, only the data of a success are decoded.
+        is_accepted = isinstance(error, DecodeError) and error.path != "$.errno"
+        return False, f"{'accepted, but the answer cannot be read: ' if is_accepted else ''}{error}", mend
     if not isinstance(answer, ApiError):
         return True, f"accepted; the platform has {answer.pagination.total:,} tickets to show", ""
     found = f"{answer}{_beginning(answer)}"
