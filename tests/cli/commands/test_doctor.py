@@ -173,11 +173,11 @@ EMPTY = http('{"errno": 10000, "data": {"tickets": [], "pagination": {"page": 1,
     ("answers", "said"),
     [
         (
-            [WRONG, *[OTHERWISE] * 6, WRONG],
+            [WRONG, *[OTHERWISE] * 7, WRONG],
             "the signature is right: a made-up secret is refused in other words (errno 8 wrong sign)",
         ),
-        ([WRONG, *[OTHERWISE] * 6, EMPTY], "so the refusal was no matter of the signature"),
-        ([WRONG, OTHERWISE, http("<html>")], "its cause could not be found: "),
+        ([WRONG, *[OTHERWISE] * 7, EMPTY], "so the refusal was no matter of the signature"),
+        ([WRONG, OTHERWISE, OTHERWISE, http("<html>")], "its cause could not be found: "),
     ],
 )
 def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], said: str) -> None:
@@ -227,7 +227,7 @@ def test_a_refusal_that_may_mean_the_clock(workorder: Workorder, known: bool) ->
         http(f'{{"errno": {errno}, "errmsg": "{words}"}}', **headers)
         for errno, words in ((9, "expired"), (8, "wrong sign"))
     )
-    with elsewhere(serving(wrong, *[expired] * 6, wrong)) as wire:
+    with elsewhere(serving(wrong, *[expired] * 7, wrong)) as wire:
         said = examined(workorder, "--base-url", wire.url)["signature"][1]
     clock = "check this machine's clock, which may be the cause; if it is right, "
     assert f"(errno 8 wrong sign); {'' if known else clock}ask who runs the platform for the AppId's permission" in said
@@ -240,9 +240,9 @@ def test_a_refusal_of_another_kind_behind_a_wrong_clock(workorder: Workorder) ->
         http(f'{{"errno": {errno}, "errmsg": "{words}"}}', Date=date)
         for errno, words in ((9, "expired"), (7, "no permission"), (8, "wrong sign"))
     )
-    with elsewhere(serving(late, late, late, no, *[late, wrong] * 6)) as wire:
+    with elsewhere(serving(late, late, *[late, no] * 2, *[late, wrong] * 6)) as wire:
         checked = examined(workorder, "--base-url", wire.url)
-        assert len(wire.requests) == 16
+        assert len(wire.requests) == 18
     said = checked["signature"][1]
     assert "errno 9 expired; signed by another clock, it was refused with errno 7 no permission" in said
     assert "the signature is right: a made-up secret is refused in other words (errno 9 expired; signed" in said
@@ -304,6 +304,26 @@ def test_an_answer_that_cannot_be_read(workorder: Workorder, answer: bytes, said
         ok, told = examined(workorder, "--base-url", wire.url)["signature"]
     assert (ok, told.startswith(said)) == (False, True), told
     assert ("$.data.pagination.total" in told) == told.startswith("accepted")
+
+
+TOO_LARGE = http('{"errno": 10001, "errmsg": "page_size不能超过20"}')
+
+
+def test_a_platform_that_refuses_large_pages(workorder: Workorder) -> None:
+    """The signature is proved by a page as large as other commands ask for; a refusal of it alone is told."""
+    with elsewhere(serving(WRONG, TOO_LARGE, EMPTY)) as wire:
+        ran = workorder("doctor", "--json", "--base-url", wire.url)
+    assert [request.rpartition(b'"page_size":')[2] for request in wire.requests] == [b"1}", b"100}", b"1}"]
+    assert (ran.code, ran.rows[-1]["ok"]) == (0, True), ran
+    assert ran.rows[-1]["found"].endswith("but a page of 100 is refused: errno 10001 page_size不能超过20")
+    assert ran.rows[-1]["mend"].endswith("by --page-size N")
+
+
+def test_a_platform_that_refuses_large_pages_before_it_looks_at_the_signature(workorder: Workorder) -> None:
+    """Refusals of one ticket are compared, so that a page's own refusal does not pass for a right signature."""
+    with elsewhere(serving(WRONG, TOO_LARGE, WRONG)) as wire:
+        said = examined(workorder, "--base-url", wire.url)["signature"][1]
+    assert said.startswith("list_tickets: errno 8 wrong sign; a made-up secret is refused in the same words")
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
 The checks come one after the other: configuration, name, connection, answer, clock, signature. A platform cannot know
 why a signature is wrong. So a refused request is sent again with one thing changed at a time: if the platform accepts
 another spelling of the scheme, or the secret without the blanks and quotes around it, the value that is set is wrong.
-Every request lists one ticket and changes nothing.
+No request changes anything. Each lists one ticket, except the first with a signature: it asks for a page as large as
+the other commands do, which a platform may refuse.
 
 A proxy that opens TLS shows a certificate of its own for the right host, from an issuer that only its company knows.
 Python parses only a certificate that it trusts. So after a refused certificate there are two more connections: the
@@ -61,6 +62,7 @@ _OWN: Final = f"if whoever runs the platform confirms it, name its file (PEM) by
 _MENDS: Final = {9: _CLOCK, 10: _CLOCK, 18: _OWN, 62: _HOST, 64: _HOST}
 
 _PATIENCE: Final = 10.0
+_PAGE: Final = 100  # what the other commands ask for
 # Servers that check timestamps commonly allow minutes; a clock that is kept is right to the second.
 _CLOCK_TOLERANCE: Final = 60.0
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
@@ -86,9 +88,9 @@ def doctor(
 ) -> int:
     """Check the configuration, the network, the clock and the signature, and say what to do.
 
-    Sends two requests that change nothing: one without a signature, and one for a list of one ticket. Where the
-    signature is refused, up to eight more such lists are asked for, each with one thing changed, to find out why; where
-    the clocks differ, each of them also with the platform's time.
+    Sends two requests that change nothing: one without a signature, and one for a page of tickets. Where that is
+    refused, up to nine more ask for one ticket, most with one thing changed, to find out why; where the clocks differ,
+    each of them also with the platform's time.
     """
     environ, _ = connection.found()
     return run(examine(environ, connection.options(environ), as_json=json))
@@ -238,9 +240,9 @@ async def _clock(client: "WorkorderClient") -> Verdict:
 
 
 async def _signature(environ: Environment, options: ClientOptions, before: Mapping[str, Verdict]) -> Verdict:
-    """Ask for a list with a signature; where it is refused, find out why."""
+    """Ask for a page of the list with a signature; where it is refused, find out why."""
     try:
-        answer = await _ask(environ, options)
+        answer = await _ask(environ, options, page_size=_PAGE)
     except WorkorderError as error:
         mend = "" if isinstance(error, ConfigError) else "run it again; if it stays so, ask who runs the platform"
         # After a readable errno, only the data of a success are decoded.
@@ -248,18 +250,22 @@ async def _signature(environ: Environment, options: ClientOptions, before: Mappi
         return False, f"{'accepted, but the answer cannot be read: ' if is_accepted else ''}{error}", mend
     if not isinstance(answer, ApiError):
         return True, f"accepted; the platform has {answer.pagination.total:,} tickets to show", ""
-    found = f"{answer}{_beginning(answer)}"
     try:
-        return False, found, await _cause(environ, options, answer, before)
+        one = await _ask(environ, options) if answer.errno else answer
+        if not isinstance(one, ApiError):
+            found = f"accepted; one ticket is served, but a page of {_PAGE} is refused: {answer.message}"
+            return True, found, "give list, export, mirror, close, comment and reject a smaller one by --page-size N"
+        answer = one
+        return False, f"{answer}{_beginning(answer)}", await _cause(environ, options, answer, before)
     except WorkorderError as error:
-        return False, found, f"its cause could not be found: {error}"
+        return False, f"{answer}{_beginning(answer)}", f"its cause could not be found: {error}"
 
 
-async def _ask(environ: Environment, options: ClientOptions) -> TicketPage | ApiError:
+async def _ask(environ: Environment, options: ClientOptions, *, page_size: int = 1) -> TicketPage | ApiError:
     """Ask for a list with a signature; return the page, or the error of a refusal. Raises all other errors."""
     async with make_client(environ, **options) as client:
         try:
-            return await client.list_tickets(page_size=1)
+            return await client.list_tickets(page_size=page_size)
         except RateLimitedError:
             raise  # it was turned away unread, and says nothing about its signature
         except ApiError as error:
