@@ -254,7 +254,7 @@ class ApiError(WorkorderError):
         self.errmsg = errmsg
         self.status = status
         self.says_no: bool = True
-        self.body_start = b""
+        self.body_start: bytes = b""
 
 
 class AuthenticationError(ApiError):

@@ -211,14 +211,6 @@ def test_a_page_in_answer_to_each_request(workorder: Workorder, page: bytes | st
     assert "suspect the secret" not in said
 
 
-def test_a_page_in_answer_to_signed_requests_alone(workorder: Workorder) -> None:
-    """Where the platform answers without a signature, its page to each wrong signature is one of the signature."""
-    with elsewhere(serving(WRONG, http("denied", "401 Unauthorized"))) as wire:
-        said = examined(workorder, "--base-url", wire.url)["signature"][1]
-    assert "HTTP 401 with text instead of the platform's answer (the answer begins: denied); a made-up secret" in said
-    assert "suspect the secret first" in said
-
-
 @pytest.mark.parametrize("known", [True, False])
 def test_a_refusal_that_may_mean_the_clock(workorder: Workorder, known: bool) -> None:
     """Where no answer tells the platform's time, a refusal of another kind may be one of this machine's clock."""

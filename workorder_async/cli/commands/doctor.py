@@ -68,7 +68,6 @@ _CLOCK_TOLERANCE: Final = 60.0
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
 _QUOTES: Final = " \t\r\n\"'“”‘’"  # those of a chat or a word processor, too
 _DETECT: Final = "`workorder sign detect` with one accepted request"
-_ANSWERS: Final = "the platform answers"
 _PERMISSION: Final = (
     "ask who runs the platform for the AppId's permission, and whether this machine's address is allowed"
 )
@@ -113,7 +112,7 @@ async def examine(environ: Environment, options: ClientOptions, *, as_json: bool
             going = verdicts[name][0] is True or (going and name == "clock")
             _tell(name, verdicts[name], as_json=as_json)
     going = going and all(verdicts[name][0] for name in VARIABLES)
-    verdicts["signature"] = await _signature(environ, options, verdicts) if going else _SKIPPED
+    verdicts["signature"] = await _signature(environ, options, verdicts["clock"]) if going else _SKIPPED
     _tell("signature", verdicts["signature"], as_json=as_json)
     return FAILED if any(ok is False for ok, _, _ in verdicts.values()) else OK
 
@@ -204,14 +203,14 @@ async def _answer(client: "WorkorderClient") -> Verdict:
         await client.list_tickets(page_size=1)
     except WorkorderError as error:
         if isinstance(error, ApiError) and error.errno:
-            return True, f"{_ANSWERS} (to a request without a signature: {error.message})", ""
+            return True, f"the platform answers (to a request without a signature: {error.message})", ""
         # A gateway's refusal has no errno.
         if isinstance(error, ApiError | ResponseError) and error.status in (401, 403):
             return True, f"HTTP {error.status} to a request without a signature{_beginning(error)}", ""
         is_limit = isinstance(error, RateLimitedError)
         mend = "wait, and run it again" if is_limit else f"check host, port and path in {BASE_URL}"
         return False, f"{error}{_beginning(error)}", mend
-    return True, f"{_ANSWERS}, even to a request without a signature", ""
+    return True, "the platform answers, even to a request without a signature", ""
 
 
 def _beginning(error: WorkorderError) -> str:
@@ -239,7 +238,7 @@ async def _clock(client: "WorkorderClient") -> Verdict:
     return False, f"{abs(offset):,.0f} s {'behind' if offset > 0 else 'ahead of'} the platform's", mend
 
 
-async def _signature(environ: Environment, options: ClientOptions, before: Mapping[str, Verdict]) -> Verdict:
+async def _signature(environ: Environment, options: ClientOptions, clock: Verdict) -> Verdict:
     """Ask for a page of the list with a signature; where it is refused, find out why."""
     try:
         answer = await _ask(environ, options, page_size=_PAGE)
@@ -256,7 +255,7 @@ async def _signature(environ: Environment, options: ClientOptions, before: Mappi
             found = f"accepted; one ticket is served, but a page of {_PAGE} is refused: {answer.message}"
             return True, found, "give list, export, mirror, close, comment and reject a smaller one by --page-size N"
         answer = one
-        return False, f"{answer}{_beginning(answer)}", await _cause(environ, options, answer, before)
+        return False, f"{answer}{_beginning(answer)}", await _cause(environ, options, answer, clock)
     except WorkorderError as error:
         return False, f"{answer}{_beginning(answer)}", f"its cause could not be found: {error}"
 
@@ -354,7 +353,7 @@ def _day(facts: _Facts, name: str) -> str:
 # Why a signature is refused
 
 
-async def _cause(environ: Environment, options: ClientOptions, refused: ApiError, before: Mapping[str, Verdict]) -> str:
+async def _cause(environ: Environment, options: ClientOptions, refused: ApiError, clock: Verdict) -> str:
     """Return what to do about a refused signature: ask again with likely slips mended, then with a made-up secret.
 
     If the made-up secret is accepted, or refused in other words, the signature was not the cause.
@@ -367,13 +366,13 @@ async def _cause(environ: Environment, options: ClientOptions, refused: ApiError
         return f"a made-up secret is accepted now, so the refusal was no matter of the signature: {_PERMISSION}"
     if _words(made_up) != _words(refused):
         words = f"a made-up secret is refused in other words ({made_up.message})"
-        clock = "" if before["clock"][0] else "check this machine's clock, which may be the cause; if it is right, "
-        return f"the signature is right: {words}; {clock}{_PERMISSION}"
-    if not refused.errno and not before["answer"][1].startswith(_ANSWERS):
+        first = "" if clock[0] else "check this machine's clock, which may be the cause; if it is right, "
+        return f"the signature is right: {words}; {first}{_PERMISSION}"
+    if not refused.errno:
         return (
-            "no answer of the platform came: something before it, such as a gateway, answers each request with a page, "
-            "whatever the signature; ask who runs the platform whether this machine's address is allowed, and whether "
-            f"{BASE_URL} is right; if it is the gateway that checks signatures, AppId, secret or scheme is wrong"
+            "no answer of the platform came: something before it, such as a gateway, answers with a page, whatever the "
+            "signature; ask who runs the platform whether this machine's address is allowed, and whether "
+            f"{BASE_URL} is right; if it checks the signatures, compare {APP_ID} and {SECRET} with what you were given"
         )
     return (
         "a made-up secret is refused in the same words, so AppId, secret or scheme is wrong, or a clock of the "
