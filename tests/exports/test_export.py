@@ -303,7 +303,7 @@ async def test_progress_of_several(tmp_path: Path) -> None:
 
 
 async def test_gone(tmp_path: Path) -> None:
-    """A ticket that is refused when its record is asked for is left out and told, and the result is not exact."""
+    """A ticket that is gone when its record is asked for is left out and told, and the result is not exact."""
     target = tmp_path / "t.jsonl"
     async with Sandbox(tickets=45) as sandbox, sandbox.client(max_in_flight=1) as client:
         deleted: list[int] = []
@@ -314,9 +314,10 @@ async def test_gone(tmp_path: Path) -> None:
         wanted = [ticket.id for ticket in await truth(client)]
         async with _hooked(client, delete):
             report = await export_tickets(client, TicketQuery(), target, detail=True)
+        assert sandbox.requests["get_ticket_detail"] == 45
     assert len(deleted) == 3
     assert sorted(report.gone) == sorted(deleted)
-    assert (report.rows, report.gone_tickets, report.exact) == (42, 3, False)
+    assert (report.rows, report.gone_tickets, report.refused_tickets, report.exact) == (42, 3, 0, False)
     said = "3 tickets were gone when their full records were asked for, as "
     assert report.reason == said + ", ".join(map(str, report.gone))
     assert [row["id"] for row in read_back(target)] == [id for id in wanted if id not in deleted]
@@ -344,14 +345,36 @@ class _hooked:  # noqa: N801 - used like a function
         del self._client.get_ticket_detail
 
 
-@pytest.mark.parametrize(("times", "ends"), [(15, True), (16, False)])
-async def test_refused_in_a_row(times: int, ends: bool, tmp_path: Path) -> None:
-    """Fifteen tickets in a row that are refused are gone; sixteen are a refusal of another kind, and end the export."""
-    faults = [Fault("errno", operation="get_ticket_detail", after=10, times=times, errno=50_000)]
+@pytest.mark.parametrize(("times", "left_out"), [(6, 0), (9, 3), (12, 6)])
+async def test_refused_once_or_twice(times: int, left_out: int, tmp_path: Path) -> None:
+    """A ticket that is refused is asked for once more at the end of its page; one refused again is left out and told.
+
+    The first page shows 47 tickets, the last six of which are refused.
+    """
+    faults = [Fault("errno", operation="get_ticket_detail", after=41, times=times, errno=-1)]
     async with Sandbox(tickets=100, faults=faults) as sandbox, sandbox.client(max_in_flight=1) as client:
-        if ends:
+        report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)
+        assert sandbox.requests["get_ticket_detail"] == 106
+        ids = [ticket.id for ticket in await truth(client)]
+    refused = ids[41 : 41 + left_out]
+    assert [row["id"] for row in read_back(tmp_path / "t.jsonl")] == [id for id in ids if id not in refused]
+    assert (list(report.refused), report.refused_tickets, report.gone) == (refused, left_out, ())
+    assert report.exact is not bool(refused)
+    if refused:
+        assert report.refusal.startswith("errno -1 ")
+        said = f"{left_out} tickets were refused when their full records were asked for, as "
+        examples = ", ".join(map(str, refused[:5]))
+        assert report.reason == f"{said}{examples}, the first with {report.refusal}"
+
+
+@pytest.mark.parametrize(("after", "times", "rows"), [(10, 15, 100), (32, 30, 85), (10, 16, 0)])
+async def test_refused_in_a_row(after: int, times: int, rows: int, tmp_path: Path) -> None:
+    """Fifteen tickets in a row may be refused, also twice; sixteen are a refusal of all tickets, and end the export."""
+    faults = [Fault("errno", operation="get_ticket_detail", after=after, times=times, errno=50_000)]
+    async with Sandbox(tickets=100, faults=faults) as sandbox, sandbox.client(max_in_flight=1) as client:
+        if rows:
             report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)
-            assert (report.rows, report.gone_tickets) == (100 - times, times)
+            assert (report.rows, report.refused_tickets) == (rows, 100 - rows)
         else:
             with pytest.raises(Exception, match="50000") as caught:
                 await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
+from zlib import crc32
 
 import orjson
 import pytest
@@ -17,6 +18,7 @@ from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from tests.support.slow import slow_after
 from workorder_async import ApiError, ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.document.envelope import Answer
+from workorder_async.document.json_text import to_json
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, parts, reading
 from workorder_async.exports.parts import VERSION, Head, Line, Manifest
 from workorder_async.exports.report import Part
@@ -540,6 +542,19 @@ async def test_when_a_part_ends(
     async with Sandbox(tickets=1200) as sandbox, sandbox.client() as client:
         await export_tickets(client, EVERYTHING, tmp_path / "t.jsonl")
     assert least <= len(dying.parts) <= most
+
+
+def test_a_part_without_the_newest_fields(tmp_path: Path) -> None:
+    """A manifest of a library that did not tell refused tickets from those that are gone is read."""
+    head: Head = {"manifest": "workorder_async", "version": VERSION}
+    part: dict[str, Any] = {"query": 0, "rows": 9, "gone": [7], "gone_tickets": 1, "end": 5, "crc": 6}
+    content, total = b"", 0
+    for line in (to_json(head)[:-1], to_json(part)[:-1]):
+        total = crc32(line, total)
+        content += line + b',"sum":"%08x"}\n' % total
+    (tmp_path / "t.manifest").write_bytes(content)
+    with closing(Manifest(tmp_path / "t.manifest")) as manifest:
+        assert (manifest.head, manifest.parts) == (head, [Part(**part)])
 
 
 def test_a_forgotten_part_that_voids_others(tmp_path: Path) -> None:

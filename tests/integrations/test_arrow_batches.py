@@ -129,11 +129,12 @@ def test_detail(sandbox: SandboxThread) -> None:
     assert {row["id"] for row in rows} == {row["id"] for row in _rows(arrow_batches(window, sandbox.connect))}
 
 
-def test_details_that_are_gone(sandbox: SandboxThread) -> None:
-    """A ticket that is refused when its full record is asked for is an error, unless that may be."""
+@pytest.mark.parametrize(("errno", "how"), [(90005, "gone"), (90404, "refused")])
+def test_details_that_are_missing(sandbox: SandboxThread, errno: int, how: str) -> None:
+    """A ticket that is gone or refused when its full record is asked for is an error, unless that may be."""
     window = _planned(sandbox)[-1]
-    with sandbox.failing(Fault("errno", errno=90404, operation="get_ticket_detail", every=20)):
-        with pytest.raises(WalkDriftError, match=r"tickets were gone .* exact=False"):
+    with sandbox.failing(Fault("errno", errno=errno, operation="get_ticket_detail", every=2)):
+        with pytest.raises(WalkDriftError, match=rf"tickets were {how} .* exact=False"):
             list(arrow_batches(window, sandbox.connect, ArrowOptions(detail=True)))
         rows = _rows(arrow_batches(window, sandbox.connect, ArrowOptions(detail=True, exact=False)))
     assert 0 < len(rows) < 200

@@ -39,6 +39,8 @@ from workorder_async.exports.report import (
     InexactExportError,
     Part,
     checked_options,
+    doubts_of_details,
+    first_refusal,
 )
 from workorder_async.exports.sink import UNCHANGED, Sink, TextChanges
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED
@@ -79,10 +81,10 @@ async def export_tickets(
     **Exact.** As for `client.walk`: `report.exact` is true only if the walks of all calls are exact, and no ticket can
     have passed from one of several queries to another, unseen by both. The list is as of `report.read_from`. A call
     that goes on cannot see tickets without a created time: it asks for totals, and says so if there are such tickets.
-    With `detail=True` a ticket that is refused when its full record is asked for is left out, told in `report.gone`,
-    and the result is not exact. With `strict=True` an inexact result is an `InexactExportError` with the report. Its
-    rows stay in TARGET.part: the same call raises again, without a request; with `strict=False` it takes them as they
-    are, with `resume=False` it begins anew.
+    With `detail=True` a ticket that is gone (`NotFoundError`), or refused twice, when its full record is asked for is
+    left out, told in `report.gone` or `report.refused`, and the result is not exact. With `strict=True` an inexact
+    result is an `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without
+    a request; with `strict=False` it takes them as they are, with `resume=False` it begins anew.
 
     Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` if the disk does not
     do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except
@@ -283,11 +285,8 @@ class _Export:
         # Two queries, or two calls, may have skipped the same ticket: it counts once, if it has an id.
         rows = {(row.id, place if row.id is None else 0): row for place, row in enumerate(named)}
         skipped = sum(part.skipped_rows for part in parts) - len(named) + len(rows)
-        gone = sum(part.gone_tickets for part in parts)
         doubts = [*doubts_of(self._queries), *dict.fromkeys(part.reason for part in last if not part.exact)]
-        if gone:
-            examples = ", ".join([str(id) for part in parts for id in part.gone][:5])
-            doubts.append(f"{gone} tickets were gone when their full records were asked for, as {examples}")
+        doubts += doubts_of_details(parts)
         if skipped:
             doubts.append(f"{skipped} rows could not be read, and were skipped")
         proofs = [part.reason for part in last]
@@ -305,7 +304,10 @@ class _Export:
             skipped=tuple(rows.values())[:SKIPPED_ROWS_NAMED],
             skipped_rows=skipped,
             gone=tuple(id for part in parts for id in part.gone)[:SKIPPED_ROWS_NAMED],
-            gone_tickets=gone,
+            gone_tickets=sum(part.gone_tickets for part in parts),
+            refused=tuple(id for part in parts for id in part.refused)[:SKIPPED_ROWS_NAMED],
+            refused_tickets=sum(part.refused_tickets for part in parts),
+            refusal=first_refusal(parts),
             attachments=sum((part.attachments for part in parts), NO_ATTACHMENTS),
             read_from=parts[0].read_from,
             read_until=parts[-1].read_at,

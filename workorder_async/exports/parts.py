@@ -52,7 +52,8 @@ from workorder_async.tasks import to_its_end
 
 T = TypeVar("T")
 
-#: The version of this layout and of the bytes of every format: raised when either changes.
+#: The version of this layout and of the bytes of every format: raised when either changes, but not for a
+#: further field of a part that has a default.
 VERSION: Final = 5
 _BEGINS: Final = b'{"manifest":"workorder_async",'
 _SUM: Final = b',"sum":"%08x"}\n'

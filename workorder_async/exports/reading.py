@@ -7,7 +7,7 @@ A page of a walk tells with which `rest` of the list a later walk would go on, a
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Final
+from typing import Final, TypeAlias, TypeGuard
 
 from attrs import define
 
@@ -36,13 +36,14 @@ ROWS_OF_A_PART: int = 2000
 SECONDS_OF_A_PART: float = 1.0
 #: If so many tickets in a row are refused with the same errno, the tickets are not the cause.
 REFUSED_IN_A_ROW: Final = 16
+_Answer: TypeAlias = TicketDetail | ApiError | DecodeError
 
 
 class UnfoundedError(Exception):
     """An earlier call relied on an order that the list does not have: its rows must be read anew."""
 
 
-async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> TicketDetail | ApiError | DecodeError:
+async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> _Answer:
     """Return a full record, or the error if it is refused or cannot be read; raise errors that hold for all tickets."""
     try:
         return await client.get_ticket_detail(id, lane=lane)
@@ -52,12 +53,17 @@ async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> TicketDet
         return error
 
 
+def _is_refused(answer: _Answer) -> TypeGuard[ApiError]:
+    """Tell whether a ticket is refused for another reason than that it is gone."""
+    return isinstance(answer, ApiError) and not isinstance(answer, NotFoundError)
+
+
 class Details:
     """Reads full records, and has their attachments fetched, if there is a folder for these.
 
     `options` are those of the walk: at most `concurrency` records are read at a time.
 
-    A ticket that is gone by now (`NotFoundError`, or another refusal by the platform) is left out, and named in the
+    A ticket that is gone by now (`NotFoundError`), or that the platform refuses twice, is left out, and named in the
     part. But if sixteen tickets in a row are refused with the same errno, and the error is no `NotFoundError`,
     the last refusal is raised.
     """
@@ -76,22 +82,32 @@ class Details:
 
         `part` counts the requests and the attachments, and names the tickets without a record.
         """
-        found = []
-        results = await for_each(ids, partial(self._one, part=part), at_once=self._at_once)
-        for id, result in zip(ids, results, strict=True):
-            self._count_refusals(result)
-            if isinstance(result, TicketDetail):
-                found.append(result)
-            elif isinstance(result, DecodeError):
+        found, answers = [], await self._ask(ids, part)
+        for answer in answers.values():
+            self._count_refusals(answer)
+        # Many a refusal is a passing failure of the platform: each is asked once more.
+        answers |= await self._ask([id for id, answer in answers.items() if _is_refused(answer)], part)
+        for id, answer in answers.items():
+            if isinstance(answer, TicketDetail):
+                found.append(answer)
+            elif isinstance(answer, DecodeError):
                 part.skipped_rows += 1
-                part.skipped.append(SkippedRow(id, result.path, result.expected, result.got))
-            else:
+                part.skipped.append(SkippedRow(id, answer.path, answer.expected, answer.got))
+            elif isinstance(answer, NotFoundError):
                 part.gone_tickets += 1
                 part.gone.append(id)
-        del part.skipped[SKIPPED_ROWS_NAMED:], part.gone[SKIPPED_ROWS_NAMED:]
+            else:
+                part.refused_tickets += 1
+                part.refused.append(id)
+                part.refusal = part.refusal or answer.message
+        del part.skipped[SKIPPED_ROWS_NAMED:], part.gone[SKIPPED_ROWS_NAMED:], part.refused[SKIPPED_ROWS_NAMED:]
         return found
 
-    async def _one(self, id: int, part: Part) -> TicketDetail | ApiError | DecodeError:
+    async def _ask(self, ids: Sequence[int], part: Part) -> dict[int, _Answer]:
+        answers = await for_each(ids, partial(self._one, part=part), at_once=self._at_once)
+        return dict(zip(ids, answers, strict=True))
+
+    async def _one(self, id: int, part: Part) -> _Answer:
         part.requests += 1
         found = await read_detail(self._client, id, self._lane)
         if isinstance(found, DecodeError) and not self._skips:
@@ -101,15 +117,15 @@ class Details:
             part.attachments += fetched
         return found
 
-    def _count_refusals(self, result: TicketDetail | ApiError | DecodeError) -> None:
+    def _count_refusals(self, answer: _Answer) -> None:
         """Raise a refusal if it is the last one of too many in a row with the same errno."""
-        if not isinstance(result, ApiError) or isinstance(result, NotFoundError):
+        if not _is_refused(answer):
             self._refused = 0
             return
-        self._refused = self._refused + 1 if result.errno == self._errno else 1
-        self._errno = result.errno
+        self._refused = self._refused + 1 if answer.errno == self._errno else 1
+        self._errno = answer.errno
         if self._refused >= REFUSED_IN_A_ROW:
-            raise result
+            raise answer
 
 
 @define(eq=False, slots=False)

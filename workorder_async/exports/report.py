@@ -1,6 +1,7 @@
 """The arguments of an export, its progress, and its result, which is the sum of its parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, Unpack
@@ -118,7 +119,7 @@ class Part:
     ended: bool = False
     """Whether this is the last part of its query."""
     exact: bool = True
-    """Whether there is no doubt about the query up to here, apart from tickets that are skipped or gone."""
+    """Whether there is no doubt about the query up to here, apart from tickets that are left out."""
     reason: str = ""
     """The doubts; if there is none, in the last part of a query, the reason that its walk reports."""
     requests: int = 0
@@ -131,6 +132,9 @@ class Part:
     skipped_rows: int = 0
     gone: list[int] = field(factory=list)
     gone_tickets: int = 0
+    refused: list[int] = field(factory=list)
+    refused_tickets: int = 0
+    refusal: str = ""
     attachments: AttachmentCounts = NO_ATTACHMENTS
     ids: list[int] = field(factory=list)
     """The ids of the part's tickets that any later call may meet again: all of them if there are several queries, else
@@ -148,6 +152,26 @@ class Part:
     def is_void(self) -> bool:
         """Whether the walk restarted in this part: no call goes on from it, only from the one that ends the query."""
         return self.rest is None and not self.ended
+
+
+def doubts_of_details(parts: Sequence[Part]) -> Iterator[str]:
+    """Say how many full records are missing, and why."""
+    gone, refused = sum(part.gone_tickets for part in parts), sum(part.refused_tickets for part in parts)
+    if gone:
+        examples = _examples(part.gone for part in parts)
+        yield f"{gone} tickets were gone when their full records were asked for, as {examples}"
+    if refused:
+        examples = f"{_examples(part.refused for part in parts)}, the first with {first_refusal(parts)}"
+        yield f"{refused} tickets were refused when their full records were asked for, as {examples}"
+
+
+def _examples(ids: Iterable[Sequence[int]]) -> str:
+    return ", ".join(map(str, islice(chain.from_iterable(ids), 5)))
+
+
+def first_refusal(parts: Sequence[Part]) -> str:
+    """Return the errno and the words of the first refusal; "" if there is none."""
+    return next((part.refusal for part in parts if part.refusal), "")
 
 
 @frozen(kw_only=True)
@@ -174,9 +198,16 @@ class ExportReport:
     """How many tickets were left out. A row without a readable id counts once in each query, and may count again in
     each call."""
     gone: tuple[int, ...]
-    """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
+    """Tickets that were in the list, and that the platform did not know (`NotFoundError`) when their full records were
+    asked for; the first 1000 of them."""
     gone_tickets: int
     """How many such tickets there are in all. They are not in the file."""
+    refused: tuple[int, ...]
+    """Tickets whose full records the platform refused twice for another reason; the first 1000 of them."""
+    refused_tickets: int
+    """How many such tickets there are in all. They are not in the file."""
+    refusal: str
+    """The errno and the words with which the first of them was refused; "" if there is none."""
     attachments: AttachmentCounts
     """Attachments that were fetched, and those that were not."""
     read_from: int

@@ -21,7 +21,7 @@ from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.parquet import batch_of, schema_of
 from workorder_async.exports.reading import DETAILS_AT_ONCE, Details
-from workorder_async.exports.report import Part
+from workorder_async.exports.report import Part, doubts_of_details
 from workorder_async.exports.sink import Record
 from workorder_async.loop_thread import LoopThread
 from workorder_async.walk_report import WalkReport
@@ -165,10 +165,8 @@ def _merged(windows: Sequence[Window]) -> list[Window]:
 
 def _check(report: WalkReport, window: Window, part: Part) -> None:
     """Raise `WalkDriftError` if a walk was not exact, or if full records are missing."""
-    reason = "" if report.exact else report.reason
-    if part.gone_tickets:
-        reason = reason or f"{part.gone_tickets} tickets were gone when their full records were asked for"
-    elif part.skipped_rows:
+    reason = "; ".join(doubts_of_details([part])) if report.exact else report.reason
+    if part.skipped_rows:
         reason = reason or f"{part.skipped_rows} full records could not be read, and were skipped"
     if reason:
         start, end = window.span

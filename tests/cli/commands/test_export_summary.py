@@ -22,6 +22,9 @@ _REPORT = ExportReport(
     skipped_rows=0,
     gone=(),
     gone_tickets=0,
+    refused=(),
+    refused_tickets=0,
+    refusal="",
     attachments=AttachmentCounts(),
     read_from=0,
     read_until=0,
@@ -72,7 +75,7 @@ def test_where_it_goes_on_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_what_is_not_as_it_came_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """Changed texts, tickets that are left out or gone, attachments, doubt: each is told with its number."""
+    """Changed texts, tickets that are left out, gone or refused, attachments, doubt: each is told with its number."""
     report = ExportReport(
         **{name: getattr(_REPORT, name) for name in ("bytes", "requests", "seconds")},
         target=Path("-"),
@@ -85,6 +88,9 @@ def test_what_is_not_as_it_came_is_said(capsys: pytest.CaptureFixture[str]) -> N
         skipped_rows=5,
         gone=tuple(range(1, 31)),
         gone_tickets=2030,
+        refused=(31, 32),
+        refused_tickets=2,
+        refusal="errno -1 系统异常,请稍后重试",
         attachments=AttachmentCounts(fetched=4, bytes=5000, kept=1, failed=30, failures=("7/a.png: HTTP 404",) * 25),
         exact=False,
         reason="3 tickets have no created time",
@@ -100,6 +106,8 @@ def test_what_is_not_as_it_came_is_said(capsys: pytest.CaptureFixture[str]) -> N
         "workorder: left out a ticket without a number: $.id is null, not a number",
         "... and 3 more",
         f"workorder: left out {first} and 2,010 more: gone when the full record was asked for",
+        "workorder: left out 31, 32: refused when the full record was asked for, the first with errno -1 "
+        "系统异常,请稍后重试",
         "attachments: 4 fetched (5,000 bytes), 1 there already, 30 not there",
         *["workorder: 7/a.png: HTTP 404"] * 20,
         "... and 10 more",

@@ -159,6 +159,9 @@ def _remarks(report: ExportReport) -> Iterator[str]:
     if report.gone_tickets:
         gone = named(report.gone[:_NAMED], report.gone_tickets)
         yield f"workorder: left out {gone}: gone when the full record was asked for"
+    if report.refused_tickets:
+        refused, words = named(report.refused[:_NAMED], report.refused_tickets), report.refusal
+        yield f"workorder: left out {refused}: refused when the full record was asked for, the first with {words}"
     files = report.attachments
     if files.fetched or files.kept or files.failed:
         counts = [f"{files.fetched:,} fetched ({files.bytes:,} bytes)"]
