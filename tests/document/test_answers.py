@@ -82,6 +82,7 @@ async def test_an_answer_without_its_parts(ask: Ask, data: str, path: str) -> No
         with pytest.raises(DecodeError) as caught:
             await ask(client)
     assert (caught.value.path, caught.value.request_id) == (path, "r-1")
+    assert caught.value.message.startswith(f"ticket 7: {path} is ") is (ask in (read, read_in_full))
 
 
 async def test_a_success_without_data() -> None:

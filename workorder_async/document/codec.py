@@ -65,13 +65,14 @@ def _sent_parts(values: tuple[Any, ...]) -> list[dict[str, object]]:
 _CONVERTER: Final = make_converter()
 
 
-def decode(model: type[T], answer: Answer) -> T:
+def decode(model: type[T], answer: Answer, name: str = "") -> T:
     """Turn an answer's data into a model.
 
-    Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`.
+    Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`; its
+    message begins with `name`.
     """
     try:
-        return cast("T", decoder_of(model).read(answer.data, "$.data"))
+        return cast("T", decoder_of(model).read(answer.data, "$.data", name))
     except DecodeError as error:
         raise answer.told_in(error) from None
 

@@ -101,7 +101,7 @@ class Reads:
     async def _get(self, endpoint: Endpoint, model: type[T], id: int) -> T:
         number = str(ticket_number(id, endpoint.operation))
         answer = await self.session.call(endpoint, query=(("id", number),), until=self.until, lane=self.lane)
-        ticket = await _decoded(partial(codec.decode, model), answer)
+        ticket = await _decoded(partial(codec.decode, model, name=f"ticket {number}: "), answer)
         if ticket.id != id:
             what = f"asked for ticket {id}, and answered with ticket {ticket.id}"
             raise answer.told_in(ResponseError(f"{what}: a cache or gateway mixes answers up", status=200))
