@@ -39,6 +39,7 @@ _OUTAGE: Final = 300.0
 # The end of an outcome's line on stdout. Other states have no such line: they are failures, told in the report.
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
 
+_SOLVED: Final = f"When the customer confirmed the solution, by this machine's clock: {TIME_HELP}."
 _IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
 _TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
 
@@ -90,7 +91,7 @@ class Closing:
     """Your name; only a ticket's creator may close it."""
     as_creator: bool = False
     """Instead of --closer-name: each ticket's creator, as the platform names him or her."""
-    solved_time: Annotated[str, Parameter(help=f"When the customer confirmed the solution: {TIME_HELP}.")] = "now"
+    solved_time: Annotated[str, Parameter(help=_SOLVED)] = "now"
     detail: str | None = None
     """A remark; - reads it from stdin."""
     is_solved: YesNo = None
