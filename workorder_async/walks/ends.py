@@ -79,9 +79,9 @@ class Opening(Job):
         A server may give the pages newest first, and the rows of each page oldest first: then the first page looks
         sorted the wrong way. A total of more tickets than its rows reveals that later; without one, ask here.
         """
-        top = max(self.state.keys(page))
-        (beside,) = yield [self.state.ask(top, inf)]
-        return beside is None or max(self.state.keys(beside), default=top) <= top
+        above = max(self.state.keys(page)) + 1
+        (beside,) = yield [self.state.ask(above, inf)]
+        return beside is None or max(self.state.keys(beside), default=-inf) < above
 
     def _sides(self, second: int) -> Steps[tuple[bool, bool]]:
         """Find out whether the list has tickets that are newer, and tickets that are older, than a second."""
