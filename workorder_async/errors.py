@@ -9,7 +9,7 @@
     │   └── DecodeError                     the platform's envelope around data that does not fit the API document
     ├── ApiError                            the platform answered: no (errno is not 10000)
     │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it (of a mutation: see there)
-    │   ├── NotFoundError                   HTTP 404, an errno that you map to it, or a read without a ticket in it
+    │   ├── NotFoundError                   HTTP 404, or an errno that you map to it
     │   ├── TicketStateError                errno 23000 工单状态不允许关闭
     │   └── RateLimitedError                HTTP 429, or an errno that you map to it
     ├── DeadlineExceededError (TimeoutError)  the call's whole time was used up
@@ -268,7 +268,7 @@ class AuthenticationError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """The platform knows no such ticket; `errno` is 10000 where it said yes, and answered without a ticket."""
+    """The platform knows no such ticket."""
 
     hint = "check the ticket's id"
 

@@ -22,11 +22,9 @@ from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, ExportError, RetryPolicy, Sandbox, TicketQuery, TicketStatus, WorkorderClient
-from workorder_async.document import JSON
 from workorder_async.exports import TICKET_COLUMNS, export_tickets
 from workorder_async.mirror import Changed, MirrorProgress, MirrorReport, mirror_tickets, watch
 from workorder_async.sandbox import Drift, Fault
-from workorder_async.sandbox.errnos import Refused
 from workorder_async.sandbox.store import Store
 
 
@@ -334,26 +332,6 @@ async def test_missing_tickets_that_cannot_be_asked_for(tmp_path: Path, fault: F
         assert ("map it to NotFoundError" in report.reason) is hint
         sandbox.faults = []
         assert (await mirror_tickets(client, path)).gone == lost
-
-
-@virtual_time
-async def test_missing_tickets_in_place_of_which_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a platform answers with success, and without a ticket, the ticket is gone."""
-    path = tmp_path / "tickets.db"
-    async with virtual_sandbox(60) as (sandbox, client):
-        answer = sandbox._answer
-
-        async def without(*asked: Any) -> JSON:
-            try:
-                return await answer(*asked)
-            except Refused:
-                return None
-
-        monkeypatch.setattr(sandbox, "_answer", without)
-        await mirrored(client, path)
-        await vanish(sandbox, *(lost := (await ids_of(sandbox, 3))[:3]))
-        assert (await mirrored(client, path)).missing == lost
-        assert (await mirrored(client, path)).gone == lost
 
 
 @pytest.mark.parametrize(("tickets", "status"), [(60, 1), (400, 3)])

@@ -299,24 +299,6 @@ async def test_a_rejection_of_one_share_where_the_date_is_ahead(offset: float) -
         assert await error.verify(client) is None
 
 
-@pytest.mark.parametrize("fault", ["reset", "reset_after"])
-@pytest.mark.parametrize(("kind", "mark"), [("close", ""), ("reject", ""), ("comment", ""), ("comment", "ref-1")])
-@virtual_time
-async def test_an_answer_without_the_ticket(kind: str, mark: str, fault: Kind) -> None:
-    """It proves nothing: the mutation stays unknown until the ticket is shown."""
-    async with virtual_sandbox(40) as (sandbox, client):
-        mutation = await mutation_of(client, kind)
-        sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
-        with changed_answers(sandbox, "get_ticket_detail", lambda _: None):
-            error = await lost(client, mutation, mark=mark)
-            await asyncio.sleep(LATER)
-            assert await error.verify(client) is None
-            async with sandbox.client(now=client.now) as stranger:
-                assert await pickle.loads(pickle.dumps(error)).verify(stranger) is None
-        happened = True if fault == "reset_after" else None if kind == "comment" and not mark else False
-        assert await error.verify(client) is happened
-
-
 @pytest.mark.parametrize("kind", CONVERGENT)
 @virtual_time
 async def test_reopened(kind: str) -> None:
