@@ -37,9 +37,6 @@ _NO_SYNC = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP}
 class InUseError(OSError):
     """The file is locked by somebody else."""
 
-    here: bool = False
-    """Whether this process has locked it."""
-
 
 class MovedError(OSError):
     """Others find another file under this name, or none, or have changed the file."""
@@ -81,9 +78,7 @@ class LockedFile:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if isinstance(error, _LOCKED):
-                in_use = InUseError("it is in use: another process or call writes it")
-                in_use.here = any(one is not self and one._file and one._path == self._path for one in _OPEN)
-                raise in_use from None
+                raise InUseError("it is in use: another process or call writes it") from None
             raise OSError(error.errno, f"it cannot be locked: {error.strerror}") from None
         self.check_place()
         size = os.fstat(file.fileno()).st_size

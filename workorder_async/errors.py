@@ -206,13 +206,16 @@ class OutcomeUnknownError(NoAnswerError):
 class ResponseError(WorkorderError):
     """An answer that is not the platform's envelope: a proxy's page, a redirect, broken JSON.
 
-    `status` is the HTTP status, `body_start` the first bytes of the body (200 at most).
+    `status` is the HTTP status, `body_start` the first bytes of the body (200 at most). `errno` is that of a failure in
+    the platform's envelope that does not say whether anything was done: with a status of 500 or more, or mapped to this
+    class; else 0.
     """
 
     def __init__(self, message: str, *, status: int = 0, body_start: bytes = b"", **call: Unpack[CallFacts]) -> None:
         super().__init__(message, **call)
         self.status = status
         self.body_start = body_start
+        self.errno: int = 0
 
 
 class DecodeError(ResponseError):

@@ -199,9 +199,9 @@ async def test_journal_in_use(sandbox: Sandbox, client: WorkorderClient, journal
     batch, report = await closes(client, 20), BatchReport()
     async with aclosing(run_batch(client, iter(batch), journal=journal)) as outcomes:
         await anext(outcomes)
-        with pytest.raises(JournalError, match="in use by a batch of this program"):
+        with pytest.raises(JournalError, match="in use by another program"):
             await ran(client, iter(batch), journal=journal, report=report)
-        assert ("in use by a batch of this program" in report.stopped, report.settled) == (True, False)
+        assert ("in use by another program" in report.stopped, report.settled) == (True, False)
     assert len(sandbox.applied) <= 20
 
 

@@ -679,7 +679,7 @@ def test_other_shells_have_a_script_as_well(workorder: Workorder, shell: str) ->
 
 TOLD = [
     (ApiError("no", operation="get_ticket_detail", errno=500), "check the ticket's number"),
-    (ApiError("no", operation="list_tickets", errno=500), "`workorder doctor` looks for the cause; --page-size asks"),
+    (ApiError("no", operation="list_tickets", errno=500), "`workorder doctor` looks for the cause; if so many"),
     (NotFoundError("no", operation="get_ticket_detail", errno=500), "check the ticket's id"),
     (AuthenticationError("no", operation="get_ticket_detail", errno=500), "`workorder doctor`"),
 ]

@@ -306,6 +306,7 @@ ODD = r"""
 2 | export x.jsonl --concurrency 0              | --concurrency is 0; it must be a whole number of at least 1
 2 | export x.jsonl --concurrency x              | --concurrency: 'x' is no whole number
 2 | export x.jsonl --page-size 0                | --page-size is 0
+2 | list --page-size 0                          | --page-size
 2 | export x.jsonl --page-size 99999999999      | --page-size is 99999999999
 2 | export x.jsonl --attachments ''             | --attachments is empty; it must be a path
 2 | export x.jsonl --status 9                   | --status: '9' is not known

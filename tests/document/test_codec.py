@@ -321,7 +321,7 @@ def test_rows_that_do_not_fit(data: JSON, path: str) -> None:
     assert (caught.value.path, caught.value.request_id) == (path, "r1")
 
 
-@each(("total", "page", "is_page"), [(0, 1, True), ("0", 1, True), (75, 2, True), (75, 1, False)])
+@each(("total", "page", "is_page"), [(0, 1, True), ("0", 1, True), (75, 2, True), (75, 1, False), (500, 3, False)])
 def test_no_rows(total: JSON, page: int, is_page: bool) -> None:
     """Null in place of rows, or nothing, is an empty page where no rows are due; else it may hide some."""
     pagination: JSON = {"page_size": 100, "total": total}

@@ -117,6 +117,17 @@ def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
         open_envelope(499, b'{"errno":23000}', {23000: TicketStateError})
 
 
+@each("status", [200, 400, 401, 404, 500])
+def test_an_errno_that_does_not_say_what_was_done(status: int) -> None:
+    """An errno that is mapped to `ResponseError` is one, as of a status of 500; but a 429 was turned away."""
+    body = '{"errno":-1,"errmsg":"系统异常","request_id":"r"}'.encode()
+    with pytest.raises(ResponseError, match=rf"HTTP {status} with errno -1 系统异常: .*does not say") as caught:
+        open_envelope(status, body, {-1: ResponseError})
+    assert (caught.value.errno, caught.value.status, caught.value.request_id) == (-1, status, "r")
+    with pytest.raises(RateLimitedError):
+        open_envelope(429, body, {-1: ResponseError})
+
+
 @each(("status", "kind"), [(401, AuthenticationError), (403, AuthenticationError), (429, RateLimitedError)])
 @each("body", [b"<html>", b"", b"slow down", b"{}", b'{"errno":null}', b'{"errno":"SLOW_DOWN"}'])
 def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -> None:

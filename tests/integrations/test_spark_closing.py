@@ -137,7 +137,7 @@ def test_an_attempt_that_dies_slowly(sandbox: SandboxThread, tmp_path: Path, mon
     assert len(naps) == 3
     held = LockedFile(tmp_path / "00000.journal")
     monkeypatch.setattr(spark_closing, "_PATIENCE", 0)
-    with pytest.raises(JournalError, match="in use by a batch of this program"):
+    with pytest.raises(JournalError, match="in use by another program"):
         _closing(tmp_path, tasks=1).close(0, rows, sandbox.connect)
     held.close()
 

@@ -910,6 +910,25 @@ async def test_a_marked_ticket_that_the_list_does_not_show(total: int) -> None:
         assert await error.verify(client) is True
 
 
+@virtual_time
+async def test_a_marked_ticket_on_a_page_that_comes_empty() -> None:
+    """A later page that counts none does not unsay the total of the first one."""
+    async with virtual_sandbox(5) as (sandbox, client), sandbox.client(now=client.now) as other:
+        sandbox.faults = [Fault("reset_after", operation="create_ticket", times=1)]
+        error = await lost(client, creation(), mark="ref-1")
+        for number in range(110):
+            await other.create_ticket(creation(f"另一个 {number}"))
+        await asyncio.sleep(LATER)
+
+        def emptied(listed: Any) -> Any:
+            is_second = len(listed["tickets"]) < 100 < listed["pagination"]["total"]
+            return {"pagination": {"page_size": 100, "total": 0}, "tickets": None} if is_second else listed
+
+        with changed_answers(sandbox, "list_tickets", emptied):
+            assert await error.verify(client) is None
+        assert await error.verify(client) is True
+
+
 @pytest.mark.parametrize("happens", [False, True])
 @virtual_time
 async def test_a_list_that_shows_none_of_what_was_created(*, happens: bool) -> None:

@@ -520,9 +520,17 @@ async def test_busy_where_a_ticket_hides() -> None:
     assert (walk.report.tickets, walk.report.exact) == (400, True)
 
 
+INTERNAL = ResponseError("errno -1", status=200)
+INTERNAL.errno = -1  # mapped to this class
+
+
 @pytest.mark.parametrize(
     ("error", "exact"),
-    [(ApiError("no such page", errno=10002), True), (ResponseError("no answer of the platform", status=502), False)],
+    [
+        (ApiError("no such page", errno=10002), True),
+        (ResponseError("no answer of the platform", status=502), False),
+        (INTERNAL, False),
+    ],
 )
 async def test_a_refused_page_behind_a_first_one(error: Exception, exact: bool) -> None:
     """The platform's own refusal says that there is no such page; a gateway that fails leaves it open, and is told."""

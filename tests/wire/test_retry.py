@@ -22,8 +22,10 @@ from workorder_async.errors import (
 )
 from workorder_async.wire.call import RetryPolicy, is_refusal, is_turned_away, may_repeat
 
+INTERNAL = ResponseError("x", status=400)
+INTERNAL.errno = -1  # mapped to this class
 READ_ONLY = [
-    NoAnswerError("x"),
+    *(NoAnswerError("x"), INTERNAL),
     *(ResponseError("x", status=status) for status in (200, 302, 303, 307, 408, 500, 502, 503)),
 ]
 ALWAYS = [NotSentError("x")]

@@ -225,10 +225,11 @@ class JournalFile:
             if self._file.size == 0:
                 head: dict[str, JSON] = {"journal": "workorder_async", "version": _VERSION, **self._identity}
                 self._append(self._file, [to_json(head)])
-        except InUseError as error:
-            left = "a batch of this program, which may have been left by `break` without `contextlib.aclosing`"
-            by = left if error.here else "another program"
-            raise JournalError(f"the journal {str(self._path)!r} is in use by {by}; wait for its end") from None
+        except InUseError:
+            raise JournalError(
+                f"the journal {str(self._path)!r} is in use by another program, or by a batch or an Once that has not "
+                "ended in this one; wait for its end"
+            ) from None
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None

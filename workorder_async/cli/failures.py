@@ -104,7 +104,7 @@ def sentence(error: errors.WorkorderError) -> str:
         hint = "check the ticket's number, and that you may do this to it; the words are the platform's, and "
         hint += "WORKORDER_ERRNOS can give the errno a meaning"
     elif type(error) is errors.ApiError and error.operation == "list_tickets":
-        hint += "; --page-size asks for fewer tickets at once"
+        hint += "; if so many tickets at once are refused, give the command a smaller --page-size, where it has one"
     elif isinstance(error, errors.ApiError) and not isinstance(error, errors.RateLimitedError):
         hint = error.hint or hint
     return f"{text}; hint: {hint}" if hint else text

@@ -13,6 +13,8 @@ from workorder_async.errors import ConfigError
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
+#: The help of --page-size.
+PAGE_SIZE_HELP: Final = "Tickets to ask for per request, at the most; 20 at least."
 _SINCE: Final = f"Created at or after the beginning of it: {TIME_HELP}."
 
 
@@ -94,5 +96,4 @@ class Reading:
     """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
     concurrency: Whole = 8
     """Requests in flight at once, at most (32 is the most there are)."""
-    page_size: Whole = 100
-    """Tickets to ask for per request, at the most."""
+    page_size: Annotated[Whole, Parameter(help=PAGE_SIZE_HELP)] = 100

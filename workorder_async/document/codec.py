@@ -95,7 +95,7 @@ def read_rows(
     data = answer.data if isinstance(answer.data, dict) else {}
     try:
         pagination = cast("Pagination", decoder_of(TicketPage).readers["pagination"](data.get("pagination")))
-        has_none = data.get("tickets") is None and (page > 1 or not pagination.total)
+        has_none = data.get("tickets") is None and pagination.total <= (page - 1) * pagination.page_size
         rows = [] if has_none else _rows_in(answer.data)
     except MisfitError:
         decode(TicketPage, answer)  # raises the error with its path

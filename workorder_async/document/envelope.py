@@ -6,7 +6,8 @@ else a failure (API document, close_ticket: 10000表示接口请求成功, 其�
 The status is judged before the errno:
 
     status 500 and more, with an envelope of any errno      `ResponseError`: nobody knows whether it was carried out;
-                                                            so with an errno that is mapped to `ResponseError`
+                                                            so with an errno that is mapped to `ResponseError`, but
+                                                            for a status of 429
     another status than 2xx, with the errno of success      `ResponseError`: the answer contradicts itself
     a page without an envelope                              `ResponseError`; but with status 401 and 403
                                                             `AuthenticationError`, with 429 `RateLimitedError`, errno 0
@@ -103,16 +104,27 @@ def open_envelope(
     request_id = request_id if type(request_id) is str and request_id.isascii() else _text(request_id)
     if errno == SUCCESS and status < 300:
         return Answer(value.get("data"), request_id, operation, attempts)
-    errmsg, kind = _text(value.get("errmsg")), errnos.get(errno)
-    if errno == SUCCESS or status >= 500 or (kind is not None and issubclass(kind, ResponseError)):
-        what = f"HTTP {status} with " + f"errno {errno} {errmsg}".rstrip()
-        said = f"{what}: the platform or a gateway failed, and does not say whether anything was done"
-        raise ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
+    kind = errnos.get(errno)
+    if kind is ResponseError and status == 429:
+        kind = None  # turned away
+    raise _failure(errno, _text(value.get("errmsg")), status, body, kind=kind, request_id=request_id)
+
+
+def _failure(
+    errno: int, errmsg: str, status: int, body: bytes, *, kind: Meaning | None, request_id: str
+) -> ApiError | ResponseError:
+    """Return the error of an envelope that is no success; `kind` is the meaning of its errno, if that is known."""
     said = f"errno {errno} {errmsg}".rstrip()
+    if errno == SUCCESS or status >= 500 or (kind is not None and issubclass(kind, ResponseError)):
+        unclear = "the platform or a gateway failed, and does not say whether anything was done"
+        said = f"HTTP {status} with {said}: {unclear}"
+        failure = ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
+        failure.errno = 0 if errno == SUCCESS else errno
+        return failure
     made = kind or _BY_STATUS.get(status, ApiError)
     error = made(said, errno=errno, errmsg=errmsg, status=status, request_id=request_id)
     error.says_no = errno != 0 or kind is not None
-    raise error
+    return error
 
 
 def _whole(errno: object, status: int, body: bytes) -> int:

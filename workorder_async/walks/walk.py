@@ -190,4 +190,4 @@ def _may_be_about_the_question(error: ApiError | ResponseError) -> bool:
     """Tell whether a refusal may be about the page or the range asked for, not about the signature, rate or data."""
     if isinstance(error, AuthenticationError | RateLimitedError | DecodeError):
         return False
-    return isinstance(error, ApiError) or error.status >= 400
+    return isinstance(error, ApiError) or error.status >= 400 or error.errno != 0

@@ -80,7 +80,7 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     if safety is not Safety.READ:
         return False
     if isinstance(error, ResponseError):
-        passing = error.status < 300 or error.status >= 500 or error.status in _PASSING
+        passing = error.status < 300 or error.status >= 500 or error.status in _PASSING or error.errno != 0
         return passing and not isinstance(error, DecodeError)
     return isinstance(error, NoAnswerError)
 

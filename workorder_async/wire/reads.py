@@ -81,16 +81,16 @@ class Reads:
 
     async def _read_through(self, query: TicketQuery) -> tuple[dict[int, TicketSummary], int, int]:
         """Read all pages of a list; return its rows, how many pages that took, and how many rows it counts."""
-        rows = dict[int, TicketSummary]()
+        rows, total = dict[int, TicketSummary](), 0
         for number in range(1, _PAGES_OF_CREATED + 1):
             page = await self.page(PageRequest(query, number, 100))
-            known = len(rows)
+            known, total = len(rows), max(total, page.pagination.total)
             rows.update((row.id, row) for row in page.tickets)
             # The end is a page without news, or one that is not full once the total is reached: a total alone may be
             # wrong, and a page alone may be short.
             full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
-            if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
-                return rows, number, page.pagination.total
+            if len(rows) == known or (len(page.tickets) < full and len(rows) >= total):
+                return rows, number, total
         raise ResponseError(f"the list of tickets created since does not end after {_PAGES_OF_CREATED} pages")
 
     async def learn_time(self) -> None:

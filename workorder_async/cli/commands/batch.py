@@ -22,7 +22,7 @@ from workorder_async.cli.chosen import Change, Chosen, chosen_by, print_chosen, 
 from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
-from workorder_async.cli.filters import TicketFilters
+from workorder_async.cli.filters import PAGE_SIZE_HELP, TicketFilters
 from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, tell, write_json
 from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo, text_or_stdin
 from workorder_async.document import JSON, CloseTicket, CommentTicket, RejectTicket, TicketQuery
@@ -65,8 +65,7 @@ class BatchOptions:
     """Stop after so many failures in a row; 0 for never."""
     concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
     """Requests in flight at once, at most."""
-    page_size: Whole = 100
-    """Tickets to ask for per request, at the most, where filters choose them."""
+    page_size: Annotated[Whole, Parameter(help=PAGE_SIZE_HELP)] = 100
     json: bool = False
     """Print one JSON object per ticket."""
     filters: TicketFilters = TicketFilters()

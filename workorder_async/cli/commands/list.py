@@ -11,7 +11,7 @@ from rich.table import Column
 
 from workorder_async.arguments import unknown_name
 from workorder_async.cli.connection import Connection
-from workorder_async.cli.filters import TicketFilters
+from workorder_async.cli.filters import PAGE_SIZE_HELP, TicketFilters
 from workorder_async.cli.terminal import (
     Bar,
     moment,
@@ -53,7 +53,7 @@ def list_tickets(
     json: Annotated[bool, Parameter(help="Print one JSON object per line.")] = False,
     fields: Annotated[str | None, _FIELDS] = None,
     count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
-    page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request, at the most.")] = 100,
+    page_size: Annotated[Whole, Parameter(help=PAGE_SIZE_HELP, validator=validators.Number(gte=1))] = 100,
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
 ) -> None:
