@@ -192,6 +192,25 @@ def test_a_list_that_is_less_and_less_sorted() -> None:
     assert not game.twice
 
 
+@pytest.mark.parametrize("size", [5, 10])
+def test_tickets_come_as_fast_as_answers(size: int) -> None:
+    """A list in no order, with small pages and a new ticket for each answer, is read to an end; what was there came."""
+    habits = Habits(order="none", size_cap=size, cap=1)
+    game = Game(ListServer(Random(1), evenly(Random(1), 400), habits, lambda server: server.create(1)), 8, 50)
+    report = game.play()
+    assert (report.exact, game.missed, game.twice) == (False, set(), 0)
+    assert "new tickets come as fast as they can be read, so the newest may be missing" in report.reason
+
+
+@pytest.mark.parametrize("order", ["turned", "oldest"])
+def test_the_first_page_of_a_dense_list(order: str) -> None:
+    """Pages that come newest first, and their rows oldest first, are no list of the oldest first, however dense."""
+    rows = [(BEGAN + id // 60, id) for id in range(1, 3001)]
+    game = Game(ListServer(Random(1), rows, Habits(order=order, cap=0)), size=50)  # type: ignore[arg-type]
+    assert game.play().exact
+    assert (len(game.came), game.missed) == (3000, set())
+
+
 @pytest.mark.parametrize(("first", "second"), [(130, 1), (1, 130), (120, 2), (60, 60)])
 def test_a_window_of_two_seconds(first: int, second: int) -> None:
     """Few seconds look sorted by accident: the list is read once more, in ranges, and is exact."""

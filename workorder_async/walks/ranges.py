@@ -35,6 +35,8 @@ _ROWS_OF_A_PART: Final = 8
 _LONGER: Final = 8
 # A range of fewer seconds is not divided but read as a crowd: with their margins, its parts would be as long.
 _CROWD: Final = 3
+# How often the time up to now is divided, which has no end: in most lists once or twice.
+_OPEN: Final = 16
 # How often a range is divided whose answer shows fewer rows than a full page, and than its total.
 _TRIES_TO_DIVIDE: Final = 2
 # The pages that a range is taken for if its answer is cut, but its total is not larger than the answer.
@@ -55,6 +57,8 @@ class Range(Job):
     """The answer to this range, if that has come."""
     around: int = 0
     """How many rows the answer to the range had that this one is a part of."""
+    divided: int = 0
+    """How many ranges this one is a part of, each a part of the one before, and not divided around a crowd."""
     short: int = 0
     """How many ranges in a row, each a part of the one before, had fewer rows than a page and than their total."""
 
@@ -68,13 +72,18 @@ class Range(Job):
         if self._is_whole(page):
             state.ranges += 1
             self.give_of(page, self._own(page), self._low)
+        elif self._high == inf and self.divided >= _OPEN:
+            state.flaw("new tickets come as fast as they can be read, so the newest may be missing")
+            self.give_of(page, self._own(page))
         elif self._dated[1] - self._dated[0] < _CROWD:
             state.ranges += 1
             yield from Crowd(self, *self._dated, page).read()
         else:
-            found = self._around_a_crowd(page) or self._outwards(page) or self.parts(page)
+            crowd = self._around_a_crowd(page)
+            found = crowd or self._outwards(page) or self.parts(page)
             ends = sorted((ends for ends in found if max(ends[0], DATED[0]) <= ends[1]), reverse=True)
-            parts = [Range(state, *both, around=page.count, short=self.short) for both in ends]
+            divided = self.divided + (not crowd)
+            parts = [Range(state, *both, None, page.count, divided, self.short) for both in ends]
             yield from self._ask(parts, page)
             self.behind.extend(parts)
 
