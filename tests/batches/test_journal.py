@@ -393,7 +393,7 @@ async def test_locked_by_this_process(path: Path) -> None:
     """A second journal of one file is refused in the same process, and does not unlock the first by that."""
     async with Journal(path, IDENTITY) as journal:
         for _ in range(2):
-            with pytest.raises(JournalError, match="in use by another program, or by a batch"):
+            with pytest.raises(JournalError, match="in use by another program, or elsewhere in this one; wait"):
                 await Journal(path, IDENTITY).__aenter__()
         assert await begun(journal, entry("a")) == (Standing.NEW, 100.5)
     async with Journal(path, IDENTITY) as journal:

@@ -226,10 +226,8 @@ class JournalFile:
                 head: dict[str, JSON] = {"journal": "workorder_async", "version": _VERSION, **self._identity}
                 self._append(self._file, [to_json(head)])
         except InUseError:
-            raise JournalError(
-                f"the journal {str(self._path)!r} is in use by another program, or by a batch or an Once that has not "
-                "ended in this one; wait for its end"
-            ) from None
+            users = "by another program, or elsewhere in this one"
+            raise JournalError(f"the journal {str(self._path)!r} is in use {users}; wait for its end") from None
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None

@@ -35,7 +35,8 @@ _ROWS_OF_A_PART: Final = 8
 _LONGER: Final = 8
 # A range of fewer seconds is not divided but read as a crowd: with their margins, its parts would be as long.
 _CROWD: Final = 3
-# How often the time up to now is divided, which has no end: in most lists once or twice.
+# How often the range without an end is divided: in most lists once or twice, without an end where tickets come as fast
+# as answers.
 _OPEN: Final = 16
 # How often a range is divided whose answer shows fewer rows than a full page, and than its total.
 _TRIES_TO_DIVIDE: Final = 2

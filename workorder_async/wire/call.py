@@ -73,7 +73,8 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     """Tell whether another attempt does no harm, and may succeed.
 
     For any operation this is so if nothing was sent, unless the reason is lasting. For a READ it is also so after a
-    lost answer, an error of the server (5xx), and a page that is not the platform's, such as the login of a proxy.
+    lost answer, an error of the server (5xx, or an errno that means one), and a page that is not the platform's, as the
+    login of a proxy.
     """
     if isinstance(error, NotSentError):
         return not error.lasting
