@@ -101,6 +101,7 @@ def later(kind: type[WorkorderError]) -> dict[str, Any]:
         else {}
     )
     answered = {"says_no": True, "body_start": b""} if issubclass(kind, errors.ApiError) else {}
+    answered |= {"errno": 0} if issubclass(kind, errors.ResponseError) else {}
     return {"retry_after": None} | unknown | answered
 
 
