@@ -35,8 +35,8 @@ _ROWS_OF_A_PART: Final = 8
 _LONGER: Final = 8
 # A range of fewer seconds is not divided but read as a crowd: with their margins, its parts would be as long.
 _CROWD: Final = 3
-# How often the range without an end is divided: in most lists once or twice, without an end where tickets come as fast
-# as answers.
+# How often the range that has no end is divided at the most. Once or twice is enough for most lists; where new tickets
+# come as fast as answers, no number is.
 _OPEN: Final = 16
 # How often a range is divided whose answer shows fewer rows than a full page, and than its total.
 _TRIES_TO_DIVIDE: Final = 2
@@ -59,7 +59,7 @@ class Range(Job):
     around: int = 0
     """How many rows the answer to the range had that this one is a part of."""
     divided: int = 0
-    """How many ranges this one is a part of, each a part of the one before, and not divided around a crowd."""
+    """How many divisions have led to this range, apart from those around a crowd."""
     short: int = 0
     """How many ranges in a row, each a part of the one before, had fewer rows than a page and than their total."""
 

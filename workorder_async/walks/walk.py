@@ -126,7 +126,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     def _go_on(self, done: asyncio.Task[None]) -> None:
         self._tasks.discard(done)
         if not self._closed and (done.cancelled() or done.exception() is not None):
-            # By Ctrl-C, in a loop that goes on after it as that of IPython does, or by a cancellation of all tasks.
+            # Ctrl-C has ended this task alone, in a loop that goes on, as in IPython; or others have cancelled it.
             self._failure = self._failure or ConfigError("this walk was interrupted", mend="begin another one")
         self._arrived.set()
         self._send()
