@@ -767,6 +767,45 @@ async def test_a_comment_of_no_line_beside_an_equal_one_of_a_line() -> None:
         assert await error.verify(client) is None
 
 
+@virtual_time
+async def test_a_rejection_that_leaves_neither_step_nor_time() -> None:
+    """A rejected ticket without any time of a change does not tell that it was rejected before."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        rejection = await mutation_of(client, "reject")
+        assert isinstance(rejection, RejectTicket)
+        await asyncio.sleep(1000)
+
+        def bare(ticket: Any) -> Any:
+            for assign in ticket["assigns"]:
+                assign["history"] = [step for step in assign["history"] if step["detail"] != rejection.detail]
+            return ticket | {"updated_time": 0, "updated_progress_time": 0}
+
+        sandbox.faults = [Fault("reset_after", operation="reject_ticket")]
+        with changed_answers(sandbox, "get_ticket_detail", bare):
+            error = await lost(client, rejection)
+            await asyncio.sleep(LATER)
+            assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@virtual_time
+async def test_a_comment_in_one_of_several_shares(place: int) -> None:
+    """It is found in whichever share it stands."""
+    async with virtual_sandbox(300) as (sandbox, client):
+        rows = (await client.list_tickets(PENDING, page_size=100)).tickets
+        shares = {row.id: (await client.get_ticket_detail(row.id)).assigns for row in rows}
+        id, assigns = next((id, assigns) for id, assigns in shares.items() if len(assigns) > 1)
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
+        line = assigns[place].product_group_id
+        error = await lost(client, CommentTicket(id=id, detail="已联系客户", productGroupId=line))
+
+        def of_one_line(ticket: Any) -> Any:
+            return ticket | {"assigns": [{**share, "product_group_id": line} for share in ticket["assigns"]]}
+
+        with changed_answers(sandbox, "get_ticket_detail", of_one_line):
+            assert await error.verify(client) is True
+
+
 # A mark
 
 MARKED = ("comment", "create")
