@@ -2,6 +2,7 @@ import dataclasses
 import json
 import pickle
 import pprint
+from decimal import Decimal
 from typing import Any, get_args
 
 import attrs
@@ -336,6 +337,28 @@ def test_body_of_fastapi(kind: Any, names: list[str]) -> None:
     others = {"HTTPValidationError", "ValidationError"}
     assert sorted(described["components"]["schemas"].keys() - others) == names
     assert all(described["components"]["schemas"][name]["properties"] for name in names)
+
+
+class _Whole(int):
+    """A whole number as PyMongo and tomlkit return it."""
+
+
+def test_whole_numbers_of_another_class() -> None:
+    """They become ints at once."""
+    value = {"id": _Whole(7), "created_time": _Whole(1_700_000_000), "status": _Whole(3), "title": _Whole(5)}
+    ticket = TicketSummary.from_dict(value)
+    assert ticket == TicketSummary(id=7, created_time=1_700_000_000, status=TicketStatus.CLOSED, title="5")
+    assert (type(ticket.id), type(ticket.created_time)) == (int, int)
+    for name in ("id", "created_time"):
+        with pytest.raises(DecodeError, match=rf"\$\.{name} is a number that is too large"):
+            TicketSummary.from_dict({"id": 7, name: _Whole(2**63)})
+
+
+@pytest.mark.parametrize("title", [Decimal(1), b"x", {1, 2}], ids=str)
+def test_a_text_that_json_cannot_write(title: Any) -> None:
+    """The error names its field and class."""
+    with pytest.raises(DecodeError, match=rf"\$\.title is a {type(title).__name__}, expected a string"):
+        TicketSummary.from_dict({"id": 7, "title": title})
 
 
 def tickets_without_surrogates() -> list[TicketDetail]:

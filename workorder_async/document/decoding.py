@@ -65,7 +65,6 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 
 _INT64_END: Final = 2**63
-_INT64: Final = range(-_INT64_END, _INT64_END)
 #: A float from here on may differ from the whole number that was written.
 _INEXACT: Final = 2**53
 _WHOLE: Final = re.compile(r"([+-]?\d{1,19})(?:\.0*)?")
@@ -112,9 +111,14 @@ def whole_number(value: object) -> int:
     number = _number(value) if isinstance(value, str) else value
     if isinstance(number, float) and abs(number) < _INEXACT and number.is_integer():
         number = int(number)
-    if not isinstance(number, int) or isinstance(number, bool) or number not in _INT64:
-        raise misfit("a whole number", number)
-    return number
+    return _exact("a whole number", number)
+
+
+def _exact(expected: str, number: object) -> int:
+    """Return an int of 64 bits. One of a subclass, as PyMongo's, becomes an int: `in` would count through a range."""
+    if not isinstance(number, int) or isinstance(number, bool) or not -_INT64_END <= number < _INT64_END:
+        raise misfit(expected, number)
+    return int(number)
 
 
 def _number(text: str) -> int | float | str:
@@ -143,8 +147,7 @@ def seconds(value: object) -> int:
         return _moment(cast("list[int]", value[:6]))
     if isinstance(number, float) and number < _INEXACT and (number >= _FIRST_INSTANT or number.is_integer()):
         number = int(number // 1)
-    if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
-        raise misfit("seconds, or a date-time such as 2021-11-11 11:11:11", number)
+    number = _exact("seconds, or a date-time such as 2021-11-11 11:11:11", number)
     if number < SECONDS_END:
         return number
     if number in _DIGITS_OF_A_DATE:
@@ -187,7 +190,7 @@ def text(value: object) -> str:
         value = int(value)
     try:
         return write(cast("JSON", value))
-    except ValueError:
+    except (ValueError, TypeError):
         raise misfit(f"a string, or JSON of at most {MAX_DEPTH} levels", value) from None
 
 
