@@ -761,7 +761,7 @@ class TestDisk:
         (tmp_path / "file").write_bytes(b"")
         async with storage() as served:
             for place in (tmp_path / "file", tmp_path / "none" / "folder"):
-                with pytest.raises(ConfigError, match="cannot make the folder "):
+                with pytest.raises(ConfigError, match="cannot be the folder "):
                     async with AttachmentFolder(place, served.client):
                         pytest.fail("it was entered")
 

@@ -217,7 +217,7 @@ class TestAttachments:
         folder = victim.parent.parent / "ours"
         PLANTED[what](folder / ".platform", victim)
         async with storage() as served:
-            with pytest.raises(ConfigError, match=r"cannot make the folder .*(link|second name|no file)"):
+            with pytest.raises(ConfigError, match=r"cannot be the folder .*(link|second name|no file)"):
                 async with AttachmentFolder(folder, served.client):
                     pytest.fail("it was entered")
         assert untouched(victim)

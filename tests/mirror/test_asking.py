@@ -57,6 +57,9 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
         there.bind(str(tmp_path / "s"))
         with pytest.raises(OSError, match="No such device"):
             changes_since(tmp_path / "s", 0)
+    os.mkfifo(tmp_path / "f")
+    with pytest.raises(ConfigError, match="f' is a pipe, and no mirror"):
+        changes_since(tmp_path / "f", 0)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for this user")

@@ -592,8 +592,9 @@ async def test_what_cannot_work(tmp_path: Path, option: dict[str, Any], monkeypa
         with pytest.raises(
             ConfigError, match=r"none/files.*No such file|lag is inf|page_size is 2147483648|no `async def`"
         ):
-            await mirror_tickets(client, "tickets.db", **option)
+            await mirror_tickets(client, "tickets.db", TicketQuery(type=1), **option)
         assert not sandbox.requests
+        assert os.listdir(tmp_path) == []
 
 
 @virtual_time

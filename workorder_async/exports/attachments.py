@@ -374,11 +374,11 @@ class AttachmentFolder:
         try:
             platform = await to_its_end(asyncio.to_thread(_claim, self._folder, ours))
         except OSError as error:
-            raise ConfigError(f"cannot make the folder {place!r}: {error.strerror}") from None
+            raise ConfigError(f"cannot be the folder {place!r}: {error.strerror}", argument="attachments") from None
         if platform != ours:
-            problem = f"the folder {place!r} is for the tickets of {platform!r}, not of {ours!r}"
+            problem = f"is the folder {place!r}, which is for the tickets of {platform!r}, not of {ours!r}"
             mend = f"choose another folder, or remove {_PLATFORM} from it if that is the same platform"
-            raise ConfigError(problem, mend=mend)
+            raise ConfigError(problem, argument="attachments", mend=mend)
         return self
 
     async def __aexit__(self, *_: object) -> None:

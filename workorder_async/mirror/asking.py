@@ -51,6 +51,8 @@ class Found:
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a mirror for reading. Raises `ConfigError` for a file that is none, `OSError` where it cannot be opened."""
+    if path.is_fifo():  # it would be waited for
+        raise ConfigError(f"{str(path)!r} is a pipe, and no mirror")
     with path.open("rb"):
         pass  # SQLite does not say why it cannot
     try:

@@ -25,7 +25,7 @@ from typing import Annotated, Final, Literal, TypeAlias, TypedDict, Unpack, cast
 
 from attrs import Factory, asdict, define, evolve, frozen
 
-from workorder_async.arguments import Option, flag, function, number_within, path, whole, with_defaults
+from workorder_async.arguments import Option, flag, function, number_within, path, plain, whole, with_defaults
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Ticket, TicketDetail, TicketQuery, TicketStatus
 from workorder_async.document.codec import Row
@@ -180,8 +180,11 @@ async def mirror_tickets(
     AppId or query; and the errors that every request may raise.
     """
     settings = checked(options)
-    async with database_of(client, database, query) as mirror:
-        return await Run(client, query, mirror, settings).run()
+    mirror = database_of(client, database, query)
+    run = Run(client, query, mirror, settings)
+    # The folder first: a database that is made is of this query from then on.
+    async with run.files or nullcontext(), mirror:
+        return await run.run()
 
 
 class Run:
@@ -196,7 +199,10 @@ class Run:
         self._options = options
         self._at_once = options["concurrency"]
         folder, private = options["attachments"], options["private_addresses"]
-        self._files = None if folder is None else AttachmentFolder(folder, client, private_addresses=private)
+        #: The folder for attachments; the caller opens it before `run`.
+        self.files: AttachmentFolder | None = (
+            None if folder is None else AttachmentFolder(folder, client, private_addresses=private)
+        )
         self._began = perf_counter()
         self._report = MirrorReport(run=0)
         self._walks = WalkOptions(page_size=options["page_size"], concurrency=self._at_once, on_bad_row="skip")
@@ -213,30 +219,29 @@ class Run:
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
         """Do all steps; if `quiet`, without "open", "left" and "audit", unless a total shows that more has changed."""
-        async with self._files or nullcontext():
-            await self.learn_time()
-            self._report.began_at = began = self.now()
-            self._report.run = await self._do(MirrorDatabase.begin, began)
-            known = await self._do(MirrorDatabase.mark)
-            if known is None or self._options["full"] or not known.ended:
-                await self._read_all(known)
-            is_level = False
-            if known is not None and not (known.ended and self._options["full"]):
-                start = await self._do(MirrorDatabase.begin_new, began, self._options["lag"])
-                if quiet and known.ended:
-                    await self._read_new(start)
-                    is_level = await self._is_level()
-                if not is_level:
-                    await self._read_open()
-                    await self._read_new(start)
-                    await self._read_left()
-            await self._look_for_missing()
-            if not is_level and not await self._has_too_many():
-                await self._audit()
-            await self._mark_absent()
-            if self._options["detail"]:
-                await self._read_details()
-            return await self._end()
+        await self.learn_time()
+        self._report.began_at = began = self.now()
+        self._report.run = await self._do(MirrorDatabase.begin, began)
+        known = await self._do(MirrorDatabase.mark)
+        if known is None or self._options["full"] or not known.ended:
+            await self._read_all(known)
+        is_level = False
+        if known is not None and not (known.ended and self._options["full"]):
+            start = await self._do(MirrorDatabase.begin_new, began, self._options["lag"])
+            if quiet and known.ended:
+                await self._read_new(start)
+                is_level = await self._is_level()
+            if not is_level:
+                await self._read_open()
+                await self._read_new(start)
+                await self._read_left()
+        await self._look_for_missing()
+        if not is_level and not await self._has_too_many():
+            await self._audit()
+        await self._mark_absent()
+        if self._options["detail"]:
+            await self._read_details()
+        return await self._end()
 
     async def _is_level(self) -> bool:
         """Tell whether the list and the database have equally many tickets: in all, pending, and in process.
@@ -372,15 +377,14 @@ class Run:
 
     def _tell(self) -> None:
         if self._options["on_progress"] is not None:
-            self._options["on_progress"](
-                MirrorProgress(
-                    phase=self._phase,
-                    rows=self._rows,
-                    total=self._total_rows,
-                    requests=self._report.requests,
-                    seconds=perf_counter() - self._began,
-                )
+            progress = MirrorProgress(
+                phase=self._phase,
+                rows=self._rows,
+                total=self._total_rows,
+                requests=self._report.requests,
+                seconds=perf_counter() - self._began,
             )
+            plain("on_progress", self._options["on_progress"](progress))
 
     # Absence
 
@@ -493,11 +497,11 @@ class Run:
         if not isinstance(detail, TicketDetail):
             self._unreadable["details"].add(id)
             return None
-        if self._files is None:
+        if self.files is None:
             return detail, [], False
-        counts = await self._files.fetch(detail)
+        counts = await self.files.fetch(detail)
         self._report.attachments += counts
-        return detail, self._files.places(detail), not counts.failed
+        return detail, self.files.places(detail), not counts.failed
 
     async def _end(self) -> MirrorReport:
         report = self._report

@@ -6,6 +6,7 @@ A watch runs a mirror again and again (a *round*, or a look), and reads the even
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from typing import Any, Final, Self, TypeAlias, Unpack, cast
 
@@ -163,7 +164,8 @@ class Watch(AsyncIterator[Event]):
             if is_first:
                 await run.learn_time()
             await self._mirror.do(MirrorDatabase.note_gap, run.now(), 0.0 if is_first else _GAP * max(1.0, self._every))
-            await run.run(quiet=quiet)
+            async with run.files or nullcontext():
+                await run.run(quiet=quiet)
         except (ConfigError, AuthenticationError, ExportError):
             raise
         except WorkorderError as error:
