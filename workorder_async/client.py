@@ -28,6 +28,7 @@ from workorder_async.document import (
     codec,
     endpoints,
 )
+from workorder_async.document.requests import SECONDS_MAX
 from workorder_async.errors import AuthenticationError, ConfigError, NotSentError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import Prepared, only, prepare
 from workorder_async.mutations.memory import EarlierRun
@@ -80,10 +81,10 @@ class MadeOfVariables:
         if not isinstance(environ, Mapping | None):
             kind, environ = type(environ).__name__, None
             raise ConfigError(f"is a {kind}", argument="environ", mend="it must be a mapping, such as os.environ")
+        # Otherwise a traceback with locals would show the secret.
+        environ = environment.hidden(environ)
         found = environment.variables(environ)
         errnos, bundle = (environment.setting(name, environ) for name in (environment.ERRNOS, environment.CA_BUNDLE))
-        # Otherwise a traceback with locals would show the secret.
-        del environ
         known, given = environment.errnos_of(errnos), options.get("errnos")
         if given is None or isinstance(given, Mapping):
             options["errnos"] = {**known, **(given or {})}
@@ -121,7 +122,7 @@ class WorkorderClient(MadeOfVariables):
         hide_passwords(options)
         hidden_url = Secret(base_url)
         del base_url
-        if not callable(getattr(signer, "sign", None)):
+        if isinstance(signer, type) or not callable(getattr(signer, "sign", None)):
             mend = "for example SchemeSigner(app_id, app_secret, scheme)"
             raise ConfigError("must have a sign method", argument="signer", mend=mend)
         complete, url = client_options(**options), environment.checked_url(hidden_url)
@@ -423,7 +424,7 @@ class WorkorderClient(MadeOfVariables):
         prepared = prepare(mutation, mark)
         arguments.one_of("on_unknown", on_unknown, get_args(OnUnknown))
         _check(lane=(lane, _LANE), until=(until, _DEADLINE), began=(began, _BEGAN), patient=(patient, arguments.flag))
-        _check(on_send=(on_send, arguments.function), on_turned_away=(on_turned_away, arguments.function))
+        _check(on_send=(on_send, _PLAIN), on_turned_away=(on_turned_away, _PLAIN), may_send=(may_send, _ASYNC))
         return await self._mutations.send(
             prepared,
             on_send,
@@ -523,7 +524,7 @@ def _check(**given: tuple[object, Check]) -> None:
 
 
 def _is_list(given: object) -> bool:
-    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes | bytearray)
 
 
 def _of(kind: type) -> Check:
@@ -531,6 +532,9 @@ def _of(kind: type) -> Check:
 
 
 _LANE, _DEADLINE, _AHEAD, _RUN = _of(Lane), _of(Deadline), _of(Ahead), _of(EarlierRun)
+_PLAIN: Final = arguments.function
+_ASYNC: Final = arguments.must_be("an `async def`", callable)
 _BEGAN: Final = arguments.must_be(
-    "seconds since the epoch, as client.now() gives them", lambda value: arguments.is_number(value) and value > -inf
+    "seconds since the epoch, as client.now() gives them",
+    lambda value: arguments.is_number(value) and (value == inf or -inf < value <= SECONDS_MAX),
 )

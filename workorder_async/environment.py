@@ -14,7 +14,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 from yarl import URL
 
 from workorder_async import errors
-from workorder_async.arguments import caller, kind_of, shown
+from workorder_async.arguments import caller, shown
 from workorder_async.document.endpoints import PREFIX
 from workorder_async.errors import ConfigError, Meaning, is_meaning
 from workorder_async.secret import Secret
@@ -38,22 +38,33 @@ _DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.k
 _warned_of: set[str] = set()
 
 
+def hidden(environ: "Mapping[str, str | Secret] | None") -> dict[str, Secret]:
+    """Return the variables that are set, wrapped; None is the process's environment."""
+    found = {name: (os.environ if environ is None else environ).get(name) for name in (*VARIABLES, ERRNOS, CA_BUNDLE)}
+    return {name: Secret(value) for name, value in found.items() if value is not None}
+
+
 def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
-    """Return the values of the four variables, wrapped; None is the process's environment. What is no text is "".
+    """Return the values of the four variables, wrapped; None is the process's environment.
 
     Line ends behind a value are cut off: files written on Windows have them. Blanks stay, since a secret may have some.
+    Raises `ConfigError` for a value that is no text.
     """
-    picked = ((os.environ if environ is None else environ).get(name) for name in VARIABLES)
-    found = (Secret(value if isinstance(value, str | Secret) else "") for value in picked)
-    return [Secret(one.reveal().rstrip("\r\n")) for one in found]
+    environ = hidden(environ)
+    return [Secret(_text(name, environ).rstrip("\r\n")) for name in VARIABLES]
 
 
 def setting(name: str, environ: "Mapping[str, str | Secret] | None" = None) -> str:
     """Return the value of an optional variable; "" if it is not set. Raises `ConfigError` if it is no text."""
-    value = (os.environ if environ is None else environ).get(name)
-    if value is not None and not isinstance(value, str | Secret):
-        raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be text, as in the environment")
-    return "" if value is None else Secret(value).reveal().strip()
+    return _text(name, hidden(environ)).strip()
+
+
+def _text(name: str, environ: Mapping[str, Secret]) -> str:
+    value: object = environ.get(name, Secret("")).reveal()
+    if not isinstance(value, str):
+        kind, value = type(value).__name__, None
+        raise ConfigError(f"is a {kind}", argument=name, mend="it must be text, as in the environment")
+    return value
 
 
 def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:

@@ -74,6 +74,9 @@ def test_some_hosts_need_no_proxy(workorder: Workorder, monkeypatch: pytest.Monk
         ),
         (["--rate", "0"], "", "--rate is 0.0; it must be a number above 0"),
         (["--rate", "nan"], "", "--rate is nan; it must be a number above 0"),
+        (["--rate", "None"], "", "--rate: 'None' is no number"),
+        (["--rate", "1_000"], "", "--rate: '1_000' is no number"),
+        (["--timeout", "９"], "", "--timeout: '９' is no number"),
         (["--timeout", "-1"], "", "--timeout is -1.0; it must be a number above 0"),
     ],
 )

@@ -22,6 +22,7 @@ from workorder_async import (
     NotSentError,
     ResponseError,
     SchemeSigner,
+    Secret,
     SigningInput,
     TicketStateError,
     WorkorderClient,
@@ -158,12 +159,18 @@ def test_an_environment_that_is_none(make: Callable[..., object], given: object)
     assert not any(repr(given) in str(frame.locals) for frame in ours)
 
 
-@pytest.mark.parametrize("name", ["WORKORDER_ERRNOS", "WORKORDER_CA_BUNDLE"])
-@pytest.mark.parametrize("value", [{90005: NotFoundError}, b"90005=NotFoundError", Path("ca.pem"), 1])
+HIDDEN: Any = Secret(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["WORKORDER_ERRNOS", "WORKORDER_CA_BUNDLE", "WORKORDER_APP_SECRET"])
+@pytest.mark.parametrize("value", [{90005: NotFoundError}, b"9=NotFoundError", Path("ca.pem"), 1, HIDDEN])
 def test_a_variable_that_is_no_text(name: str, value: Any) -> None:
-    """It is not taken for one that is not set."""
-    with pytest.raises(ConfigError, match=rf"{name} is .*; it must be text, as in the environment"):
+    """It is not taken for one that is not set; neither the error nor its frames show what it holds, nor the secret."""
+    with pytest.raises(ConfigError, match=rf"{name} is a \w+; it must be text, as in the environment") as caught:
         WorkorderClient.from_env({**ENVIRONMENT, name: value})
+    ours = TracebackException.from_exception(caught.value, capture_locals=True).stack[1:]
+    assert ours
+    assert "demo-secret" not in str([frame.locals for frame in ours])
 
 
 @pytest.mark.parametrize("app_id", ["sandbox-app", "mine"])

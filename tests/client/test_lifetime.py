@@ -74,6 +74,7 @@ async def test_no_time(network: aioresponses, client: WorkorderClient, call: Any
         (lambda c: c.change(CLOSE, on_send=5), "on_send is 5; it must be a function, no `async def`"),
         (lambda c: c.change(CLOSE, on_send=_nobody_awaits), "on_send is .*; it must be a function, no `async def`"),
         (lambda c: c.change(CLOSE, on_turned_away=_nobody_awaits), "on_turned_away is .*; it must be a function, no"),
+        (lambda c: c.change(CLOSE, may_send="x"), "may_send is 'x'; it must be an `async def`"),
         (lambda c: c.settle(CLOSE, 0.0, patient="no"), "patient is 'no'; it must be True or False"),
         (lambda c: c.settle(CLOSE, 0.0, until=5), "until is 5; it must be of the class Deadline"),
         (lambda c: c.settle(CLOSE, 0.0, lane=5), "lane is 5; it must be of the class Lane"),

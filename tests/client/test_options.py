@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from traceback import TracebackException
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.support.clients import BASE_URL, make_client
 from tests.support.rows import each
@@ -26,6 +28,7 @@ from workorder_async import (
 )
 from workorder_async.errors import DOCUMENTED_ERRNOS
 from workorder_async.exports import export_tickets
+from workorder_async.integrations.redis_limits import RedisLimits
 from workorder_async.sandbox import ClientOptions as SandboxOptions
 from workorder_async.walks.options import walk_options
 from workorder_async.wire.options import client_options
@@ -128,6 +131,7 @@ async def test_from_env_takes_them_all() -> None:
     ("options", "words"),
     [
         ({"signer": "md5:{secret}"}, "signer must have a sign method"),
+        ({"signer": SchemeSigner}, "signer must have a sign method"),
         ({"max_in_flight": 0}, "max_in_flight is 0"),
         ({"max_in_flight": 2.5}, r"max_in_flight is 2\.5; it must be a whole number"),
         ({"rate": -1}, "rate is -1"),
@@ -140,6 +144,9 @@ async def test_from_env_takes_them_all() -> None:
         ({"proxy": "http://a..b:3128"}, "proxy must be an http:// or https:// URL of a host"),
         ({"proxy": 5}, "proxy must be an http:// or https:// URL"),
         ({"session": "mine"}, "session is 'mine'; it must be an aiohttp.ClientSession"),
+        ({"session": ClientSession}, "session is .*; it must be an aiohttp.ClientSession"),
+        ({"session": SimpleNamespace(request=print)}, "session is .*; it must be an aiohttp.ClientSession"),
+        ({"limits": RedisLimits}, "limits is .*RedisLimit.*; it must be an object with acquire"),
         ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
         ({"trust_env": "no"}, "trust_env is 'no'; it must be True or False"),
         ({"retry": 5}, "retry is 5; it must be a RetryPolicy"),

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from attrs import evolve
 from tests.support.export_rows import as_read, cells, read_back
 from tests.support.exports import SUFFIXES, content, is_of, truth
 from tests.support.mutations import creation
+from tests.support.rows import each
 from tests.support.slow import slow_after
 from workorder_async import (
     AuthenticationError,
@@ -32,6 +35,7 @@ from workorder_async.exports import (
     InexactExportError,
     export_tickets,
 )
+from workorder_async.mirror import mirror_tickets
 from workorder_async.sandbox import Fault
 
 
@@ -156,6 +160,26 @@ async def test_refused(tmp_path: Path) -> None:
             with pytest.raises(ConfigError, match=f"attachments is '.*{name}', where the export writes; name a folder"):
                 await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", attachments=tmp_path / name)
         assert not sandbox.requests
+
+
+@each("on_progress", [lambda _: asyncio.sleep(0)])
+async def test_a_coroutine_that_nobody_would_await(tmp_path: Path, on_progress: Any) -> None:
+    """A function that returns one is refused where it is called: it would tell nobody."""
+    async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+        with pytest.raises(ConfigError, match="on_progress is an `async def`, which is not awaited"):
+            await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", on_progress=on_progress)
+        with pytest.raises(ConfigError, match="on_progress is an `async def`, which is not awaited"):
+            await mirror_tickets(client, tmp_path / "t.db", on_progress=on_progress)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no sockets in folders")
+async def test_a_socket(tmp_path: Path) -> None:
+    """No reader ever opens one, as one opens a pipe."""
+    with closing(socket.socket(socket.AF_UNIX)) as there:
+        there.bind(str(tmp_path / "s"))
+        async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+            with pytest.raises(ConfigError, match=r"cannot write to '.*/s': No such device"):
+                await export_tickets(client, TicketQuery(), tmp_path / "s", format="jsonl")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has other lengths")

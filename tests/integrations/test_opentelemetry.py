@@ -41,6 +41,14 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         OpenTelemetryObserver()
 
 
+@pytest.mark.parametrize("name", ["tracer_provider", "meter_provider"])
+def test_no_provider(name: str) -> None:
+    """A tracer in place of its provider is refused by its name."""
+    given: Any = {name: object()}
+    with pytest.raises(ConfigError, match=f"{name} is a object; it must have get_{name[:6].rstrip('_')}"):
+        OpenTelemetryObserver(**given)
+
+
 class Telemetry:
     """An observer, and what it told the SDK."""
 

@@ -1209,7 +1209,7 @@ async def test_a_colleague_cites_the_mark_elsewhere() -> None:
         assert await error.verify(client) is None
 
 
-@pytest.mark.parametrize("mark", ["两字", "a b", "x\ny", "-x", "x" * 65, 5])
+@pytest.mark.parametrize("mark", ["两字", "a b", "x\ny", "-x", "x" * 65, 5, 0, None, False, []])
 async def test_no_mark(client: WorkorderClient, mark: Any) -> None:
     """A mark that a platform might store otherwise is refused before anything is sent."""
     with pytest.raises(ConfigError, match="mark is "):

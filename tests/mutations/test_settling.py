@@ -206,7 +206,7 @@ async def test_settled_without_an_error(sandbox: Sandbox, client: WorkorderClien
     assert sandbox.requests[OPERATIONS[kind]] == len(sandbox.applied) == 1
 
 
-@pytest.mark.parametrize("began", [None, "now", True, nan, -inf])
+@pytest.mark.parametrize("began", [None, "now", True, nan, -inf, 1_700_000_000_000])
 async def test_settled_since_nothing(client: WorkorderClient, began: Any) -> None:
     """A moment that is none is refused by its name."""
     with pytest.raises(ConfigError, match=f"began is {began!r}; it must be seconds since the epoch"):

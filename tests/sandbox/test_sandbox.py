@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,11 @@ from workorder_async.signing.candidates import SECRET, Seen, candidates
         ({"clock": 5}, "clock is 5; it must be a function, no `async def`, that returns seconds since the epoch"),
         ({"clock": asyncio.sleep}, "no `async def`"),
         ({"host": 8011}, "host is 8011; it must be text, such as 127.0.0.1"),
+        ({"clock": datetime.now}, r"clock returned datetime.*; it must return seconds since the epoch"),
+        ({"clock": lambda: time.time() * 1000}, "clock returned .*; it must return seconds since the epoch"),
+        ({"clock": lambda: asyncio.sleep(0)}, "clock is an `async def`"),
         ({"db": 5}, "db is int 5; it must be a path"),
+        ({"db": "/"}, "db is '/'; it must be a file"),
         ({"shuffle_ties": "no"}, "shuffle_ties is 'no'; it must be True or False"),
     ],
 )

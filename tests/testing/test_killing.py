@@ -202,6 +202,13 @@ def test_wrong_use_is_told() -> None:
         ]:
             with pytest.raises(ConfigError, match=said):
                 run_killed(*arguments)  # type: ignore[arg-type]
+        for env, said in [
+            ({"PORT": 8011}, r"env\['PORT'\] is 8011; it must be text"),
+            ("x", "env is 'x'"),
+            (0, "env is 0"),
+        ]:
+            with pytest.raises(ConfigError, match=said):
+                run_killed(sandbox, ["bot.py"], env=env)  # type: ignore[arg-type]
         with pytest.raises(FileNotFoundError):
             run_killed(sandbox, ["/nowhere/bot"])
         assert sandbox.witness is None

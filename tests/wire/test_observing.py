@@ -409,6 +409,20 @@ async def test_a_closed_client_starts_no_call() -> None:
     assert seen.events == []
 
 
+async def test_an_observer_that_returns_a_coroutine(caplog: pytest.LogCaptureFixture) -> None:
+    """It is reported as one that fails, and its coroutine is closed."""
+
+    class Late:
+        def on_event(self, event: Event) -> Any:
+            return asyncio.sleep(0)
+
+    async with serving(TICKET) as wire, make_client(wire.url) as client:
+        observe(client, Late())
+        assert (await client.get_ticket(1)).id == 1
+    assert "the observer Late failed" in caplog.text
+    assert "on_event is an `async def`, which is not awaited" in caplog.text
+
+
 @pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
 async def test_an_observer_that_raises(caplog: pytest.LogCaptureFixture, error: type[BaseException]) -> None:
     """It is reported once, hurts neither the call nor the other observers, and is told of what follows.

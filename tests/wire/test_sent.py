@@ -511,7 +511,7 @@ async def test_a_clock_that_fails_while_it_is_looked_for(works: int, change: Mut
         assert isinstance(failure, OutcomeUnknownError if wire.requests else NotSentError)
 
 
-@each("told", [None, True, "1", float("nan"), float("inf"), Decimal(1)])
+@each("told", [None, True, "1", float("nan"), float("inf"), Decimal(1), 1.7e12])
 async def test_a_clock_that_tells_no_time(told: Any) -> None:
     """It is named, before anything is sent, and by what sends nothing."""
     async with serving(DONE) as wire, make_client(wire.url, now=lambda: told) as client:

@@ -20,6 +20,7 @@ from yarl import URL
 from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.terminal import ask_secret, can_ask, note, write_remark
+from workorder_async.cli.values import Number
 from workorder_async.environment import CA_BUNDLE, ERRNOS, VARIABLES, errnos_of, proxy_for, setting
 from workorder_async.errors import ConfigError
 from workorder_async.plain_text import safe
@@ -69,9 +70,9 @@ class Connection:
     cacert: str | None = None
     """A file with the certificates (PEM) of the issuers to trust, instead of WORKORDER_CA_BUNDLE, as where a proxy
     opens TLS; '' for those that this machine trusts."""
-    rate: float | None = None
+    rate: Number | None = None
     """Requests started in a second, at most."""
-    timeout: float | None = None
+    timeout: Number | None = None
     """Seconds for one call, with its waits and all its attempts; 90 if not given."""
     verbose: bool = False
     """Log every attempt to stderr."""

@@ -57,6 +57,17 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
+def _number(_: object, tokens: Sequence[Token]) -> float:
+    """Read a number in digits, as `Whole` does. "None" is refused: a script would lose its limit by it."""
+    text = tokens[0].value
+    if not text.isascii() or "_" in text:
+        raise ValueError(KINDS[float])
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(KINDS[float]) from None
+
+
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
 """An option --OPTION for yes, which has a second form --no-OPTION for no."""
 
@@ -65,6 +76,9 @@ MARK: Final = Parameter(help="Put a short reference below the text, and print it
 
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number in digits. A fraction (it would be rounded to another number) and 0x10 are refused."""
+
+Number: TypeAlias = Annotated[float, Parameter(converter=_number)]
+"""A number in digits, with a fraction or without."""
 
 
 @Parameter(

@@ -101,7 +101,7 @@ def _customers(values: Iterable[CustomerInfo]) -> tuple[CustomerInfo, ...]:
 
 
 def _several(values: Iterable[_T]) -> tuple[_T, ...]:
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(values, Iterable):
         return cast("tuple[_T, ...]", values)
     return tuple(values)
 

@@ -346,7 +346,7 @@ class Stream:
             try:
                 return os.open(self._path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
             except OSError as error:
-                if error.errno != errno.ENXIO:
+                if error.errno != errno.ENXIO or not self._path.is_fifo():  # a socket has no reader, ever
                     raise
             self._check()
             time.sleep(_NAP)

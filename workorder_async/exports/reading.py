@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, TypeGuard
 
 from attrs import define
 
+from workorder_async.arguments import plain
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
@@ -171,15 +172,14 @@ class Reading:
         """Tell the user's function how far the export is: `rows`, by default the rows that were read."""
         rows = self._rows if rows is None else rows
         if self._options["on_progress"] is not None:
-            self._options["on_progress"](
-                ExportProgress(
-                    phase=phase,
-                    rows=rows,
-                    total=max(self._expected_rows, rows),
-                    resumed_rows=self.resumed_rows,
-                    seconds=perf_counter() - self._began,
-                )
+            progress = ExportProgress(
+                phase=phase,
+                rows=rows,
+                total=max(self._expected_rows, rows),
+                resumed_rows=self.resumed_rows,
+                seconds=perf_counter() - self._began,
             )
+            plain("on_progress", self._options["on_progress"](progress))
 
     async def _read(self, number: int, before: Part | None) -> None:
         """Read a query; `before` is the newest part of it that an earlier call has put on disk."""

@@ -25,7 +25,7 @@ from workorder_async.exports.report import Part, doubts_of_details
 from workorder_async.exports.sink import Record
 from workorder_async.loop_thread import LoopThread
 from workorder_async.walk_report import WalkReport
-from workorder_async.walks.options import WalkOptions
+from workorder_async.walks.options import WalkOptions, a_page_size
 from workorder_async.walks.windows import Window
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ArrowOptions:
     """Names of columns to keep, in this order; empty for all of them."""
     exact: bool = field(default=True, validator=as_validator(flag))
     """Whether a walk that is not exact raises `WalkDriftError`."""
-    page_size: int = field(default=100, validator=as_validator(whole))
+    page_size: int = field(default=100, validator=as_validator(a_page_size))
     """Tickets to ask for per request."""
     concurrency: int = field(default=8, validator=as_validator(whole))
     """Requests in flight at once, at the most."""

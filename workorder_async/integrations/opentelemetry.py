@@ -14,6 +14,7 @@ from attrs import define
 from yarl import URL
 
 from workorder_async.document.endpoints import ENDPOINTS, Safety
+from workorder_async.errors import ConfigError
 from workorder_async.extras import extra_module
 from workorder_async.wire.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Event
 
@@ -54,6 +55,12 @@ class OpenTelemetryObserver:
     def __init__(
         self, *, tracer_provider: "TracerProvider | None" = None, meter_provider: "MeterProvider | None" = None
     ) -> None:
+        for name, given in (("tracer_provider", tracer_provider), ("meter_provider", meter_provider)):
+            make = f"get_{name.partition('_')[0]}"
+            if given is not None and not hasattr(given, make):
+                raise ConfigError(
+                    f"is a {type(given).__name__}", argument=name, mend=f"it must have {make}, as the SDK's"
+                )
         self._trace = extra_module("opentelemetry.trace", "otel", "OpenTelemetryObserver")
         metrics = extra_module("opentelemetry.metrics", "otel", "OpenTelemetryObserver")
         self._tracer = self._trace.get_tracer("workorder_async", tracer_provider=tracer_provider)

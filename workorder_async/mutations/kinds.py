@@ -443,7 +443,7 @@ def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
         mutation = mutation.mutation
     kind = kind_of(mutation)
     value, sent = encode(mutation), mutation
-    if mark:
+    if not isinstance(mark, str) or mark:
         if kind.converges:
             mend = "a close or a rejection is settled without one"
             raise ConfigError("is only for comments and creations", argument="mark", mend=mend)

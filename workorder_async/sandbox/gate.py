@@ -13,7 +13,18 @@ from aiohttp.typedefs import Handler
 from attrs import define, field
 from attrs.validators import optional
 
-from workorder_async.arguments import as_validator, is_plain, items, must_be, number_within, shown, whole_within
+from workorder_async.arguments import (
+    as_validator,
+    is_number,
+    is_plain,
+    items,
+    must_be,
+    number_within,
+    plain,
+    shown,
+    whole_within,
+)
+from workorder_async.document.requests import SECONDS_MAX
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.faults import AHEAD, FAR, Fault
@@ -59,10 +70,10 @@ class Hosts:
     """
 
     def __init__(self, host: str, port: int, names: Iterable[str]) -> None:
+        self.host: str = must_be("text, such as 127.0.0.1", lambda given: isinstance(given, str))("host", host)
         if not host:
             mend = "127.0.0.1 is this machine alone"
             raise ConfigError("is empty, which would mean every network", argument="host", mend=mend)
-        self.host: str = must_be("text, such as 127.0.0.1", lambda given: isinstance(given, str))("host", host)
         self.port: int = whole_within("port", port, 0, 65535)
         self._names = {"localhost", host.lower()}
         for name in items("names", names, str):
@@ -95,6 +106,9 @@ class Clocks:
 
     def __init__(self, clock: Callable[[], float], date_offset: float, backends: Iterable[float]) -> None:
         must_be("a function, no `async def`, that returns seconds since the epoch", is_plain)("clock", clock)
+        plain("clock", now := clock())
+        if not is_number(now) or not 0 <= now <= SECONDS_MAX:
+            raise ConfigError(f"returned {shown(now)}", argument="clock", mend="it must return seconds since the epoch")
         if not isinstance(backends, Iterable):
             raise ConfigError(f"is {shown(backends)}", argument="backends", mend="put the seconds in brackets")
         offsets = [number_within(f"backends[{at}]", offset, -FAR, FAR) for at, offset in enumerate(backends)]

@@ -20,7 +20,7 @@ from typing import Self, Unpack, get_args
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from workorder_async.arguments import flag, has_bytes, must_be, number_within, one_of, path, whole_within
+from workorder_async.arguments import flag, has_bytes, must_be, number_within, one_of, path, shown, whole_within
 from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, TicketStatus
 from workorder_async.document.json_text import dumps
@@ -122,7 +122,7 @@ class Sandbox:
         app_secret = self._secret = Secret(secrets.token_urlsafe(32) if app_secret is None else app_secret)
         self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._seed = seeding(tickets, seed, until)
-        self._db = None if db is None else Path(path("db", db)).absolute()
+        self._db = None if db is None else _file(db)
         self._lag = number_within("lag", lag, 0, FAR)
         self._stored = rules.STORED[one_of("texts", texts, get_args(rules.Texts))]
         self._hosts = Hosts(host, port, names)
@@ -359,3 +359,10 @@ async def _let_connections_begin() -> None:
     # The first turn of the loop accepts the connection, the next two make its transport and protocol.
     for _ in range(3):
         await asyncio.sleep(0)
+
+
+def _file(db: str | Path) -> Path:
+    file = Path(path("db", db)).absolute()
+    if not file.name:
+        raise ConfigError(f"is {shown(db)}", argument="db", mend="it must be a file")
+    return file

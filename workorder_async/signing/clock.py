@@ -12,11 +12,10 @@ from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from math import isfinite
 
 from attrs import frozen
 
-from workorder_async.arguments import is_number, shown
+from workorder_async.arguments import is_number, plain, shown
 from workorder_async.errors import ConfigError
 
 #: Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
@@ -26,6 +25,8 @@ BELIEVED_BEHIND = 300.0
 # many answers in a row agree.
 _CONTRADICTION = 2.0
 _AGREEING_ANSWERS = 20
+# No clock shows so many seconds, but one of milliseconds does.
+_MOST = 1e11
 # A server's clock that is known less exactly than this counts as not known.
 _EXACT = 5.0
 
@@ -69,9 +70,9 @@ class ServerClock:
     def local(self) -> float:
         """Return our own time, in seconds since the epoch. Raises `ConfigError` if `now` returns no time."""
         now = self._now()
-        # Called four times for each request, so a usual number is checked without a call: `now - now` is 0, but NaN for
-        # NaN and infinity.
-        if (now.__class__ is not float or now - now) and not (is_number(now) and isfinite(now)):
+        # Called four times for each request, so a usual number is checked without a call.
+        if (now.__class__ is not float or not -_MOST < now < _MOST) and not (is_number(now) and -_MOST < now < _MOST):
+            plain("now", now)
             raise ConfigError(f"returned {shown(now)}", argument="now", mend="it must return seconds since the epoch")
         return now
 

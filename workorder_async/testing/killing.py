@@ -17,12 +17,15 @@ from typing import get_args
 
 from attrs import field, frozen
 
-from workorder_async.arguments import above_zero, as_validator, items, one_of, shown, whole
+from workorder_async.arguments import above_zero, as_validator, items, must_be, one_of, shown, whole
 from workorder_async.document.endpoints import ENDPOINTS
 from workorder_async.errors import ConfigError
 from workorder_async.testing.sandbox_thread import Moment, SandboxThread
 
 _TAIL = 2000
+
+_MAPPING = must_be("a mapping of texts", lambda given: isinstance(given, Mapping))
+_TEXT = must_be("text", lambda given: isinstance(given, str))
 
 
 @frozen
@@ -68,6 +71,9 @@ def run_killed(
     if not words or not all(isinstance(word, str | os.PathLike) for word in words):
         mend = "it must be a list of words, such as [sys.executable, 'bot.py']"
         raise ConfigError(f"is {shown(command)}", argument="command", mend=mend)
+    _MAPPING("env", env := {} if env is None else env)
+    for name, value in env.items():
+        _TEXT(f"env[{name!r}]", value)
     start = partial(
         Popen[str],
         [*words],

@@ -8,13 +8,14 @@ Where nobody observes, no event is made.
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 from attrs import asdict, frozen
 
+from workorder_async.arguments import plain
 from workorder_async.document.envelope import SUCCESS, Answer
 from workorder_async.errors import ApiError, WorkorderError
 from workorder_async.wire.call import Call
@@ -167,7 +168,8 @@ class Watches:
         """
         for observer in self._observers:
             try:
-                observer.on_event(event)
+                tell: Callable[[Event], object] = observer.on_event
+                plain("on_event", tell(event))
             except (Exception, CancelledError) as error:
                 if observer not in self._failed:
                     self._failed.append(observer)

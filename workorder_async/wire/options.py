@@ -79,10 +79,20 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
     return given
 
 
-_SESSION = must_be("an aiohttp.ClientSession", lambda value: callable(getattr(value, "request", None)))
+# By what it can do: a session that stands in for the network, in tests, need be of no class.
+_SESSION = must_be(
+    "an aiohttp.ClientSession",
+    lambda value: (
+        not isinstance(value, type) and callable(getattr(value, "request", None)) and hasattr(value, "closed")
+    ),
+)
 _LIMITS = must_be(
     "an object with acquire, and with pause that is no `async def`, as Limits",
-    lambda value: callable(getattr(value, "acquire", None)) and is_plain(getattr(value, "pause", None)),
+    lambda value: (
+        not isinstance(value, type)
+        and callable(getattr(value, "acquire", None))
+        and is_plain(getattr(value, "pause", None))
+    ),
 )
 _POLICY = must_be("a RetryPolicy, such as RetryPolicy(attempts=2)", lambda value: isinstance(value, RetryPolicy))
 

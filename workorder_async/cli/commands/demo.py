@@ -25,7 +25,7 @@ from workorder_async.cli.commands.export import Going
 from workorder_async.cli.connection import log_to_stderr, run
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal import Bar, note, out, print_fields, print_heading
-from workorder_async.cli.values import File, Whole
+from workorder_async.cli.values import File, Number, Whole
 from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
@@ -73,7 +73,7 @@ def demo(
     tickets: Annotated[Whole, Parameter(help="How many tickets the sandbox has.")] = 5000,
     output: Annotated[File, _OUTPUT] = _FILE,
     closes: Annotated[Whole, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
-    latency: Annotated[float | None, _WAITS] = None,
+    latency: Annotated[Number | None, _WAITS] = None,
     hostile: Annotated[bool, Parameter(help="Let everything go wrong that can, and count the results.")] = False,
     seed: Annotated[Whole, Parameter(help="Chooses the tickets, and with --hostile the faults.")] = 1,
     verbose: Annotated[bool, Parameter(help="Log every attempt to stderr.")] = False,

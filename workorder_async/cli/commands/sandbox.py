@@ -14,7 +14,7 @@ from cyclopts import Parameter, types
 from workorder_async.arguments import unknown_name
 from workorder_async.cli.connection import run
 from workorder_async.cli.terminal import note, out
-from workorder_async.cli.values import Whole, member
+from workorder_async.cli.values import Number, Whole, member
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
@@ -43,7 +43,7 @@ def sandbox(
     tickets: Annotated[Whole | None, _HOW_MANY] = None,
     seed: Annotated[Whole | None, Parameter(help="Which tickets: the same seed gives the same ones.")] = None,
     db: Annotated[types.File | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
-    latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
+    latency: Annotated[Number, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
     name: Annotated[tuple[str, ...], Parameter(help="A further name that it is called by; may be repeated.")] = (),
     fault: Annotated[tuple[str, ...], _FAULT] = (),
