@@ -1,6 +1,7 @@
 """journal.py, on real files: what is on disk when, what a restart makes of it, what is refused."""
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -476,6 +477,67 @@ async def test_fsync_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(JournalError, match="Input/output error"):
         await run()
     assert [line.get("intent") or line.get("outcome") for line in lines(path)] == [None, "a", "a"]
+
+
+async def test_a_disk_that_is_full_for_a_while(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is begun meanwhile; then all goes on, and the outcomes are in the file as well."""
+    disk, full = Disk(monkeypatch), OSError(errno.ENOSPC, "No space left on device")
+    async with Journal(path, IDENTITY) as journal:
+        await journal.begin(entry("a"))
+        disk.error = full
+        journal.end("a", "DONE")
+        for key in "bc":
+            with pytest.raises(JournalError, match="No space left on device; nothing more was sent; make room"):
+                await journal.begin(entry(key))
+        disk.error = None
+        assert (await journal.begin(entry("b")))[0] is Standing.NEW
+        journal.end("b", "DONE")
+        disk.error = full
+        with pytest.raises(JournalError):
+            await journal.begin(entry("c"))
+        disk.error = None
+    assert [line.get("intent") or line.get("outcome") for line in lines(path)] == [None, "a", "a", "b", "b"]
+
+
+async def test_a_disk_that_is_full_at_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the last outcomes are not in the file is an error."""
+    disk = Disk(monkeypatch)
+
+    async def run() -> None:
+        async with Journal(path, IDENTITY) as journal:
+            await journal.begin(entry("a"))
+            disk.error = OSError(errno.EDQUOT, "Disk quota exceeded")
+            journal.end("a", "DONE")
+
+    with pytest.raises(JournalError, match="Disk quota exceeded"):
+        await run()
+    disk.error = None
+    async with Journal(path, IDENTITY) as journal:
+        assert (await journal.begin(entry("a")))[0] is Standing.OPEN
+        disk.error = OSError(errno.ENOSPC, "No space left on device")
+        with pytest.raises(JournalError):
+            await journal.begin(entry("b"))
+        disk.error = None
+        assert [one.key for one in await journal.left_open()] == []
+
+
+async def test_an_error_that_is_raised_again_does_not_grow(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot that logs each one with its traceback would fill the disk with them."""
+    disk, said, frames = Disk(monkeypatch), list[str](), list[int]()
+
+    async def run() -> None:
+        async with Journal(path, IDENTITY) as journal:
+            disk.error = OSError(5, "Input/output error")
+            for key in "abcd":
+                with pytest.raises(JournalError, match="nothing more was sent") as caught:
+                    await journal.begin(entry(key))
+                said.append(str(caught.value))
+                frames.append(len(caught.traceback))
+
+    with pytest.raises(JournalError, match="Input/output error"):
+        await run()
+    assert frames[1] == frames[3]
+    assert said[3].endswith("nothing is begun until it is opened anew")
 
 
 FULL = """

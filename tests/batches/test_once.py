@@ -1000,6 +1000,24 @@ async def test_a_disk_that_is_late_once(file: Path, monkeypatch: pytest.MonkeyPa
         assert Counter(one.request["detail"] for one in sandbox.applied) == {first.detail: 1, other.detail: 1}
 
 
+async def test_a_disk_that_is_full_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event of that moment was not sent, and says so; it and all others go on when there is room again."""
+
+    def full(journal: LockedFile, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with Sandbox(40) as sandbox, sandbox.client(**SHORT) as client, Once(client, file) as once:
+        first, other = (CommentTicket(id=1001, detail=text) for text in ("已联系客户", "请补充日志"))
+        with monkeypatch.context() as patch:
+            patch.setattr(LockedFile, "append", full)
+            with pytest.raises(JournalError, match="No space left on device; nothing more was sent; make room"):
+                await once("om_1", first)
+        assert sandbox.applied == []
+        assert (await once("om_2", other)).state is State.DONE
+        assert (await once("om_1", first)).state is State.DONE
+        assert len(sandbox.applied) == 2
+
+
 # What cannot work
 
 

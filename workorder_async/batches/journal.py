@@ -6,6 +6,7 @@ tell that a mutation was already in this batch.
 """
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Collection
@@ -47,6 +48,8 @@ class Journal:
         self._busy: asyncio.Task[None] | None = None
         self._orders_done: asyncio.Future[list[object]] | None = None
         self._failure: JournalError | None = None
+        # The error of a full disk, as long as the latest lines are not on it: they are written with the next ones.
+        self._unwritten: JournalError | None = None
         # The newest check of the file's place, and whether it still waits for the check before it. As long as it does,
         # it serves all calls of `check_place`. It has a thread of its own: it does not wait for lines that are written.
         self._place_disk = _Disk()
@@ -67,8 +70,9 @@ class Journal:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await to_its_end(self._finish())
-        if self._failure is not None and kind is not asyncio.CancelledError:
-            raise self._failure
+        failure = self._failure or self._unwritten
+        if failure is not None and kind is not asyncio.CancelledError:
+            raise failure
 
     async def begin(self, entry: Entry, until: float | None = None) -> tuple[Standing, Entry]:
         """Begin a mutation. Return the standing in which it was found, and its intent: the first one if it was OPEN.
@@ -155,7 +159,8 @@ class Journal:
 
     def _check_usable(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            # A new error: the traceback of one that is raised again and again would grow for ever.
+            raise JournalError(f"{self._failure.message}; nothing is begun until it is opened anew")
         if os.getpid() != self._process:
             raise self._journal_error(MovedError("it belongs to the process that this one was forked from"))
 
@@ -176,19 +181,26 @@ class Journal:
                 # A loop that is shut down cancels this task too; the orders are written all the same.
                 works = [work for work, _ in orders]
                 self._orders_done = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, works)
-                results = await asyncio.shield(self._orders_done)
+                results, self._unwritten = await asyncio.shield(self._orders_done), None
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 results = [error] * len(orders)
             for (_, done), result in zip(orders, results, strict=True):
-                if isinstance(result, Exception):
-                    told = result if isinstance(result, JournalError) else self._journal_error(result)
-                    self._failure = self._failure or told  # the first one is the cause of the others
+                told = self._noted(result) if isinstance(result, Exception) else None
                 if done is None or done.done():
                     continue
-                if isinstance(result, Exception) and self._failure is not None:
-                    done.set_exception(self._failure)
+                if told is not None:
+                    done.set_exception(told)
                 else:
                     done.set_result(result)
+
+    def _noted(self, error: Exception) -> JournalError:
+        """Note the failure of an order, and return the error to raise there: of several, the first is the cause."""
+        told = error if isinstance(error, JournalError) else self._journal_error(error)
+        if _is_full(error):
+            self._unwritten = told
+        else:
+            self._failure = self._failure or told
+        return JournalError((self._failure or told).message)
 
     def _journal_error(self, error: Exception) -> JournalError:
         """Return the `JournalError` that users get for an error of the file."""
@@ -199,7 +211,8 @@ class Journal:
             if isinstance(error, MovedError)
             else ""
         )
-        return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
+        mend = "; make room" if _is_full(error) else ""
+        return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}{mend}")
 
     async def _finish(self) -> None:
         """Hand over all orders, even if the task that did so was cancelled, and close the file."""
@@ -210,6 +223,8 @@ class Journal:
             await asyncio.wait({self._place_check})
         try:
             async with asyncio.timeout(self._patience):
+                if self._unwritten is not None:
+                    self._order_soon(bool)  # any order: the lines are written with it
                 while self._orders or (self._busy is not None and not self._busy.done()):
                     if self._busy is None or self._busy.done():
                         self._busy = asyncio.create_task(self._give_orders())
@@ -223,6 +238,11 @@ class Journal:
                 await asyncio.wait({self._busy})
             self._thread.submit(self._file.work, [work for work, _ in self._orders])
             self._thread.submit(self._file.close)
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether a disk had no room. After any other error of it, nobody knows what it holds."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class _HangingError(JournalError):

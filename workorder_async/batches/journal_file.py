@@ -209,7 +209,8 @@ class JournalFile:
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._total = 0  # the checksum of all lines in the file
         self._pending: list[bytes] = []
-        self._begins = False  # whether a mutation is sent when the pending lines are on disk
+        # The mutations that are sent or settled once the pending lines are on disk, and their standings before.
+        self._begun: list[tuple[str, Standing]] = []
 
     def open(self) -> None:
         """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
@@ -272,16 +273,26 @@ class JournalFile:
             self._file.check_place()
 
     def work(self, orders: Iterable[Callable[[], object]]) -> list[object]:
-        """Follow all orders; return their results, or errors, when all lines are on disk, by one fsync."""
-        self._pending, self._begins = [], False
+        """Follow all orders; return their results, or errors, when all lines are on disk, by one fsync.
+
+        Raises `OSError` if the disk fails: no mutation is begun then, and outcomes are written with the next orders.
+        """
+        self._begun = []
         results: list[object] = []
         for order in orders:
             try:
                 results.append(order())
             except (sqlite3.Error, JournalError, MovedError) as error:
                 results.append(error)  # lines of other orders are written all the same
-        if self._file is not None and (self._pending or self._begins):
-            self._flush(self._file)
+        if self._file is not None and (self._pending or self._begun):
+            try:
+                self._flush(self._file)
+            except OSError:
+                self._pending = [line for line in self._pending if not line.startswith(_INTENT)]
+                for key, found in self._begun:
+                    self._set(key, found)
+                raise
+            self._pending = []
         return results
 
     def begin(self, entry: Entry) -> tuple[Standing, Entry]:
@@ -292,7 +303,7 @@ class JournalFile:
         standing = self._standing_of(entry.key)
         if standing is Standing.DONE:
             return standing, entry
-        self._begins = True
+        self._begun.append((entry.key, standing))
         if standing is Standing.OPEN:
             first = self._first_intent(entry.key)
             # The intent stays: `take_back` may make the mutation OPEN again.
@@ -375,6 +386,7 @@ class JournalFile:
                 file.cut(before)
             self._total = total
             self._append(file, [line for line in self._pending if not line.startswith(_INTENT)])
+            self._pending = []
             raise
 
     def _append(self, file: LockedFile, objects: Iterable[bytes]) -> None:
