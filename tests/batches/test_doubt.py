@@ -98,6 +98,18 @@ async def test_everything_is_refused(make: Callable[[int], list[Mutation]], conc
     assert not report.settled
 
 
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_everything_is_refused_from_the_middle_on(concurrency: int) -> None:
+    """A secret that is replaced while the batch runs stops it, too."""
+    outcomes, report, (mutations, reads) = await ran(
+        comments(500), lambda _, before: data(None) if before < 100 else NOT_ALLOWED, concurrency=concurrency
+    )
+    assert 100 < mutations <= 100 + concurrency
+    assert reads == 1
+    assert states(outcomes) == {State.DONE: 100, State.REJECTED: mutations - 100, State.NOT_SENT: 500 - mutations}
+    assert "every request is refused with errno 40001" in report.stopped
+
+
 @pytest.mark.parametrize("concurrency", slow_after(1, [64, 1]))
 @pytest.mark.parametrize("read", [PENDING, data(None, 40002), None], ids=["served", "another errno", "lost"])
 async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -> None:
@@ -113,16 +125,21 @@ async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -
     assert report.stopped == ""
 
 
+@pytest.mark.parametrize("done", [[5], range(0, 100, 2)], ids=["one", "half"])
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
-async def test_one_success_ends_the_doubt(concurrency: int) -> None:
-    """Where one mutation was carried out, refusals by any errno are what they say: the batch goes on."""
-    outcomes, report, (mutations, _) = await ran(
+async def test_one_read_ends_the_doubt(concurrency: int, done: Sequence[int]) -> None:
+    """Where reading is answered, refusals by this errno are what they say: the batch goes on, and asks no more.
+
+    Refusals that come while the answer is under way are asked about once more.
+    """
+    outcomes, report, (mutations, reads) = await ran(
         comments(100),
-        lambda endpoint, before: data(None, 10000 if is_read(endpoint) or before == 5 else 40001),
+        lambda endpoint, before: data(None, 10000 if is_read(endpoint) or before in done else 40001),
         concurrency=concurrency,
     )
     assert mutations == 100
-    assert states(outcomes) == {State.REJECTED: 99, State.DONE: 1}
+    assert reads <= 1 + (concurrency > 1)
+    assert states(outcomes) == {State.REJECTED: 100 - len(done), State.DONE: len(done)}
     assert report.stopped == ""
 
 
