@@ -281,24 +281,28 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 def rename_whole(part: Path, target: Path) -> None:
     """Give a file its name, in place of any file that has it. Its content must be on disk.
 
-    When this returns, the name is on disk too, unless the system does not let the folder be synced.
+    When this returns, the name is on disk too: see `sync_folder`.
     """
     os.replace(part, target)
-    try:
-        sync_folder(target.parent)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
-            raise
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: "str | os.PathLike[str]") -> None:
-    """Put the names in a folder on disk; Windows cannot open a folder, and does that itself."""
-    if sys.platform != "win32":
+    """Put the names in a folder on disk, unless the system does not let the folder be read or synced.
+
+    Windows cannot open a folder, and does that itself; so do systems that share folders over a network.
+    """
+    if sys.platform == "win32":
+        return
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
