@@ -46,6 +46,8 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; where nothing is, let `timeout` seconds pass on the clock, or wait for a thread."""
+        if timeout == 0 and not self.loop.threads and len(self.get_map()) == 1:
+            return []  # only threads could have said something, and what they say is not lost: spare the kernel
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
