@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +16,9 @@ from tests.support.programs import FOLDER, ROOT, serving
 from workorder_async import Sandbox, TicketQuery, TicketStatus, TicketSummary
 from workorder_async.sandbox import Fault
 
-pytest.importorskip("fastapi")
-pytest.importorskip("uvicorn")
+# Not imported here: that takes long, and cyclopts would ask pydantic about each value in later tests.
+if not (find_spec("fastapi") and find_spec("uvicorn")):
+    pytest.skip("needs FastAPI and uvicorn", allow_module_level=True)
 
 
 class Service:
