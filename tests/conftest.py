@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from unittest.mock import Mock
 
 import pytest
@@ -20,6 +21,8 @@ settings.register_profile("quick", deadline=None, max_examples=20, derandomize="
 settings.register_profile("thorough", deadline=None, max_examples=100, derandomize="CI" in os.environ)
 settings.load_profile("quick")
 
+_BEGUN = count(1)  # tests
+
 # Whoever runs the tests may use the library, too. `WORKORDER_TEST_...` are for the tests.
 for _name in [name for name in os.environ if name.startswith("WORKORDER_") and "_TEST_" not in name]:
     del os.environ[_name]
@@ -29,6 +32,13 @@ def pytest_collection_finish() -> None:
     """Leave what was collected out of every later garbage collection: it lives to the end, and is most of the heap."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """Now and then collect garbage, and leave out of later collections what was imported and remembered meanwhile."""
+    if next(_BEGUN) % 200 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 class _Response(ClientResponse):
