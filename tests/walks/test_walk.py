@@ -143,7 +143,7 @@ async def _to_the_end(walk: Walk) -> None:
 async def test_slow_consumer_stops_the_walk() -> None:
     """While the consumer is busy the walk reads on in the background, and no further than it may hold rows."""
     async with (
-        virtual_sandbox(20_000, latency=0.05) as (sandbox, client),
+        virtual_sandbox(6000, latency=0.05) as (sandbox, client),
         client.walk(page_size=100, concurrency=2) as walk,
     ):
         await anext(walk)

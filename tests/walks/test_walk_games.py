@@ -361,11 +361,15 @@ def check(world: World, seed: int, slots: int) -> None:
     assert report.requests == game.server.requests <= world.most_requests(game), (told, game.server.requests)
 
 
-@pytest.mark.parametrize("seed", slow_after(1, range(2)))
+@pytest.mark.parametrize(
+    "games",
+    slow_after(1, [[(0, 1), (0, 8)], [(0, 16), (0, 32), *((1, slots) for slots in SLOTS)]]),
+    ids=["few", "more"],
+)
 @pytest.mark.parametrize("name", slow_but_every(8, WORLDS))
-def test_each_ticket_once(name: str, seed: int) -> None:
+def test_each_ticket_once(name: str, games: list[tuple[int, int]]) -> None:
     """Whatever the list does and the server says: no ticket twice, none missed in vain, and few requests."""
-    for slots in SLOTS:
+    for seed, slots in games:
         check(WORLDS[name], seed, slots)
 
 
