@@ -806,6 +806,24 @@ async def test_a_comment_in_one_of_several_shares(place: int) -> None:
             assert await error.verify(client) is True
 
 
+@virtual_time
+async def test_a_new_tickets_text_is_no_comment() -> None:
+    """A platform's history may begin with the text of the ticket itself."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        ticket = creation()
+        id = await client.create_ticket(ticket)
+        now = datetime.fromtimestamp(client.now(), CHINA_STANDARD_TIME).strftime("%Y-%m-%d %H:%M:%S")
+
+        def begun(shown: Any) -> Any:
+            step = {"id": 1, "detail": ticket.detail, "created_time": now, "creator_id": 0}
+            return shown | {"assigns": [{"product_group_id": 7, "history": [step]}]}
+
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        error = await lost(client, CommentTicket(id=id, detail=ticket.detail))
+        with changed_answers(sandbox, "get_ticket_detail", begun):
+            assert await error.verify(client) is None
+
+
 # A mark
 
 MARKED = ("comment", "create")
@@ -1108,6 +1126,22 @@ async def test_a_mark_where_earlier_ones_are_not_shown(before: int, other: str) 
         await asyncio.sleep(LATER)
         with changed_answers(sandbox, "get_ticket_detail", hidden):
             assert await error.verify(client) is (None if before else False)
+
+
+@virtual_time
+async def test_a_mark_without_a_time() -> None:
+    """A platform may tell no times of its steps."""
+    async with virtual_sandbox(40) as (sandbox, client):
+
+        def undated(ticket: Any) -> Any:
+            for assign in ticket["assigns"]:
+                assign["history"] = [{**step, "created_time": ""} for step in assign["history"]]
+            return ticket
+
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
+        error = await lost(client, await mutation_of(client, "comment"), mark="ref-1")
+        with changed_answers(sandbox, "get_ticket_detail", undated):
+            assert await error.verify(client) is True
 
 
 @pytest.mark.parametrize(
