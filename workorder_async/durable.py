@@ -126,9 +126,9 @@ class LockedFile:
         rename_whole(Path(self._path), Path(target))
         self._path = os.path.abspath(target)
 
-    def check_place(self) -> None:
-        """Raise `MovedError` if the name leads to another file by now, or to none."""
-        check_place(self._path, os.fstat(self._opened().fileno()))
+    def check_place(self, what: str = "it") -> None:
+        """Raise `MovedError` if the name leads to another file by now, or to none; it calls the file `what`."""
+        check_place(self._path, os.fstat(self._opened().fileno()), what)
 
     def close(self, *, keeps_lock: bool = False) -> None:
         """Unlock the file and close it. In a child of a fork the parent keeps the lock that both hold."""
@@ -149,12 +149,12 @@ class LockedFile:
         return self._file
 
 
-def check_place(path: "str | os.PathLike[str]", opened: os.stat_result) -> None:
+def check_place(path: "str | os.PathLike[str]", opened: os.stat_result, what: str = "it") -> None:
     """Raise `MovedError` if a name leads to another file than the one with these facts, or to none."""
     with suppress(OSError):
         if os.path.samestat(os.stat(path), opened):
             return
-    raise MovedError("it was removed or replaced while it was in use, so that others no longer see it")
+    raise MovedError(f"{what} was removed or replaced while it was in use, so that others no longer see it")
 
 
 _OPEN: WeakSet[LockedFile] = WeakSet()

@@ -111,6 +111,24 @@ def test_removed_or_replaced_while_it_is_open(tmp_path: Path, *, is_removed: boo
         database.close()
 
 
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_lock_that_is_removed_or_replaced(tmp_path: Path, *, is_removed: bool) -> None:
+    """The writer without a lock ends, and names it: another one may write by now, and goes on."""
+    path, lock = tmp_path / "tickets.db", tmp_path / "tickets.db.lock"
+    first, second = MirrorDatabase(path, {}), MirrorDatabase(path, {})
+    first.open()
+    try:
+        (tmp_path / "other").touch()
+        lock.unlink() if is_removed else (tmp_path / "other").replace(lock)
+        second.open()
+        with pytest.raises(MovedError, match=r"^its lock tickets\.db\.lock was removed or replaced while"):
+            first.begin(10_000)
+        assert second.begin(10_000) == 1
+    finally:
+        first.close()
+        second.close()
+
+
 def _event_after(database: MirrorDatabase, after: int) -> Event | None:
     found = database.change_after(after)
     return None if found is None else event_of(*found)

@@ -105,6 +105,7 @@ class MirrorDatabase:
         self._identity = identity
         self._opened = ExitStack()
         self._database: sqlite3.Connection
+        self._lock_file: LockedFile
         self._place: os.stat_result
         self._turn = asyncio.Lock()
         self._is_open = False
@@ -186,7 +187,7 @@ class MirrorDatabase:
         """Lock the file beside the database, and write our name into it. Raises `ExportError` with another's name."""
         beside = self.path.with_name(f"{self.path.name}.lock")
         try:
-            lock = LockedFile(beside, is_ours=True)
+            self._lock_file = lock = LockedFile(beside, is_ours=True)
         except InUseError:
             owner = beside.read_text("utf-8", "replace").strip() or "another program"
             raise ExportError(f"{str(self.path)!r} is being written by {owner}", mend="wait for its end") from None
@@ -239,6 +240,7 @@ class MirrorDatabase:
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
         """Make the changes of a block, all or none; yield the function that executes SQL."""
         check_place(self.path, self._place)
+        self._lock_file.check_place(f"its lock {self.path.name}.lock")
         # The connection's own `with` commits or rolls back. After a full disk, SQLite may have rolled back by itself.
         with disk_errors(self.path), self._database:
             self._database.execute("BEGIN IMMEDIATE")
