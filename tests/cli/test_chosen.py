@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from rich.cells import cell_len
@@ -12,10 +13,13 @@ from rich.console import Console
 
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder, on_terminal
-from workorder_async.cli.chosen import Chosen, print_chosen, row_of
+from tests.support.slow import slow_after
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async.cli.chosen import SILENT, Chosen, print_chosen, read_each, row_of
 from workorder_async.document import CloseTicket, CommentTicket
-from workorder_async.errors import ApiError
-from workorder_async.sandbox import Sandbox
+from workorder_async.errors import ApiError, NotFoundError
+from workorder_async.sandbox import Fault, Sandbox
 
 TICKETS = 40
 
@@ -86,6 +90,30 @@ def test_what_cannot_be_read_says_so() -> None:
     """A ticket that cannot be read is shown with the reason, and nothing is done to it."""
     row = row_of(Chosen(7, error=ApiError("errno 90005")), close)
     assert row[3].startswith("nothing: errno 90005")
+
+
+@pytest.mark.parametrize("kind", slow_after(1, ["hang", "429"]))
+@pytest.mark.parametrize("concurrency", [1, 8, 16])
+@virtual_time
+async def test_a_platform_that_falls_silent_is_left(kind: Literal["hang", "429"], concurrency: int) -> None:
+    """What it answered before is known; the others have its error, and most of them are not asked for."""
+    async with virtual_sandbox(300, client={"deadline": 90.0}) as (sandbox, client):
+        sandbox.faults = [Fault(kind, operation="get_ticket", after=3)]
+        began = running_loop().time()
+        read = await read_each(client, range(1001, 1301), concurrency)
+        assert [one.id for one in read] == [*range(1001, 1301)]
+        assert [one.error is None and bool(one.title) for one in read] == [True] * 3 + [False] * 297
+        assert running_loop().time() - began <= 91 * (SILENT // concurrency + 1)
+
+
+@virtual_time
+async def test_a_platform_that_answers_some_reads_is_asked_on() -> None:
+    """Silence that passes leaves no ticket unread, and that a ticket is not there is an answer."""
+    async with virtual_sandbox(40, client={"deadline": 20.0}) as (sandbox, client):
+        sandbox.faults = [Fault("hang", operation="get_ticket", every=2, times=20)]
+        read = await read_each(client, range(1001, 1101), 1)
+        assert (sum(one.error is None for one in read), sandbox.requests["get_ticket"]) == (20, 100)
+        assert {type(one.error) for one in read[40:]} == {NotFoundError}
 
 
 @pytest.mark.slow

@@ -15,8 +15,9 @@ from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.number_file import numbers_from
 from workorder_async.cli.terminal import Bar, moment, note, print_table, whole
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
-from workorder_async.errors import ConfigError, WorkorderError
+from workorder_async.errors import ApiError, ConfigError, DecodeError, RateLimitedError, WorkorderError
 from workorder_async.mutations.kinds import words_of
+from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
 
@@ -27,6 +28,8 @@ Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """The mutations of `close`, `comment` and `reject`."""
 
 _ROWS_SHOWN: Final = 20
+#: Each of these reads may take a minute and a half.
+SILENT: Final = 16
 
 
 @frozen
@@ -104,14 +107,30 @@ def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
 
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
-    """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature."""
-    read: dict[int, Ticket | WorkorderError] = {}
+    """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature.
+
+    If the platform answers none of `SILENT` reads in a row, the tickets that are left are not read, and get its error.
+    """
+    silent, done = list[WorkorderError](), 0
+
+    async def read(id: int) -> Chosen:
+        nonlocal done
+        one = silent[-1] if len(silent) >= SILENT else (await client.get_tickets([id]))[id]
+        if isinstance(one, Ticket) or is_answer(one):
+            silent.clear()
+        else:
+            silent.append(one)
+        done += 1
+        bar(done, len(ids))
+        return _chosen_from(one) if isinstance(one, Ticket) else Chosen(id, error=one)
+
     with Bar("reading") as bar:
-        step = 8 * concurrency  # the bar moves once a step
-        for start in range(0, len(ids), step):
-            read |= await client.get_tickets(ids[start : start + step], concurrency=concurrency)
-            bar(len(read), len(ids))
-    return [Chosen(id, error=one) if isinstance(one, WorkorderError) else _chosen_from(one) for id, one in read.items()]
+        return await for_each(ids, read, at_once=concurrency)
+
+
+def is_answer(error: WorkorderError) -> bool:
+    """Tell whether the platform said something about the ticket; else the next one may wait as long in vain."""
+    return isinstance(error, ApiError | DecodeError) and not isinstance(error, RateLimitedError)
 
 
 def _chosen_from(ticket: Ticket | TicketSummary) -> Chosen:

@@ -283,13 +283,25 @@ def test_a_platform_that_refuses_is_left(
 def test_a_platform_that_is_away(
     workorder: Workorder, closes: tuple[Path, list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The report is made without titles, and says why; the first ticket alone is asked for."""
+    """The report is made without titles, and says why, once."""
     rows = (("DONE", {"id": id}, 1706700001.5) for id in range(1, 201))
     file = written(closes[0], *rows, platform="http://127.0.0.1:1")
     monkeypatch.setenv("WORKORDER_BASE_URL", "http://127.0.0.1:1")
     ran = workorder("journal", "report", file, "--timeout", 0.3, "--base-url", "http://127.0.0.1:1")
     assert (ran.code, table(ran.out)[0]["title"]) == (0, "(title not known)")
     assert ran.err.count("workorder: get_ticket") == 1
+
+
+def test_a_platform_that_begins_to_hang(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is not waited for with each of many tickets; the report has the titles that were read, and the reason."""
+    rows = (("DONE", {"id": id}, 1706700001.5) for id in range(1, 201))
+    file = written(tmp_path / "j", *rows, platform=sandbox.environment["WORKORDER_BASE_URL"])
+    before = reads(sandbox)
+    sandbox.faults = [Fault("hang", operation="get_ticket", after=3)]
+    ran = workorder("journal", "report", file, "--timeout", 0.5)
+    sandbox.faults = []
+    assert (ran.code, len(table(ran.out)), ran.err.count("workorder: get_ticket")) == (0, 200, 1)
+    assert reads(sandbox) - before <= 3 + 2 * 16
 
 
 async def events(environment: dict[str, str], journal: Path, *mutations: Mutation) -> list[Outcome]:

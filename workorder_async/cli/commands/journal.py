@@ -21,14 +21,14 @@ from cyclopts.types import ExistingFile
 from workorder_async.arguments import is_whole
 from workorder_async.batches.journal_file import Record, Records, read_records
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.cli.chosen import Chosen, read_each
+from workorder_async.cli.chosen import SILENT, Chosen, is_answer, read_each
 from workorder_async.cli.commands.batch import in_words, row as outcome_row
 from workorder_async.cli.connection import PATIENCE, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
-from workorder_async.errors import ApiError, ConfigError, WorkorderError
+from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
 from workorder_async.plain_text import one_line
 
@@ -206,15 +206,15 @@ def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[s
 
 
 async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[int, str]:
-    """Read the title of each ticket. The first is read alone: if the platform does not answer, the others are not."""
-    read = list[Chosen]()
+    """Read the title of each ticket; say why one has no answer, or all are refused."""
+    read, why = list[Chosen](), list[WorkorderError]()
     try:
-        read = await read_each(client, ids[:1], 1)
-        if read[0].error is not None and not isinstance(read[0].error, ApiError):
-            raise read[0].error
-        read += await read_each(client, ids[1:], 16)
+        read = await read_each(client, ids, SILENT)
+        why = [one.error for one in read if one.error is not None and not is_answer(one.error)]
     except WorkorderError as error:
-        note(f"workorder: {sentence(error)}")
+        why = [error]
+    if why:
+        note(f"workorder: {sentence(why[-1])}")
     return {one.id: one.title for one in read if one.error is None}
 
 
