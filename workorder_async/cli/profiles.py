@@ -25,15 +25,16 @@ import stat
 import subprocess
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from time import sleep
 from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
 from workorder_async.arguments import has_bytes, kind_of, unknown_name
 from workorder_async.cli.terminal import note
-from workorder_async.durable import written_whole
+from workorder_async.durable import InUseError, LockedFile, written_whole
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 
@@ -44,6 +45,8 @@ _LARGEST: Final = 1 << 20
 _BARE: Final = re.compile("[A-Za-z0-9_-]+")
 #: Seconds for a command that tells a secret: somebody may have to unlock a keychain.
 _PATIENCE: Final = 60.0
+#: Times to try to lock the file, and seconds between them: an `add` takes a moment.
+_LOCK_TRIES, _LOCK_PAUSE = 50, 0.1
 
 Values: TypeAlias = Mapping[str, str | Secret]
 
@@ -303,9 +306,16 @@ def refuse_taken(path: Path, name: str) -> None:
 def add(path: Path, name: str, values: Values) -> None:
     """Add a profile at the end of a file that only its owner can read; in a new or empty file it is the default.
 
-    The rest of the file stays as it is, comments too. Raises `ConfigError` for a file after which no table can stand,
-    such as one with `profiles = {...}` on a line.
+    The rest of the file stays as it is, comments too. Raises `ConfigError` for a file that has a profile of this name
+    by now, that cannot be locked, or after which no table can stand, such as one with `profiles = {...}` on a line.
     """
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
+    with closing(_lock(path)):
+        refuse_taken(path, name)
+        _add(path, name, values)
+
+
+def _add(path: Path, name: str, values: Values) -> None:
     # No variable holds a secret bare: a traceback with locals would show it.
     there = Secret(path.read_bytes().rstrip().decode("utf-8-sig") if path.exists() else "")
     before = there if there.reveal() else Secret(f"default = {_quoted(name)}")
@@ -316,11 +326,24 @@ def add(path: Path, name: str, values: Values) -> None:
     if not is_toml:
         mend = f"write them as tables, such as {head}, and try again"
         raise ConfigError("its profiles are written in a way that takes no further one", argument=f"{path}:", mend=mend)
-    path.parent.mkdir(0o700, parents=True, exist_ok=True)
     with written_whole(path) as file:
         file.write(f"{before.reveal()}\n\n{head}\n".encode())
         for key, value in values.items():
             file.write(Secret(f"{key} = {_quoted(Secret(value).reveal())}\n").encoded())
+
+
+def _lock(path: Path) -> LockedFile:
+    """Lock a file, by one beside it that stays: of two programs that add at once, one would lose its profile."""
+    target = os.path.realpath(path)
+    for _ in range(_LOCK_TRIES):
+        try:
+            return LockedFile(f"{target}.lock", is_ours=True)
+        except InUseError:
+            sleep(_LOCK_PAUSE)
+        except OSError as error:
+            mend = "choose a folder where files can be locked, by XDG_CONFIG_HOME, or write the profile by hand"
+            raise ConfigError(error.strerror or str(error), argument=f"{target}.lock:", mend=mend) from None
+    raise ConfigError("another program holds it", argument=f"{target}.lock:", mend="wait for its end, and try again")
 
 
 def _quoted(text: str) -> str:

@@ -1,12 +1,14 @@
 """`workorder login`: what it asks, what it writes, and that it ends in the checks of doctor."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli_runs import SECRET, Workorder, on_terminal, runner
+from tests.support.cli_runs import SECRET, Workorder, on_terminal, runner, start
 from workorder_async.cli import profiles
+from workorder_async.durable import LockedFile
 from workorder_async.sandbox import Sandbox
 from workorder_async.secret import Secret
 
@@ -132,4 +134,60 @@ def test_a_file_that_takes_no_further_profile(bare: Workorder, sandbox: Sandbox,
         f"{path}: its profiles are written in a way that takes no further one; write them as tables, such as" in ran.err
     )
     assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return the user's file, in a folder that is there."""
+    (tmp_path / "workorder").mkdir()
+    return tmp_path / "workorder" / "workorder.toml"
+
+
+@pytest.mark.parametrize("name", ["default", "theirs"])
+def test_while_another_one_writes(
+    bare: Workorder, sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It waits, and loses nothing of the other; a name that the other took meanwhile is told to be taken."""
+    held = LockedFile(f"{path}.lock")
+
+    def ended(seconds: float) -> None:
+        assert seconds < 1
+        path.write_text(f'[profiles.{name}]\nbase_url = "http://127.0.0.1:1"\n')
+        path.chmod(0o600)
+        held.close()
+
+    monkeypatch.setattr(profiles, "sleep", ended, raising=False)
+    ran = bare("login", *given(sandbox))
+    held.close()
+    is_taken = name == "default"
+    assert (ran.code, "profile 'default' is there already" in ran.err) == (2 if is_taken else 0, is_taken)
+    assert list(profiles.read(path).by_name) == list(dict.fromkeys((name, "default")))
+
+
+def test_a_lock_that_cannot_be_had(
+    bare: Workorder, sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some seconds it says that another program holds the lock, or why there is none; nothing is written."""
+    naps = list[float]()
+    monkeypatch.setattr(profiles, "sleep", naps.append, raising=False)
+    with closing(LockedFile(f"{path}.lock")):
+        ran = bare("login", *given(sandbox))
+    assert (ran.code, 2 < sum(naps) < 10) == (2, True)
+    assert f"{path}.lock: another program holds it; wait for its end, and try again" in ran.err
+    Path(f"{path}.lock").unlink()
+    Path(f"{path}.lock").symlink_to(path)
+    ran = bare("login", *given(sandbox))
+    assert (ran.code, f"{path}.lock: it is a link; choose a folder where files can be locked" in ran.err) == (2, True)
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_several_at_once(sandbox: Sandbox, path: Path) -> None:
+    """Each profile is kept."""
+    names = [f"p{number}" for number in range(6)]
+    environment = {"XDG_CONFIG_HOME": str(path.parents[1])}
+    children = [start(environment, "login", "--profile", name, *given(sandbox)) for name in names]
+    said = [child.communicate()[1].decode() for child in children]
+    assert ([child.returncode for child in children], sum("Profile 'p" in text for text in said)) == ([0] * 6, 6)
+    assert sorted(profiles.read(path).by_name) == names
