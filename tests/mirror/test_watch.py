@@ -2,12 +2,14 @@
 
 import asyncio
 import errno
+import json
 import logging
+import re
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
@@ -206,6 +208,33 @@ async def test_quiet_looks(tmp_path: Path, total_cap: int | None) -> None:
         drifted = await sandbox.change(close=3, reopen=3)
         found = [one for one in await told(events, 700) if isinstance(one, Changed) and one.field == "status"]
         assert {one.ticket_id for one in found} == {*drifted.closed, *drifted.reopened}
+
+
+@virtual_time
+async def test_what_a_look_costs_after_a_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look reads all changes: neither the first one, nor a quiet one, nor one that finds something."""
+    path, look, questions = tmp_path / "w.db", MirrorDatabase.ask, dict[str, tuple[object, ...]]()
+
+    def ask(database: MirrorDatabase, question: str, *values: object) -> list[tuple[Any, ...]]:
+        questions[question] = values
+        return look(database, question, *values)
+
+    monkeypatch.setattr(MirrorDatabase, "ask", ask)
+    async with (
+        virtual_sandbox(50, latency=0.05) as (sandbox, client),
+        watch(client, bookmark=path, every=60) as events,
+    ):
+        assert await told(events, 130) == []
+        await sandbox.change(close=2, create=1)
+        assert len(await told(events, 130)) >= 3
+        assert json.loads(asked(path, "SELECT report FROM runs WHERE id = 4")[0][0])["changed"] == 2
+    plans = [
+        (row[3], question)
+        for question, values in questions.items()
+        for row in asked(path, f"EXPLAIN QUERY PLAN {question}", *values)
+    ]
+    assert sum("changes" in question for _, question in plans) >= 3
+    assert [question for plan, question in plans if re.match("SCAN (changes|c)\\b", plan)] == []
 
 
 @virtual_time
