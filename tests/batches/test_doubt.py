@@ -98,18 +98,6 @@ async def test_everything_is_refused(make: Callable[[int], list[Mutation]], conc
     assert not report.settled
 
 
-@pytest.mark.parametrize("concurrency", [1, 8])
-async def test_everything_is_refused_from_the_middle_on(concurrency: int) -> None:
-    """A secret that is replaced while the batch runs stops it, too."""
-    outcomes, report, (mutations, reads) = await ran(
-        comments(500), lambda _, before: data(None) if before < 100 else NOT_ALLOWED, concurrency=concurrency
-    )
-    assert 100 < mutations <= 100 + concurrency
-    assert reads == 1
-    assert states(outcomes) == {State.DONE: 100, State.REJECTED: mutations - 100, State.NOT_SENT: 500 - mutations}
-    assert "every request is refused with errno 40001" in report.stopped
-
-
 @pytest.mark.parametrize("concurrency", slow_after(1, [64, 1]))
 @pytest.mark.parametrize("read", [PENDING, data(None, 40002), None], ids=["served", "another errno", "lost"])
 async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -> None:
@@ -125,21 +113,55 @@ async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -
     assert report.stopped == ""
 
 
-@pytest.mark.parametrize("done", [[5], range(0, 100, 2)], ids=["one", "half"])
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
-async def test_one_read_ends_the_doubt(concurrency: int, done: Sequence[int]) -> None:
-    """Where reading is answered, refusals by this errno are what they say: the batch goes on, and asks no more.
-
-    Refusals that come while the answer is under way are asked about once more.
-    """
-    outcomes, report, (mutations, reads) = await ran(
+async def test_one_success_ends_the_doubt(concurrency: int) -> None:
+    """Where one mutation was carried out, refusals by any errno are what they say: the batch goes on."""
+    outcomes, report, (mutations, _) = await ran(
         comments(100),
-        lambda endpoint, before: data(None, 10000 if is_read(endpoint) or before in done else 40001),
+        lambda endpoint, before: data(None, 10000 if is_read(endpoint) or before == 5 else 40001),
         concurrency=concurrency,
     )
     assert mutations == 100
-    assert reads <= 1 + (concurrency > 1)
-    assert states(outcomes) == {State.REJECTED: 100 - len(done), State.DONE: len(done)}
+    assert states(outcomes) == {State.REJECTED: 99, State.DONE: 1}
+    assert report.stopped == ""
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_everything_is_refused_from_the_middle_on(concurrency: int) -> None:
+    """A secret that is replaced while the batch runs stops it, too, after some refusals in a row."""
+    outcomes, report, (mutations, reads) = await ran(
+        comments(500), lambda _, before: data(None) if before < 100 else NOT_ALLOWED, concurrency=concurrency
+    )
+    assert 120 <= mutations < 120 + concurrency
+    assert reads == 1
+    assert states(outcomes) == {State.DONE: 100, State.REJECTED: mutations - 100, State.NOT_SENT: 500 - mutations}
+    assert "every request is refused with errno 40001" in report.stopped
+
+
+@pytest.mark.parametrize("refused", [(50, 70, 90), range(1, 100, 4)], ids=["few", "every fourth"])
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_some_are_refused_where_reading_always_is(concurrency: int, refused: Sequence[int]) -> None:
+    """An AppId may be allowed to comment, and not to list: the errno for that says nothing of single refusals."""
+    outcomes, report, counts = await ran(
+        comments(100),
+        lambda endpoint, before: data(None, 40001 if is_read(endpoint) or before in refused else 10000),
+        concurrency=concurrency,
+    )
+    assert counts == (100, 0)
+    assert states(outcomes) == {State.DONE: 100 - len(refused), State.REJECTED: len(refused)}
+    assert report.stopped == ""
+
+
+async def test_all_the_rest_is_refused_where_reading_fails() -> None:
+    """A read without an answer tells nothing: the batch goes on, and asks less and less often."""
+    outcomes, report, (mutations, reads) = await ran(
+        comments(200),
+        lambda endpoint, before: None if is_read(endpoint) else data(None, 40001 if before else 10000),
+        concurrency=1,
+        retry=RetryPolicy(attempts=1),
+    )
+    assert (mutations, reads) == (200, 4)
+    assert states(outcomes) == {State.DONE: 1, State.REJECTED: 199}
     assert report.stopped == ""
 
 

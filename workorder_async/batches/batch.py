@@ -95,8 +95,8 @@ def run_batch(
     * `mark`: put a short reference below the text of each comment and creation. People see it. It shows whether a lost
       one happened where nothing else does.
     * `verify`: whether to settle lost comments and creations, and refused closes and rejections.
-    * `stop_after`: failures in a row that stop the batch. A refused signature, or an errno without a meaning, stops it
-      if reading is refused as well. Then the rest of a list is `NOT_SENT`.
+    * `stop_after`: failures in a row that stop the batch. A refused signature, or an errno without a meaning (after a
+      success: 20 in a row), stops it if reading is refused as well. Then the rest of a list is `NOT_SENT`.
     * `deadline`: seconds for each mutation, the looks for it and the journal's disk; by default the client's.
     * `outage`: stop after so many seconds in which nothing gets through. Until then a server that is away, or turns all
       requests away, holds the batch back. A pause that the server asks for does so too, and does not count.

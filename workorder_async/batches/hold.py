@@ -26,16 +26,18 @@ _TOLD_EVERY = 1.0
 _ANSWERED = frozenset({State.DONE, State.ALREADY, State.REJECTED})
 # A mutation whose deadline has fewer seconds may never get its turn in time, however often it is tried.
 _NO_TURN = 0.5
+# After a success, so many refusals in a row may mean this client: its secret may have been replaced. Fewer are those of
+# their mutations. If they go on, they are asked about after twice as many each time: the read may be of no use.
+_IN_A_ROW = 20
 
 
 class Hold:
     """Holds a batch back while nothing gets through. All times are of the event loop's clock.
 
     Trouble is a mutation that was not sent, was turned away, or lost its answer; also a refused signature, and an errno
-    without a known meaning, as long as no read was answered since it was first seen: a platform may answer a wrong
-    secret with it, also one that is replaced amid the batch. Then `read` is called, again and again. If that read fails
-    too, the trouble holds for all mutations. Until the platform answers a request that began after the trouble, no
-    mutation is pulled or sent.
+    without a known meaning as long as no mutation was accepted, or many times in a row: a platform may answer a wrong
+    secret with it. Then `read` is called, again and again. If that read fails too, the trouble holds for all mutations.
+    Until the platform answers a request that began after the trouble, no mutation is pulled or sent.
 
     `reason` says why the batch should stop: the read was refused for its signature or with the errno of the mutation,
     or can never be sent, as when a proxy refuses its login; or nothing got through for `most` seconds, without the
@@ -51,8 +53,9 @@ class Hold:
         self._waiting: asyncio.Timeout | None = None
         self._is_over = False
         self._refusal: ApiError | None = None  # the last that may mean this client, not its mutation
-        self._is_accepted = False  # whether a mutation was accepted since then
         self._meant: set[int] = set()  # unknown errnos that do not mean this client: a read was answered
+        self._is_accepted = False  # whether a mutation was done, or refused for a reason that is its own
+        self._in_a_row, self._doubted_at = 0, _IN_A_ROW  # refusals since then, and after how many a read is due
         self._trouble = -inf  # when the latest trouble came
         self._why: WorkorderError | None = None  # its error, or that of the latest read after it
         self._held_for_all = -inf  # when the latest read that failed, or wait for a pause, began: trouble of all
@@ -80,10 +83,15 @@ class Hold:
 
     def _consider(self, error: WorkorderError | None, now: float) -> None:
         """Note a refusal that may mean this client, as one for a wrong secret does, and not the mutation."""
-        if isinstance(error, AuthenticationError) or (type(error) is ApiError and error.errno not in self._meant):
-            self._refusal, self._is_accepted, self._trouble = error, False, now
+        if isinstance(error, AuthenticationError):
+            self._refusal, self._trouble = error, now
         elif type(error) is not ApiError:
-            self._is_accepted = True
+            self._is_accepted, self._refusal = True, None
+            self._in_a_row, self._doubted_at = 0, _IN_A_ROW
+        elif error.errno not in self._meant:
+            self._in_a_row += 1
+            if not self._is_accepted or self._in_a_row >= self._doubted_at:
+                self._refusal, self._trouble, self._doubted_at = error, now, 2 * self._doubted_at
 
     def own_fault(self, outcome: Outcome, began: float, took: float) -> float:
         """Return, from 0 to 1, how far a failed try counts against its mutation; the batch adds up those of its tries.
@@ -153,7 +161,6 @@ class Hold:
         None if it answers, even with a refusal; `reason` is set if that refusal means this client. So it is, with None,
         if the read can never be sent, or a proxy refuses its login.
         """
-        refusal = self._refusal
         try:
             await self._read()
         except AuthenticationError as error:
@@ -161,16 +168,14 @@ class Hold:
         except RateLimitedError as error:
             return error
         except (ApiError, DecodeError) as error:
-            if isinstance(error, ApiError) and refusal is not None and refusal.errno == error.errno:
+            if isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno:
                 words = " ".join(error.errmsg.split())[:100]
-                if not self._is_accepted:
-                    self.reason = (
-                        f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading "
-                        "too: the AppId, the secret, the scheme or a permission is probably wrong; if it means that, "
-                        f"say so by errnos={{{error.errno}: AuthenticationError}} or WORKORDER_ERRNOS={error.errno}="
-                        "AuthenticationError; if it means that requests come too fast, say RateLimitedError"
-                    )
-                return None
+                self.reason = (
+                    f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: "
+                    "the AppId, the secret, the scheme or a permission is probably wrong; if it means that, say so by "
+                    f"errnos={{{error.errno}: AuthenticationError}} or WORKORDER_ERRNOS={error.errno}="
+                    "AuthenticationError; if it means that requests come too fast, say RateLimitedError"
+                )
         except WorkorderError as error:
             is_lasting = isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)
             # Not asked again: some proxies lock an account after a few wrong logins.
@@ -178,8 +183,8 @@ class Hold:
             if not (is_lasting or wants_login):
                 return error
             self.reason = str(error)
-        if refusal is not None:
-            self._meant.add(refusal.errno)
+        if self._refusal is not None:
+            self._meant.add(self._refusal.errno)
         return None
 
     def _count(self, began: float, error: WorkorderError | None) -> None:
