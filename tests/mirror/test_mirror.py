@@ -597,6 +597,20 @@ async def test_what_cannot_work(tmp_path: Path, option: dict[str, Any], monkeypa
         assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("database", ["tickets.db", "none/tickets.db"])
+async def test_a_refused_database_leaves_no_folder(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder would be of that platform from then on."""
+    monkeypatch.chdir(tmp_path)
+    async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+        await mirror_tickets(client, "tickets.db")
+    async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+        with pytest.raises((ExportError, ConfigError), match=r"is the mirror of something else|there is no folder"):
+            await mirror_tickets(client, database, attachments="files")
+    assert sorted(os.listdir(tmp_path)) == ["tickets.db", "tickets.db.lock"]
+
+
 @virtual_time
 async def test_rows_that_cannot_be_read(tmp_path: Path) -> None:
     """A bad row is left out and said; what was there stays, and is not missing."""

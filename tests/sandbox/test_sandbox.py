@@ -50,9 +50,6 @@ from workorder_async.signing.candidates import SECRET, Seen, candidates
         ({"clock": 5}, "clock is 5; it must be a function, no `async def`, that returns seconds since the epoch"),
         ({"clock": asyncio.sleep}, "no `async def`"),
         ({"host": 8011}, "host is 8011; it must be text, such as 127.0.0.1"),
-        ({"clock": datetime.now}, r"clock returned datetime.*; it must return seconds since the epoch"),
-        ({"clock": lambda: time.time() * 1000}, "clock returned .*; it must return seconds since the epoch"),
-        ({"clock": lambda: asyncio.sleep(0)}, "clock is an `async def`"),
         ({"db": 5}, "db is int 5; it must be a path"),
         ({"db": "/"}, "db is '/'; it must be a file"),
         ({"shuffle_ties": "no"}, "shuffle_ties is 'no'; it must be True or False"),
@@ -62,6 +59,21 @@ def test_a_bad_argument_is_refused_at_once(arguments: dict[str, Any], named: str
     """An argument that cannot work is named before anything is opened."""
     with pytest.raises(ConfigError, match=named):
         Sandbox(**arguments)
+
+
+@each(
+    ("clock", "named"),
+    [
+        (datetime.now, r"clock returned datetime.*; it must return seconds since the epoch"),
+        (lambda: time.time() * 1000, "clock returned .*; it must return seconds since the epoch"),
+        (lambda: asyncio.sleep(0), "clock is an `async def`"),
+    ],
+)
+async def test_a_clock_that_tells_no_seconds(clock: Any, named: str) -> None:
+    """It is named when the sandbox is entered: a clock may need the event loop."""
+    sandbox = Sandbox(1, clock=clock)
+    with pytest.raises(ConfigError, match=named):
+        await sandbox.__aenter__()
 
 
 async def test_a_taken_port_is_named_with_the_mend() -> None:

@@ -203,7 +203,7 @@ def test_wrong_use_is_told() -> None:
             with pytest.raises(ConfigError, match=said):
                 run_killed(*arguments)  # type: ignore[arg-type]
         for env, said in [
-            ({"PORT": 8011}, r"env\['PORT'\] is 8011; it must be text"),
+            ({"PORT": 8011}, r"env\['PORT'\] is 8011; it must be text, or a path"),
             ("x", "env is 'x'"),
             (0, "env is 0"),
         ]:

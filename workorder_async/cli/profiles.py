@@ -341,7 +341,7 @@ def _lock(path: Path) -> LockedFile:
         except InUseError:
             sleep(_LOCK_PAUSE)
         except OSError as error:
-            mend = "choose a folder where files can be locked, by XDG_CONFIG_HOME, or write the profile by hand"
+            mend = "choose a folder where files can be made and locked (XDG_CONFIG_HOME), or write the profile by hand"
             raise ConfigError(error.strerror or str(error), argument=f"{target}.lock:", mend=mend) from None
     raise ConfigError("another program holds it", argument=f"{target}.lock:", mend="wait for its end, and try again")
 

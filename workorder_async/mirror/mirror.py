@@ -16,7 +16,7 @@ alone, can find it gone.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -182,8 +182,11 @@ async def mirror_tickets(
     settings = checked(options)
     mirror = database_of(client, database, query)
     run = Run(client, query, mirror, settings)
-    # The folder first: a database that is made is of this query from then on.
-    async with run.files or nullcontext(), mirror:
+    files: AbstractAsyncContextManager[object] = run.files or nullcontext()
+    # A new database is of this query from then on, and a new folder of this platform: first what may be refused.
+    is_new = mirror.path.parent.is_dir() and not mirror.path.exists()
+    first, second = (files, mirror) if is_new else (mirror, files)
+    async with first, second:
         return await run.run()
 
 

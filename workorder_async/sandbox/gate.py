@@ -106,9 +106,6 @@ class Clocks:
 
     def __init__(self, clock: Callable[[], float], date_offset: float, backends: Iterable[float]) -> None:
         must_be("a function, no `async def`, that returns seconds since the epoch", is_plain)("clock", clock)
-        plain("clock", now := clock())
-        if not is_number(now) or not 0 <= now <= SECONDS_MAX:
-            raise ConfigError(f"returned {shown(now)}", argument="clock", mend="it must return seconds since the epoch")
         if not isinstance(backends, Iterable):
             raise ConfigError(f"is {shown(backends)}", argument="backends", mend="put the seconds in brackets")
         offsets = [number_within(f"backends[{at}]", offset, -FAR, FAR) for at, offset in enumerate(backends)]
@@ -116,6 +113,12 @@ class Clocks:
         self._date_offset = number_within("date_offset", date_offset, -FAR, FAR)
         #: The offset of the backend for each next request.
         self.turns: Iterator[float] = cycle(offsets or (0.0,))
+
+    def check(self) -> None:
+        """Raise `ConfigError` if the clock tells no seconds since the epoch."""
+        plain("clock", now := self.clock())
+        if not is_number(now) or not 0 <= now <= SECONDS_MAX:
+            raise ConfigError(f"returned {shown(now)}", argument="clock", mend="it must return seconds since the epoch")
 
     def now(self, request: web.Request) -> float:
         """Return the time on the clock of a request's backend, in seconds since the epoch."""

@@ -162,6 +162,7 @@ class Sandbox:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open the store, and a place for files; the stack closes them."""
+        self._clocks.check()
         self._requests = Counter[str]()
         self._refused = Counter[str]()
         if self._db is None:

@@ -25,7 +25,7 @@ from workorder_async.testing.sandbox_thread import Moment, SandboxThread
 _TAIL = 2000
 
 _MAPPING = must_be("a mapping of texts", lambda given: isinstance(given, Mapping))
-_TEXT = must_be("text", lambda given: isinstance(given, str))
+_TEXT = must_be("text, or a path", lambda given: isinstance(given, str | bytes | os.PathLike))
 
 
 @frozen

@@ -178,7 +178,10 @@ def test_a_lock_that_cannot_be_had(
     Path(f"{path}.lock").unlink()
     Path(f"{path}.lock").symlink_to(path)
     ran = bare("login", *given(sandbox))
-    assert (ran.code, f"{path}.lock: it is a link; choose a folder where files can be locked" in ran.err) == (2, True)
+    assert (ran.code, f"{path}.lock: it is a link; choose a folder where files can be made and locked" in ran.err) == (
+        2,
+        True,
+    )
     assert not path.exists()
 
 
