@@ -513,12 +513,12 @@ async def test_a_disk_that_is_full_at_the_end(path: Path, monkeypatch: pytest.Mo
         await run()
     disk.error = None
     async with Journal(path, IDENTITY) as journal:
-        assert (await journal.begin(entry("a")))[0] is Standing.OPEN
         disk.error = OSError(errno.ENOSPC, "No space left on device")
         with pytest.raises(JournalError):
-            await journal.begin(entry("b"))
+            await journal.begin(entry("a"))
         disk.error = None
-        assert [one.key for one in await journal.left_open()] == []
+        assert [one.key for one in await journal.left_open()] == ["a"]
+        assert (await journal.begin(entry("a")))[0] is Standing.OPEN
 
 
 async def test_an_error_that_is_raised_again_does_not_grow(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,8 @@ _TOLD_EVERY = 1.0
 _ANSWERED = frozenset({State.DONE, State.ALREADY, State.REJECTED})
 # A mutation whose deadline has fewer seconds may never get its turn in time, however often it is tried.
 _NO_TURN = 0.5
-# After a success, so many refusals in a row may mean this client: its secret may have been replaced. Fewer are those of
-# their mutations. If they go on, they are asked about after twice as many each time: the read may be of no use.
+# After a success, a read is due only after so many refusals in a row: the secret may have been replaced. Fewer refusals
+# have their reasons in their mutations. The next read is due after twice as many, since reading may tell nothing.
 _IN_A_ROW = 20
 
 
@@ -55,7 +55,7 @@ class Hold:
         self._refusal: ApiError | None = None  # the last that may mean this client, not its mutation
         self._meant: set[int] = set()  # unknown errnos that do not mean this client: a read was answered
         self._is_accepted = False  # whether a mutation was done, or refused for a reason that is its own
-        self._in_a_row, self._doubted_at = 0, _IN_A_ROW  # refusals since then, and after how many a read is due
+        self._in_a_row, self._doubted_at = 0, _IN_A_ROW  # refusals since then; a read is due after so many
         self._trouble = -inf  # when the latest trouble came
         self._why: WorkorderError | None = None  # its error, or that of the latest read after it
         self._held_for_all = -inf  # when the latest read that failed, or wait for a pause, began: trouble of all

@@ -28,7 +28,7 @@ Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """The mutations of `close`, `comment` and `reject`."""
 
 _ROWS_SHOWN: Final = 20
-#: Each of these reads may take a minute and a half.
+#: After so many reads in a row without an answer no further ticket is read: each may take a minute and a half.
 SILENT: Final = 16
 
 

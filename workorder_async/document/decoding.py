@@ -115,7 +115,10 @@ def whole_number(value: object) -> int:
 
 
 def _exact(expected: str, number: object) -> int:
-    """Return an int of 64 bits. One of a subclass, as PyMongo's, becomes an int: `in` would count through a range."""
+    """Return an int of 64 bits; a number of a subclass, such as PyMongo's, becomes one.
+
+    The bounds are compared: for a number of a subclass, `in range(...)` would look at each number of the range.
+    """
     if not isinstance(number, int) or isinstance(number, bool) or not -_INT64_END <= number < _INT64_END:
         raise misfit(expected, number)
     return int(number)
