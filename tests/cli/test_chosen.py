@@ -141,16 +141,15 @@ def test_tickets_of_a_file_are_read_to_be_shown(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("early", "typed", "code"), [("y\n", "n\n", 2), ("y\n", "\n", 2), ("", "y\n", 0)])
+@pytest.mark.parametrize(("early", "typed", "code"), [(b"y\n", "n\n", 2), (b"y\n", "\n", 2), (b"", "y\n", 0)])
 def test_only_what_is_typed_after_the_question_answers_it(
-    sandbox: Sandbox, tmp_path: Path, early: str, typed: str, code: int
+    sandbox: Sandbox, tmp_path: Path, early: bytes, typed: str, code: int
 ) -> None:
     """A yes from before is no answer, and Enter is a no: nothing is sent, and nothing is said to be wrong."""
     (tmp_path / "ids").write_text("1001\n1002\n")
     words = ["comment", "--detail", "已联系客户", "--from", tmp_path / "ids"]
     before = len(sandbox.applied)
-    with on_terminal({**sandbox.environment, "WORKORDER_LANG": "zh"}, *words) as terminal:
-        terminal.type(early)
+    with on_terminal({**sandbox.environment, "WORKORDER_LANG": "zh"}, *words, early=early) as terminal:
         terminal.read_until("[y/N]: ")
         terminal.type(typed)
         assert terminal.finish() == code

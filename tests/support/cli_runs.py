@@ -216,9 +216,17 @@ def on_terminal(
     *words: object,
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
+    early: bytes = b"",
 ) -> Iterator[Terminal]:
-    """Start a command line in a child process on a terminal; its stdout or stderr may be led elsewhere."""
+    """Start a command line in a child process on a terminal; its stdout or stderr may be led elsewhere.
+
+    The keys `early` were pressed before it starts.
+    """
     master, slave = pty.openpty()
+    os.write(master, early)
+    echo = b""
+    while echo.count(b"\n") < early.count(b"\n"):  # only its echo tells that the terminal has taken a line
+        echo += os.read(master, 1024)
     out, err = (slave if stream is None else stream for stream in (stdout, stderr))
     with start(environment, *words, stdin=slave, stdout=out, stderr=err, own_session=True) as child:
         os.close(slave)
