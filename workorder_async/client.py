@@ -217,7 +217,8 @@ class WorkorderClient(MadeOfVariables):
     async def ping(self, *, deadline: float | None = None) -> Ping:
         """Read one row of the list, and tell how long that took: for health checks.
 
-        It is signed and repeated like any other read. Raises the errors of every read, such as `AuthenticationError`.
+        It is signed and repeated like any other read. Raises the errors of every read, such as `AuthenticationError`,
+        also where the AppId has no right to the list.
         """
         began = perf_counter()
         await self._reads(deadline).answer(PageRequest(page_size=1))

@@ -89,9 +89,9 @@ def closed(endpoint: str) -> bytes:
 @pytest.mark.parametrize("make", [closes, comments])
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
 async def test_everything_is_refused(make: Callable[[int], list[Mutation]], concurrency: int) -> None:
-    """A wrong secret stops a batch of 500 after those that are under way, and one read (and a look for each close)."""
+    """A wrong secret stops a batch of 500 after those that are under way, and two reads (and a look for each close)."""
     outcomes, report, (mutations, reads) = await ran(make(500), lambda *_: NOT_ALLOWED, concurrency=concurrency)
-    assert (mutations, reads) == (concurrency, 1 + (concurrency if make is closes else 0))
+    assert (mutations, reads) == (concurrency, 2 + (concurrency if make is closes else 0))
     assert states(outcomes) == {State.REJECTED: mutations, State.NOT_SENT: 500 - mutations}
     assert "every request is refused with errno 40001" in report.stopped
     assert "errnos={40001: AuthenticationError}" in report.stopped
@@ -133,7 +133,7 @@ async def test_everything_is_refused_from_the_middle_on(concurrency: int) -> Non
         comments(500), lambda _, before: data(None) if before < 100 else NOT_ALLOWED, concurrency=concurrency
     )
     assert 120 <= mutations < 120 + concurrency
-    assert reads == 1
+    assert reads == 2
     assert states(outcomes) == {State.DONE: 100, State.REJECTED: mutations - 100, State.NOT_SENT: 500 - mutations}
     assert "every request is refused with errno 40001" in report.stopped
 
@@ -235,7 +235,7 @@ async def test_an_errno_that_means_authentication_stops_at_once() -> None:
     outcomes, report, counts = await ran(
         comments(60), lambda *_: NOT_ALLOWED, errnos={40001: AuthenticationError}, concurrency=1
     )
-    assert counts == (1, 1)
+    assert counts == (1, 2)
     assert states(outcomes) == {State.REJECTED: 1, State.NOT_SENT: 59}
     assert report.stopped.startswith("authentication failed")
 
@@ -280,7 +280,7 @@ async def test_a_signature_that_is_refused_for_all(refusal: bytes, after: int) -
         errnos={40001: AuthenticationError, 40002: AuthenticationError},
         concurrency=1,
     )
-    assert (mutations, reads) == (after + 1, 1)
+    assert (mutations, reads) == (after + 1, 2)
     assert report.stopped.startswith("authentication failed: ")
     assert states(outcomes)[State.NOT_SENT] == 99 - after
 
@@ -293,6 +293,23 @@ async def test_pages_for_all(make: Callable[[int], list[Mutation]], status: str)
     outcomes, report, _ = await ran(make(100), lambda *_: page, concurrency=4)
     assert states(outcomes) == {State.UNKNOWN: 4, State.NOT_SENT: 96}
     assert report.stopped.startswith("authentication failed: ")
+
+
+@pytest.mark.parametrize("refusal", [NOT_ALLOWED, http("<html>no</html>", "403 Forbidden"), data(None, 40002)])
+@pytest.mark.parametrize("first", [None, data(None, 40001), data(None, 40002)], ids=["lost", "the same", "unknown"])
+async def test_a_list_to_which_there_is_no_right(refusal: bytes, first: bytes | None) -> None:
+    """Rights are given endpoint by endpoint: where the ticket can be read, a refused list stops nothing."""
+
+    def answer(endpoint: str, before: int) -> bytes | None:
+        if is_read(endpoint):
+            return refusal if "list_tickets" in endpoint else PENDING
+        return first if before == 0 else data(None)
+
+    outcomes, report, (mutations, _) = await ran(
+        comments(60), answer, concurrency=1, errnos={40001: AuthenticationError}, attempt_timeout=0.1
+    )
+    assert (mutations, report.stopped) == (60, "")
+    assert states(outcomes)[State.DONE] == 59
 
 
 @pytest.mark.parametrize("answer", [None, http("", "502 Bad Gateway"), data(None, 40009)])

@@ -513,7 +513,7 @@ async def test_left_just_when_it_stops() -> None:
     async def read() -> None:
         raise AssertionError("nobody asks while the server wants a pause")
 
-    hold = Hold(read, lambda: 200.0, 300)
+    hold = Hold(lambda _: [read()], lambda: 200.0, 300)
     waiting = asyncio.create_task(hold.over())
     await asyncio.sleep(5)
     hold.end()
@@ -533,7 +533,7 @@ async def test_a_second_try_that_was_never_sent() -> None:
         nonlocal asked
         asked += 1
 
-    hold, comment = Hold(read, lambda: 0.0, 300), CommentTicket(id=1, detail="备注")
+    hold, comment = Hold(lambda _: [read()], lambda: 0.0, 300), CommentTicket(id=1, detail="备注")
     await asyncio.sleep(5)
     assert hold.note(Outcome(comment, State.NOT_SENT, RateLimitedError("turned away"), attempts=1), 4.0)
     assert not hold.note(Outcome(comment, State.NOT_SENT, JournalError("the disk is full"), attempts=1), 5.0)

@@ -117,7 +117,7 @@ async def test_authentication_failure(sandbox: Sandbox, client: WorkorderClient,
     batch = await closes(client, 20)
     sandbox.faults = [
         Fault("errno", operation="close_ticket", after=5, errno=90001),
-        Fault("errno", operation="list_tickets", errno=90001),
+        *(Fault("errno", operation=read, errno=90001) for read in ("list_tickets", "get_ticket_detail")),
     ]
     report = BatchReport()
     outcomes = await ran(client, form(batch), concurrency=2, report=report)
@@ -163,7 +163,8 @@ async def test_stopped_while_the_source_waits(sandbox: Sandbox, client: Workorde
         finally:
             ended = True
 
-    sandbox.faults = [Fault("errno", operation=name, errno=90001) for name in ("close_ticket", "list_tickets")]
+    refused = ("close_ticket", "list_tickets", "get_ticket_detail")
+    sandbox.faults = [Fault("errno", operation=name, errno=90001) for name in refused]
     async with asyncio.timeout(5):
         outcomes = await ran(client, then_silent(), concurrency=3)
     assert states(outcomes) == {State.REJECTED: 1}

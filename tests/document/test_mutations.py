@@ -180,7 +180,7 @@ ATTACHMENTS = [
     ("trace.png", "must be a list of Attachment, not str 'trace.png'"),
     ({}, "must be a list of Attachment, not dict {}"),
     (["trace.png"], "[0] must be of class Attachment, not str 'trace.png'"),
-    ([attrs.evolve(UPLOADED, file_name="")], "[0].file_name is empty; the platform needs a text here"),
+    ([attrs.evolve(UPLOADED, file_name="")], "[0].file_name is empty; it must have a text"),
     ([UPLOADED, attrs.evolve(UPLOADED, file_path=" ")], "[1].file_path is empty"),
     ([attrs.evolve(UPLOADED, file_type="")], "[0].file_type is empty"),
     ([attrs.evolve(UPLOADED, file_size=-1)], "[0].file_size is -1; it must be from 0"),

@@ -127,7 +127,7 @@ IDS = ("creator_id", *SUBTYPES)
         *((name, 2**31, "is 2147483648; it must be from 1 to 2147483647") for name in SUBTYPES),
         *((name, "12", "is str '12'; it must be a whole number") for name in IDS),
         *((name, True, "is bool True; it must be a whole number") for name in IDS),
-        ("customer_organization_name", "", "is empty; the platform needs a text here"),
+        ("customer_organization_name", "", "is empty; it must have a text"),
         ("customer_organization_name", " \n", "is empty"),
         ("customer_organization_name", 5, "must be text, not int 5"),
         ("customer_organization_name", b"x", "must be text, not bytes"),

@@ -231,6 +231,26 @@ async def test_after_an_unknown_errno_a_read_finds_the_clock() -> None:
 
 
 @virtual_time
+async def test_an_appid_without_a_right_to_the_list_finds_the_clock() -> None:
+    """Rights are given endpoint by endpoint: where the list is refused whatever the clock, the ticket is read."""
+    judged_by_clock = judge(3600, 300, '{"errno":7}')
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        judged_by_clock.wire = wire  # type: ignore[attr-defined]
+        if b"list_tickets" in wire.requests[-1]:
+            writer.write(dated('{"errno":8}', 3600))
+        else:
+            await judged_by_clock(reader, writer)
+
+    async with serving(server) as wire, make_client(wire.url) as client:
+        with pytest.raises(ApiError, match="another clock signs from now on"):
+            await client.comment_ticket(COMMENT)
+        await client.comment_ticket(COMMENT)
+    assert [b"/detail?id=1 " in request for request in wire.requests[-3:]] == [True, True, False]
+    assert stamps(wire)[-3:] == pytest.approx([0, 3600, 3600], abs=1)
+
+
+@virtual_time
 async def test_a_clock_that_was_found_meanwhile() -> None:
     """Where another call has found the clock that is accepted, nothing is asked for it."""
     found = asyncio.Event()

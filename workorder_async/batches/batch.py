@@ -217,7 +217,7 @@ class Workers:
 
     def __init__(self, client: WorkorderClient, mutations: Mutations, identity: dict[str, JSON], terms: Terms) -> None:
         self._client = client
-        self._hold = Hold(lambda: client.list_tickets(page_size=1), lambda: client.stats().paused, terms.outage)
+        self._hold = Hold(self._reads, lambda: client.stats().paused, terms.outage)
         self._carrier: Carrier
         self._terms = terms
         self._list = mutations if isinstance(mutations, tuple) else ()
@@ -271,6 +271,12 @@ class Workers:
                 await self._finish(list(self._tasks), telling)
         if self._failure is not None:
             raise self._failure
+
+    def _reads(self, ticket_id: int) -> Iterator[Awaitable[object]]:
+        """Yield the reads that show whether the platform is there for this client: see `Hold`."""
+        yield self._client.list_tickets(page_size=1)
+        if ticket_id:
+            yield self._client.get_ticket_detail(ticket_id)
 
     def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work in a task of its own. If it fails, so does the batch."""

@@ -1,7 +1,7 @@
 """Troubles that all mutations of a batch share: a pause, a platform that is away, or that refuses this client."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from math import inf
 from random import Random
@@ -36,18 +36,22 @@ class Hold:
 
     Trouble is a mutation that was not sent, was turned away, or lost its answer; also a refused signature, and an errno
     without a known meaning as long as no mutation was accepted, or many times in a row: a platform may answer a wrong
-    secret with it. Then `read` is called, again and again. If that read fails too, the trouble holds for all mutations.
+    secret with it. Then the platform is read, again and again. If that fails too, the trouble holds for all mutations.
     Until the platform answers a request that began after the trouble, no mutation is pulled or sent.
 
-    `reason` says why the batch should stop: the read was refused for its signature or with the errno of the mutation,
-    or can never be sent, as when a proxy refuses its login; or nothing got through for `most` seconds, without the
-    pauses that the server asked for.
+    `reads` yields the reads for a mutation of this ticket, 0 for a creation. The second one is made if the first one is
+    refused as this client, since rights are given endpoint by endpoint.
+    `reason` says why the batch should stop: all reads were refused for their signatures or with the errno of the
+    mutation, or a read can never be sent, as when a proxy refuses its login; or nothing got through for `most` seconds,
+    without the pauses that the server asked for.
     `paused` returns how many seconds of such a pause are left.
     """
 
-    def __init__(self, read: Callable[[], Awaitable[object]], paused: Callable[[], float], most: float) -> None:
+    def __init__(
+        self, reads: Callable[[int], Iterable[Awaitable[object]]], paused: Callable[[], float], most: float
+    ) -> None:
         self.reason: str = ""
-        self._read, self._paused, self._most = read, paused, most
+        self._reads, self._paused, self._most = reads, paused, most
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._asking = asyncio.Lock()
         self._waiting: asyncio.Timeout | None = None
@@ -57,6 +61,7 @@ class Hold:
         self._is_accepted = False  # whether a mutation was done, or refused for a reason that is its own
         self._in_a_row, self._doubted_at = 0, _IN_A_ROW  # refusals since then; a read is due after so many
         self._trouble = -inf  # when the latest trouble came
+        self._ticket_id = 0  # the ticket of its mutation
         self._why: WorkorderError | None = None  # its error, or that of the latest read after it
         self._held_for_all = -inf  # when the latest read that failed, or wait for a pause, began: trouble of all
         self._answered = -inf  # when the latest request that the platform answered began
@@ -76,7 +81,7 @@ class Hold:
             self._answered, self._changed, self._lasted = max(self._answered, began), now, 0.0
             self._consider(error, now)
         if self._trouble == now:
-            self._why = error
+            self._why, self._ticket_id = error, outcome.ticket_id
         if held and self._changed < began:  # no mutation was answered since the try began
             self._count(began, error)
         return held and not self._is_over and not self.reason
@@ -158,34 +163,46 @@ class Hold:
     async def _ask(self) -> WorkorderError | None:
         """Read, and return the error if the platform does not answer, or turns the read away.
 
-        None if it answers, even with a refusal; `reason` is set if that refusal means this client. So it is, with None,
-        if the read can never be sent, or a proxy refuses its login.
+        None if it answers, even with a refusal; `reason` is set if all refusals mean this client. So it is, with None,
+        if a read can never be sent, or a proxy refuses its login.
         """
-        try:
-            await self._read()
-        except AuthenticationError as error:
-            self.reason = f"authentication failed: {error}"
-        except RateLimitedError as error:
-            return error
-        except (ApiError, DecodeError) as error:
-            if isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno:
-                words = " ".join(error.errmsg.split())[:100]
-                self.reason = (
-                    f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: "
-                    "the AppId, the secret, the scheme or a permission is probably wrong; if it means that, say so by "
-                    f"errnos={{{error.errno}: AuthenticationError}} or WORKORDER_ERRNOS={error.errno}="
-                    "AuthenticationError; if it means that requests come too fast, say RateLimitedError"
-                )
-        except WorkorderError as error:
-            is_lasting = isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)
-            # Not asked again: some proxies lock an account after a few wrong logins.
-            wants_login = isinstance(error, ResponseError) and error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
-            if not (is_lasting or wants_login):
+        why = ""
+        for read in self._reads(self._ticket_id):
+            try:
+                await read
+                why = ""
+            except RateLimitedError as error:
                 return error
-            self.reason = str(error)
+            except (ApiError, DecodeError) as error:
+                why = self._why_client(error)
+            except WorkorderError as error:
+                is_lasting = isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)
+                status = error.status if isinstance(error, ResponseError) else 0
+                # Not asked again: some proxies lock an account after a few wrong logins.
+                if not (is_lasting or status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
+                    return error
+                self.reason = str(error)
+                break
+            if not why:
+                break
+        self.reason = self.reason or why
         if self._refusal is not None:
             self._meant.add(self._refusal.errno)
         return None
+
+    def _why_client(self, error: WorkorderError) -> str:
+        """Return why a refused read means this client; "" if it does not."""
+        if isinstance(error, AuthenticationError):
+            return f"authentication failed: {error}"
+        if not (isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno):
+            return ""
+        words = " ".join(error.errmsg.split())[:100]
+        return (
+            f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: "
+            "the AppId, the secret, the scheme or a permission is probably wrong; if it means that, say so by "
+            f"errnos={{{error.errno}: AuthenticationError}} or WORKORDER_ERRNOS={error.errno}="
+            "AuthenticationError; if it means that requests come too fast, say RateLimitedError"
+        )
 
     def _count(self, began: float, error: WorkorderError | None) -> None:
         """Add the time since `began` to the time in which nothing got through, and set `reason` if that is too long."""

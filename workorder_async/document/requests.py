@@ -148,13 +148,16 @@ def _is_text(name: str, value: object) -> object:
 def _is_filled_text(name: str, value: object) -> object:
     """Accept text that is more than white space."""
     if not str(_is_text(name, value)).strip():
-        raise ConfigError("is empty", argument=name, mend="the platform needs a text here")
+        raise ConfigError("is empty", argument=name, mend="it must have a text")
     return value
 
 
 def _is_key(name: str, value: object) -> object:
-    """Accept the storage key of an uploaded file."""
-    if "://" in str(_is_filled_text(name, value)):
+    """Accept the storage key of an uploaded file, in any form that `upload_file` may answer.
+
+    A URL with a query, as details have it, is signed for some minutes only.
+    """
+    if all(sign in str(_is_filled_text(name, value)) for sign in ("://", "?")):
         mend = "only a result of upload_file may be sent"
         raise ConfigError("is a temporary URL", argument=name, mend=mend)
     return value

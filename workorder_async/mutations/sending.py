@@ -72,7 +72,7 @@ class MutationSender:
     ) -> Changed:
         """Send a mutation; with `settles` look for it after a lost answer. The rest: see `WorkorderClient.change`."""
         kind, mutation, sending = prepared.kind, prepared.mutation, prepared.sending(began)
-        body = self._body(prepared.content, sending, on_send, on_turned_away, may_send)
+        body = self._body(prepared, sending, on_send, on_turned_away, may_send)
         reads, made, lost, time = Reads(self._session, until, lane), 0, None, asyncio.get_running_loop().time
         while True:
             try:
@@ -148,7 +148,7 @@ class MutationSender:
 
     def _body(
         self,
-        content: bytes,
+        prepared: Prepared,
         sending: Sending,
         on_send: Callable[[], object] | None,
         on_turned_away: Callable[[], object] | None,
@@ -168,7 +168,8 @@ class MutationSender:
             if on_turned_away is not None:
                 plain("on_turned_away", on_turned_away())
 
-        return JsonBody(content, before_write, note_turned_away)
+        ticket_id = prepared.kind.ticket_id(prepared.mutation)
+        return JsonBody(prepared.content, before_write, note_turned_away, ticket_id)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
         """Note that it happened.

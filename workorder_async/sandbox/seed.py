@@ -320,6 +320,7 @@ def _assigns(chance: _Chance, times: Record, creator: Named, handler: Named, lin
         assign.update(status=3, finished_time=finished, updated_time=finished)
         assign["history"].append(step(Action.FINISHED, finished, handler.id, handler.name))
     if closed := times["closed_time"]:
+        assign["updated_time"] = closed
         assign["history"].append(step(Action.CLOSED, closed, creator.id, creator.name))
     assigns = [assign]
     if chance() < 0.1:

@@ -44,6 +44,8 @@ class JsonBody:
     """Awaited in each attempt, once there is a connection."""
     on_turned_away: Callable[[], None] | None = None
     """Called when an answer says that the request has changed nothing."""
+    ticket_id: int = 0
+    """The ticket that a mutation is about; 0 for a creation or a read."""
 
 
 class FileBody:

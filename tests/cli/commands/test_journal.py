@@ -51,7 +51,10 @@ def test_what_a_journal_says(workorder: Workorder, sandbox: Sandbox, journal: Pa
 
 
 def test_what_is_unknown_is_settled(workorder: Workorder, sandbox: Sandbox, journal: Path) -> None:
-    """`settle` looks again, sends nothing, writes what it found, and exits with 3 while something is unknown."""
+    """`settle` looks again, sends nothing, writes what it found, and exits with 3 while something is unknown.
+
+    For a comment it needs no right to the list.
+    """
     id = workorder("journal", "show", journal, "--json").rows[3]["id"]
     changes = len(sandbox.applied)
     first = workorder("journal", "settle", journal)
@@ -60,7 +63,9 @@ def test_what_is_unknown_is_settled(workorder: Workorder, sandbox: Sandbox, jour
     assert len(sandbox.applied) == changes
     # Somebody's comment with the same text came there late.
     assert workorder("comment", id, *WORDS).code == 0
+    sandbox.faults = [Fault("errno", operation="list_tickets", errno=90001)]
     second = workorder("journal", "settle", journal, "--json")
+    sandbox.faults = []
     assert (second.code, [row["outcome"] for row in second.rows]) == (0, ["done"])
     third = workorder("journal", "settle", journal)
     assert (third.code, third.out, third.err) == (0, "", "nothing in this journal is unknown\n")
@@ -95,12 +100,13 @@ def test_what_is_no_journal(workorder: Workorder, tmp_path: Path, command: str) 
 
 
 def test_another_platform_settles_nothing(workorder: Workorder, sandbox: Sandbox, journal: Path) -> None:
-    """The journal of one platform is not settled by what another one has, nor where reading is refused."""
+    """The journal of one platform is not settled by what another one has, nor where all reading is refused."""
     before = journal.read_bytes()
     ran = workorder("journal", "settle", journal, "--base-url", "http://127.0.0.1:1")
     assert (ran.code, ran.out) == (2, "")
     assert f"add --base-url {sandbox.environment['WORKORDER_BASE_URL']}" in ran.err
-    sandbox.faults = [Fault("errno", operation="list_tickets", errno=90001)]
+    reads = ("list_tickets", "get_ticket_detail")
+    sandbox.faults = [Fault("errno", operation=read, errno=90001) for read in reads]
     refused = workorder("journal", "settle", journal)
     sandbox.faults = []
     assert (refused.code, refused.out, "errno 90001" in refused.err) == (1, "", True)

@@ -378,7 +378,8 @@ async def _cause(environ: Environment, options: ClientOptions, refused: ApiError
         "a made-up secret is refused in the same words, so AppId, secret or scheme is wrong, or a clock of the "
         f"platform that its Date does not show; which of them, no answer tells: compare {APP_ID} and {SECRET} with "
         f"what you were given; {_DETECT} then tells whether secret and scheme belong together (where it finds none "
-        "that fits, suspect the secret first)"
+        "that fits, suspect the secret first); or the AppId has no right to list_tickets, which doctor asks for, since "
+        "rights are given endpoint by endpoint"
     )
 
 

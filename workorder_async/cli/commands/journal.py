@@ -28,7 +28,7 @@ from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
-from workorder_async.errors import ConfigError, WorkorderError
+from workorder_async.errors import ApiError, ConfigError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
 from workorder_async.plain_text import one_line
 
@@ -83,7 +83,8 @@ def settle(
         note("nothing in this journal is unknown")
         return OK
     client = _client_of(records, connection)
-    return run_with(client, lambda client: _settle(client, file, records.unknown, as_json=json))
+    left = [one.mutation.get("id") for one in records.by_key.values() if one.state is State.UNKNOWN]
+    return run_with(client, lambda client: _settle(client, file, left, as_json=json))
 
 
 def _name_of(records: Records) -> str:
@@ -99,12 +100,19 @@ def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
     return client
 
 
-async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *, as_json: bool) -> int:
+async def _settle(client: "WorkorderClient", file: ExistingFile, left: Sequence[JSON], *, as_json: bool) -> int:
+    """Settle a journal; `left` has the ticket of each unknown mutation, None for a creation."""
     from workorder_async.batches.batch import settle_journal
 
     report = BatchReport()
     # `settle_journal` takes a read that fails for "unknown", without an error: this read raises the error.
-    await client.list_tickets(page_size=1)
+    try:
+        await client.list_tickets(page_size=1)
+    except ApiError:
+        # An AppId may have no right to the list. A change of a ticket is looked for in that ticket alone.
+        if not (ids := [id for id in left if is_whole(id)]):
+            raise
+        await client.get_ticket_detail(ids[0])
     with Bar("looking") as bar:
         async with aclosing(settle_journal(client, file, report=report, patience=PATIENCE)) as outcomes:
             async for outcome in outcomes:
@@ -114,7 +122,7 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
                 else:
                     id = f"{facts['id']} " if facts["id"] else ""
                     tell(f"{id}{operation}: {_MARKS.get(outcome.state, outcome.state.value)}")
-                bar(report.total, max(report.total, unknown))
+                bar(report.total, max(report.total, len(left)))
     note(f"{in_words(report.counts)} in {report.elapsed:.1f} s")
     return UNKNOWN if report.counts[State.UNKNOWN] else OK
 
