@@ -21,7 +21,7 @@ _TAIL = """
 ## Where we lose
 
 A bare loop over aiohttp and orjson makes no models, orders nothing, signs nothing and proves nothing. Where the server
-answers at once it is about twice as fast as a walk, which does all four. At 50 ms a page most of the difference is
+answers at once it is more than twice as fast as a walk, which does all four. At 50 ms a page most of the difference is
 gone: eight requests are in flight, and the time is the server's. JSON Lines lose most against a loop by hand, since
 ours have names beside codes and times in words.
 """

@@ -39,13 +39,15 @@ from workorder_async.wire.session import SignedSession
 
 TICKET = http('{"errno":10000,"data":{"id":1},"request_id":"r1"}')
 BROKEN = http("<html>", "502 Bad")
+FAILED = http('{"errno":70009,"errmsg":"系统异常"}', "500 Error")
 COMMENT = CommentTicket(id=1, detail="private words")
 
 
 async def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Each attempt is a line of DEBUG and each repetition one of INFO, with the facts as attributes of the record."""
     caplog.set_level(logging.DEBUG, "workorder_async")
-    async with serving(BROKEN, drop, TICKET) as wire, make_client(wire.url) as client:
+    slow = http('{"errno":7}', "429 Slow")
+    async with serving(BROKEN, drop, slow, FAILED, TICKET) as wire, make_client(wire.url) as client:
         await client.get_ticket(1)
     records = [record for record in caplog.records if record.name == "workorder_async"]
     lines = [(record.levelname, record.getMessage().rpartition(", " if record.levelno == logging.DEBUG else " in ")[0])
@@ -55,14 +57,18 @@ async def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
         ("INFO", "get_ticket: ResponseError; attempt 2"),
         ("DEBUG", "get_ticket: attempt 2, no answer: NoAnswerError, "),
         ("INFO", "get_ticket: NoAnswerError; attempt 3"),
-        ("DEBUG", "get_ticket: attempt 3, 200 ok, r1"),
+        ("DEBUG", "get_ticket: attempt 3, 429 RateLimitedError 7, "),
+        ("INFO", "get_ticket: RateLimitedError 7; attempt 4"),
+        ("DEBUG", "get_ticket: attempt 4, 500 ResponseError 70009, "),
+        ("INFO", "get_ticket: ResponseError 70009; attempt 5"),
+        ("DEBUG", "get_ticket: attempt 5, 200 ok, r1"),
     ]
     facts = {name: value for name, value in vars(records[-1]).items() if name.startswith("workorder_")}
     assert 0 < facts.pop("workorder_seconds") < 5
     assert facts == {
         "workorder_call_id": 1,
         "workorder_operation": "get_ticket",
-        "workorder_attempt": 3,
+        "workorder_attempt": 5,
         "workorder_status": 200,
         "workorder_errno": 10000,
         "workorder_request_id": "r1",
@@ -369,14 +375,14 @@ async def test_a_read_that_asks_for_the_clock() -> None:
 
 @virtual_time
 async def test_waits_and_request_ids() -> None:
-    """An attempt is told with the sleep before the next one; after a throttled answer the turn alone decides."""
+    """An attempt is told with the wait until the next one, and after a throttled answer with the pause of the client."""
     seen = Seen()
     throttled, slow = late(http('{"errno":7,"request_id":"r4"}', "429 Slow", Retry_After="40"), 0.5), late(BUSY, 3)
     async with serving(throttled, slow, TICKET) as wire, make_client(wire.url) as client:
         observe(client, seen)
         await client.get_ticket(1)
     ends = [event for event in seen.events if isinstance(event, AttemptEnded)]
-    assert [end.wait for end in ends] == [None, 7, None]
+    assert [end.wait for end in ends] == [40, 7, None]
     assert [end.request_id for end in ends] == ["r4", "", "r1"]
     waits = [Seconds(request=0.5), Seconds(queue=40, request=3), Seconds(sleep=7)]
     assert [end.seconds for end in ends] == waits

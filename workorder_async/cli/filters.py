@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 #: The help of --page-size.
-PAGE_SIZE_HELP: Final = "Tickets to ask for per request, at the most; 20 at least."
+PAGE_SIZE_HELP: Final = "Tickets to ask for per request, at the most; below 20, 20 are asked for."
 _SINCE: Final = f"Created at or after the beginning of it: {TIME_HELP}."
 
 
@@ -95,5 +95,5 @@ class Reading:
     private_addresses: bool = False
     """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
     concurrency: Whole = 8
-    """Requests in flight at once, at most (32 is the most there are)."""
+    """Requests in flight at once, at most (a client has 32, and keeps two of them for other calls)."""
     page_size: Annotated[Whole, Parameter(help=PAGE_SIZE_HELP)] = 100

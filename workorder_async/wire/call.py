@@ -48,6 +48,9 @@ _seconds = as_validator(seconds, names_class=True)
 class RetryPolicy:
     """How often and how patiently a failed request is repeated; with `RetryPolicy(attempts=1)` never.
 
+    A client that gets no answers repeats 50 times in all, and once more for every two answers that it gets. So an
+    outage does not multiply the load: after a while calls fail at their first attempt.
+
     The wait before attempt n + 1 is drawn from the upper half of min(`longest`, `first` * 2 ** (n - 1)) seconds: by
     default up to 0.5 s, 1 s, 2 s. If the server asks for a longer pause in `Retry-After`, that is the wait. Two
     kinds of attempts do not count: one that was throttled (429), which is made again after its pause until the
@@ -55,7 +58,7 @@ class RetryPolicy:
     """
 
     attempts: int = field(default=4, validator=_count)
-    """Attempts per call, the first one included."""
+    """Attempts per call at the most, the first one included."""
     first: float = field(default=0.5, validator=_seconds)
     """Upper bound of the first wait, in seconds."""
     longest: float = field(default=5.0, validator=_seconds)

@@ -17,7 +17,7 @@ from attrs import asdict, frozen
 
 from workorder_async.arguments import plain
 from workorder_async.document.envelope import SUCCESS, Answer
-from workorder_async.errors import ApiError, WorkorderError
+from workorder_async.errors import ApiError, ResponseError, WorkorderError
 from workorder_async.wire.call import Call
 
 __all__ = ["AttemptEnded", "AttemptStarted", "CallEnded", "CallStarted", "Event", "Observer", "Seconds"]
@@ -67,7 +67,7 @@ class _Ended(_OfCall):
     status: int | None
     """The HTTP status of the attempt, or of the call's last one; None if no complete answer came."""
     errno: int | None
-    """The platform's errno, 10000 for success and 0 for a page without one; None if the platform did not answer."""
+    """The platform's errno, 10000 for success and 0 for a page without one; None if nothing like an answer of the platform came."""
     request_id: str
     """The platform's id of the answer, "" where there is none."""
     sent: bool
@@ -87,7 +87,7 @@ class AttemptEnded(_Ended):
     attempt: int
     """The number of the attempt, from 1."""
     wait: float | None
-    """Seconds of sleep before the next attempt. None where there is no next one, or where its turn alone decides."""
+    """Seconds until the next attempt, or after a throttled answer until its turn can come. None if there is no other."""
 
 
 @frozen(kw_only=True)
@@ -215,11 +215,14 @@ class Watch:
     def _facts(self, outcome: Answer | BaseException, seconds: Seconds) -> dict[str, Any]:
         """Return the facts of an answer or an error that `AttemptEnded` and `CallEnded` have in common."""
         failed = isinstance(outcome, BaseException)
+        errno = None if failed else SUCCESS
+        if isinstance(outcome, ApiError | ResponseError):
+            errno = outcome.errno or (0 if isinstance(outcome, ApiError) else None)
         return {
             "call_id": self._id,
             "operation": self._operation,
             "status": self._call.status,
-            "errno": outcome.errno if isinstance(outcome, ApiError) else None if failed else SUCCESS,
+            "errno": errno,
             "request_id": outcome.request_id if isinstance(outcome, Answer | WorkorderError) else "",
             "seconds": seconds,
             "error": type(outcome).__name__ if failed else None,

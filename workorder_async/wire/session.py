@@ -158,7 +158,8 @@ class SignedSession:
             wait = await self._wait_before_next(call, raised)
         finally:
             if watch is not None:
-                watch.attempt_ended(raised, wait)
+                pause = self.limiter.stats().paused if isinstance(raised, RateLimitedError) else wait
+                watch.attempt_ended(raised, pause)
         if wait is not None:
             call.turn_to("sleep")
             await self.pause(wait)
