@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from time import time
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import evolve, frozen
 from rich.cells import cell_len
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column
 
 from workorder_async.batches.outcomes import SETTLED, State
+from workorder_async.cli.connection import Client
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.number_file import numbers_from
@@ -20,9 +21,6 @@ from workorder_async.mutations.kinds import words_of
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
-
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
 
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """The mutations of `close`, `comment` and `reject`."""
@@ -68,7 +66,7 @@ def chosen_by(
 
 
 async def read_matching(
-    client: "WorkorderClient", filters: TicketFilters, page_size: int
+    client: Client, filters: TicketFilters, page_size: int
 ) -> tuple[Sequence[TicketQuery], list[Chosen]]:
     """List the tickets that match, each once; return the queries, too. Says on stderr if a ticket may be missing."""
     chosen: dict[int, Chosen] = {}
@@ -106,7 +104,7 @@ def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
     return evolve(_chosen_from(row), error=ConfigError(problem, mend=mend) if odd else None)
 
 
-async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
+async def read_each(client: Client, ids: Sequence[int], concurrency: int) -> list[Chosen]:
     """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature.
 
     If the platform answers none of `SILENT` reads in a row, the tickets that are left are not read, and get its error.
@@ -137,7 +135,7 @@ def _chosen_from(ticket: Ticket | TicketSummary) -> Chosen:
     return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
 
 
-async def read_first(client: "WorkorderClient", chosen: list[Chosen]) -> list[Chosen]:
+async def read_first(client: Client, chosen: list[Chosen]) -> list[Chosen]:
     """Read the tickets that the table shows. A ticket that cannot be read stays without fields, and is changed too."""
     read = await read_each(client, [one.id for one in chosen[:_ROWS_SHOWN]], _ROWS_SHOWN)
     known = {one.id: one for one in read if one.error is None}

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 _T = TypeVar("_T")
+Client: TypeAlias = "WorkorderClient"
+"""The client, in annotations: its module loads aiohttp, for which no page of help should wait."""
 
 BASE_URL, APP_ID, SECRET, SCHEME = VARIABLES
 KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
@@ -104,7 +106,7 @@ class Connection:
             environ[SECRET] = ask_secret(f"Secret for {url} of AppId {environ[APP_ID]}")
         return environ, source
 
-    def platform(self) -> "tuple[str, Callable[[], WorkorderClient]]":
+    def platform(self) -> tuple[str, Callable[[], Client]]:
         """Return a text that names the source and URL of the platform, and a maker of clients, one for each event loop.
 
         Raises `ConfigError` that says which variables are missing, and how to get four to try.
@@ -116,7 +118,7 @@ class Connection:
         options, url = self.options(environ), without_credentials(str(environ[BASE_URL])).strip().rstrip("/")
         return f"{source} ({url})", lambda: make_client(environ, **options)
 
-    def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
+    def run(self, act: Callable[[Client], Awaitable[_T]]) -> _T:
         """Run `act` with a client in an event loop. Raises `ConfigError` for a variable that is missing or wrong."""
         _, make = self.platform()
         return run_with(make(), act)
@@ -154,7 +156,7 @@ def _origin(url: str) -> URL | None:
         return None
 
 
-def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
+def run_with(client: Client, act: Callable[[Client], Awaitable[_T]]) -> _T:
     """Run `act` with a client in an event loop of its own, and close the client."""
 
     async def act_and_close() -> _T:
@@ -164,7 +166,7 @@ def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaita
     return run(act_and_close())
 
 
-def make_client(environ: Environment, **options: Unpack[ClientOptions]) -> "WorkorderClient":
+def make_client(environ: Environment, **options: Unpack[ClientOptions]) -> Client:
     """Make a client of the four variables. Raises `ConfigError` for a variable that is missing or cannot work.
 
     The client knows the errnos of WORKORDER_ERRNOS, unless the environment names another platform than `environ`, for

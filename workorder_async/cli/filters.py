@@ -1,17 +1,15 @@
 """Options that several commands have: the filters, which become queries, and how much of each ticket is read."""
 
 from math import floor
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
 
+from workorder_async.cli.connection import Client
 from workorder_async.cli.values import TIME_HELP, Age, Time, Whole, member, names
 from workorder_async.document import TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
-
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
 
 #: The help of --page-size.
 PAGE_SIZE_HELP: Final = "Tickets to ask for per request, at the most; below 20, 20 are asked for."
@@ -65,7 +63,7 @@ class TicketFilters:
         )
         return tuple(evolve(query, status=status) for status in statuses)
 
-    async def by_the_server(self, client: "WorkorderClient") -> tuple[TicketQuery, ...]:
+    async def by_the_server(self, client: Client) -> tuple[TicketQuery, ...]:
         """Return the queries, with --older-than by the server's clock where that clock is behind ours.
 
         Else `--older-than 30d` would also take tickets that are younger than 30 days by the server's clock. A clock of

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from attrs import define, evolve, field, frozen
 from cyclopts import Group, Parameter, types, validators
@@ -20,7 +20,7 @@ from workorder_async.batches.journal_file import Records, read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.chosen import Change, Chosen, chosen_by, print_chosen, read_each, read_first, read_matching
 from workorder_async.cli.commands.create import Author, Files, refuse_author_of_nothing, upload_all
-from workorder_async.cli.connection import PATIENCE, Connection, run_with
+from workorder_async.cli.connection import PATIENCE, Client, Connection, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, Complaints, as_json, note_in_chinese, sentence
 from workorder_async.cli.filters import PAGE_SIZE_HELP, TicketFilters
 from workorder_async.cli.terminal import Bar, can_ask, confirms, moment, note, out, tell, write_json
@@ -30,9 +30,6 @@ from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
 from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, ticket_id_of, words_of
 from workorder_async.tasks import for_each
-
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
 
 # Seconds that a batch waits for a platform that is away, unless each ticket was named on the command line.
 _OUTAGE: Final = 300.0
@@ -243,7 +240,7 @@ def carry_out(task: Task, ids: Sequence[int], options: BatchOptions) -> int:
 
 
 async def _read_creators(
-    client: "WorkorderClient", task: Task, ids: Sequence[int], concurrency: int, records: Records
+    client: Client, task: Task, ids: Sequence[int], concurrency: int, records: Records
 ) -> list[Chosen]:
     """Return the tickets with their creators, from the journal where an earlier run put them there, else by reading."""
     known: dict[int, Chosen] = {}
@@ -368,7 +365,7 @@ class Tally(BatchReport):
         shown = not self.named and not (self.options.json and sys.stdout.isatty())
         self._bar = Bar(self.task.kind.doing, shown=shown)
 
-    async def carry_out(self, client: "WorkorderClient") -> int:
+    async def carry_out(self, client: Client) -> int:
         """Send the changes, print their outcomes, and return the exit code."""
         from workorder_async.batches.batch import run_batch
 
@@ -408,7 +405,7 @@ class Tally(BatchReport):
             return UNKNOWN
         return OK if self.settled else FAILED
 
-    async def _changes_to_send(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
+    async def _changes_to_send(self, client: Client) -> AsyncGenerator[Change]:
         """Yield the changes to the batch, which takes each when it can send it; upload their files before the first."""
         limit, counted = self.options.limit, set[str]()
         if limit is not None and (journal := self.options.journal) is not None:
@@ -427,7 +424,7 @@ class Tally(BatchReport):
             self._under_way[change.id] = Outcome(change, State.UNKNOWN)
             yield evolve(change, **own)
 
-    async def _run_to_end(self, batch: AsyncGenerator[Outcome, None], client: "WorkorderClient") -> None:
+    async def _run_to_end(self, batch: AsyncGenerator[Outcome, None], client: Client) -> None:
         """Run the batch. After an interruption give the changes under way time to end, settle the lost ones, and raise.
 
         Only a change that is found is noted as done. A change that is not found may still come: it stays unknown.

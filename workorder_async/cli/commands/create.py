@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import attrs
 from attrs import evolve, frozen
@@ -16,7 +16,7 @@ from cyclopts.types import ExistingFile
 
 from workorder_async.arguments import is_whole, unknown_name
 from workorder_async.cli.commands.list import scalars
-from workorder_async.cli.connection import PATIENCE, Connection
+from workorder_async.cli.connection import PATIENCE, Client, Connection
 from workorder_async.cli.failures import option
 from workorder_async.cli.terminal import Bar, note, print_fields, tell, write_json
 from workorder_async.cli.values import MARK, TIME_HELP, Time, Whole, YesNo, member, text_of, text_or_stdin
@@ -26,9 +26,6 @@ from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError, OutcomeUnknownError
 from workorder_async.mutations.kinds import new_mark
 from workorder_async.tasks import to_its_end
-
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
 
 _NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))
 _FIELDS: Final = attrs.fields_dict(CreateTicket)
@@ -195,7 +192,7 @@ def create(
             note(f"workorder: {line}")
             raise
 
-    async def upload_and_create(client: "WorkorderClient") -> None:
+    async def upload_and_create(client: Client) -> None:
         attachments = await upload_all(client, new.attach, new.author)
         if mark:
             note(f"workorder: below its text stands the mark {reference}")
@@ -204,7 +201,7 @@ def create(
     connection.run(upload_and_create)
 
 
-async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable[[int], None], mark: str) -> None:
+async def _create(client: Client, ticket: CreateTicket, tell: Callable[[int], None], mark: str) -> None:
     """Create a ticket, and `tell` its number as soon as it is known.
 
     An interruption before the request is sent ends the call at once. After it was sent, the answer is awaited, and if
@@ -243,7 +240,7 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
         raise
 
 
-async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, mark: str, *, hurried: bool) -> int:
+async def _found(client: Client, ticket: CreateTicket, began: float, mark: str, *, hurried: bool) -> int:
     """Settle a creation without an answer, unless the user is `hurried`; return the new ticket's number.
 
     Raises `OutcomeUnknownError` if the ticket is not found.
@@ -273,7 +270,7 @@ def upload(
         print_fields(scalars(attachment))
 
 
-async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:
+async def upload_all(client: Client, files: Sequence[Path], author: int | None = None) -> list[Attachment]:
     """Upload files one after the other, with a bar for each slow one; `author` replaces the author that is answered."""
     attachments = []
     for file in files:

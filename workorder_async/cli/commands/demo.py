@@ -22,7 +22,7 @@ from cyclopts import Parameter, validators
 
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.commands.export import Going
-from workorder_async.cli.connection import log_to_stderr, run
+from workorder_async.cli.connection import Client, log_to_stderr, run
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal import Bar, note, out, print_fields, print_heading
 from workorder_async.cli.values import File, Number, Whole
@@ -35,7 +35,6 @@ from workorder_async.mutations.kinds import kind_of
 from workorder_async.walk_report import WalkReport
 
 if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
     from workorder_async.sandbox import Sandbox
 
 _LATENCY: Final = 0.05
@@ -172,7 +171,7 @@ async def _demo(tickets: int, file: Path, place: str, *, closes: int, seed: int,
 class Tour:
     """The steps of the demo. Each adds `facts` for the summary, and `complaints` where a promise was not kept."""
 
-    client: "WorkorderClient"
+    client: Client
     sandbox: "Sandbox"
     hostile: bool = False
     """Whether requests go wrong, and other people change tickets meanwhile."""

@@ -4,12 +4,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import Annotated, Final, cast
 
 from attrs import asdict, define, frozen
 from cyclopts import Parameter
 
-from workorder_async.cli.connection import Connection
+from workorder_async.cli.connection import Client, Connection
 from workorder_async.cli.filters import Reading, TicketFilters
 from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import File, YesNo
@@ -24,9 +24,6 @@ from workorder_async.exports import (
     InexactExportError,
 )
 from workorder_async.exports.formats import SUFFIXES
-
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
 
 _NAMED: Final = 20
 _OUTPUT: Final = Parameter(
@@ -105,9 +102,7 @@ def export(
         raise
 
 
-async def _export(
-    client: "WorkorderClient", queries: Sequence[TicketQuery], place: str, options: ExportOptions
-) -> None:
+async def _export(client: Client, queries: Sequence[TicketQuery], place: str, options: ExportOptions) -> None:
     from workorder_async.exports import export_tickets
 
     with Bar("exporting", shown=not (place == "-" and sys.stdout.isatty())) as bar:

@@ -12,7 +12,7 @@ from html import escape
 from itertools import groupby
 from operator import itemgetter
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from attrs import evolve
 from cyclopts import Parameter
@@ -23,7 +23,7 @@ from workorder_async.batches.journal_file import Record, Records, read_records
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.cli.chosen import SILENT, Chosen, is_answer, read_each
 from workorder_async.cli.commands.batch import in_words, row as outcome_row
-from workorder_async.cli.connection import PATIENCE, Connection, run_with
+from workorder_async.cli.connection import PATIENCE, Client, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import File
@@ -31,9 +31,6 @@ from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ApiError, ConfigError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
 from workorder_async.plain_text import one_line
-
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
 
 JournalPath: TypeAlias = Annotated[ExistingFile, Parameter(name="FILE", help="The file that was given by --journal.")]
 
@@ -92,7 +89,7 @@ def _name_of(records: Records) -> str:
     return str(records.identity.get("batch") or records.identity.get("for") or "")
 
 
-def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
+def _client_of(records: Records, connection: Connection) -> Client:
     """Return a client of a journal's platform. Raises `ConfigError` if no platform, or another one, is configured."""
     (_, make), platform = connection.platform(), records.identity.get("platform")
     if platform != (client := make()).base_url:
@@ -100,7 +97,7 @@ def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
     return client
 
 
-async def _settle(client: "WorkorderClient", file: ExistingFile, left: Sequence[JSON], *, as_json: bool) -> int:
+async def _settle(client: Client, file: ExistingFile, left: Sequence[JSON], *, as_json: bool) -> int:
     """Settle a journal; `left` has the ticket of each unknown mutation, None for a creation."""
     from workorder_async.batches.batch import settle_journal
 
@@ -191,7 +188,7 @@ def report(
     note(f"{_counts_of(rows)}; {name}")
 
 
-def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[str, ...]]:
+def _rows_of(records: Records, client: "Client | None") -> list[tuple[str, ...]]:
     """Return the rows in the order of day, outcome and time; read titles that are not in the journal."""
     found = [(key, record, _row(record)) for key, record in records.by_key.items()]
     ids = {key: one if is_whole(one := row["id"]) and 0 < one < 2**63 else 0 for key, _, row in found}
@@ -213,7 +210,7 @@ def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[s
     return sorted(rows, key=lambda row: (row[0], list(State).index(State(row[2])), row[1]))
 
 
-async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[int, str]:
+async def _read_titles(client: Client, ids: Sequence[int]) -> dict[int, str]:
     """Read the title of each ticket; say why one has no answer, or all are refused."""
     read, why = list[Chosen](), list[WorkorderError]()
     try:

@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, inf
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import attrs
 from cyclopts import Parameter, validators
 from rich.table import Column
 
 from workorder_async.arguments import unknown_name
-from workorder_async.cli.connection import Connection
+from workorder_async.cli.connection import Client, Connection
 from workorder_async.cli.filters import PAGE_SIZE_HELP, TicketFilters
 from workorder_async.cli.terminal import (
     Bar,
@@ -33,9 +33,6 @@ from workorder_async.exports import TICKET_COLUMNS
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
-
-if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
 
 _Show: TypeAlias = Callable[[list[TicketSummary], bool], None]
 """Takes tickets to show, and whether they are the first: then the names of the columns are shown above them."""
@@ -83,13 +80,11 @@ def list_tickets(
         note(f"{shown:,} of {total:,} tickets{more}" if total else "no ticket matches")
 
 
-async def _count(client: "WorkorderClient", filters: TicketFilters) -> int:
+async def _count(client: Client, filters: TicketFilters) -> int:
     return sum(await for_each(await filters.by_the_server(client), client.count_tickets, at_once=1))
 
 
-async def _list(
-    client: "WorkorderClient", filters: TicketFilters, limit: int, page_size: int, show: _Show
-) -> tuple[int, int]:
+async def _list(client: Client, filters: TicketFilters, limit: int, page_size: int, show: _Show) -> tuple[int, int]:
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
     queries, seen, reports = await filters.by_the_server(client), set[int](), list[WalkReport]()
     total, first = 0, True

@@ -9,7 +9,7 @@ from attrs import asdict, frozen
 from cyclopts import Parameter, validators
 from cyclopts.types import ExistingFile
 
-from workorder_async.cli.connection import Connection
+from workorder_async.cli.connection import Client, Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import Reading, TicketFilters
 from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, texts, whole, write_json
@@ -20,7 +20,6 @@ from workorder_async.plain_text import one_line
 from workorder_async.words import spoken
 
 if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
     from workorder_async.mirror import MirrorOptions, MirrorReport
     from workorder_async.mirror.figures import Figures
     from workorder_async.mirror.page import Words
@@ -87,9 +86,7 @@ def mirror(
     return FAILED if report.held_back else OK
 
 
-async def _mirror(
-    client: "WorkorderClient", database: str, query: TicketQuery, options: "MirrorOptions"
-) -> "MirrorReport":
+async def _mirror(client: Client, database: str, query: TicketQuery, options: "MirrorOptions") -> "MirrorReport":
     from workorder_async.mirror import mirror_tickets
 
     with Bar("mirroring") as bar:
