@@ -15,14 +15,8 @@ from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import File, YesNo
 from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
-from workorder_async.exports import (
-    DETAIL_COLUMNS,
-    TICKET_COLUMNS,
-    ExportOptions,
-    ExportProgress,
-    ExportReport,
-    InexactExportError,
-)
+from workorder_async.exports import ExportOptions, ExportProgress, ExportReport, InexactExportError
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.formats import SUFFIXES
 
 _NAMED: Final = 20

@@ -12,18 +12,7 @@ from rich.table import Column
 from workorder_async.arguments import unknown_name
 from workorder_async.cli.connection import Client, Connection
 from workorder_async.cli.filters import PAGE_SIZE_HELP, TicketFilters
-from workorder_async.cli.terminal import (
-    Bar,
-    moment,
-    note,
-    out,
-    print_fields,
-    print_table,
-    tell,
-    texts,
-    whole,
-    write_json,
-)
+from workorder_async.cli.terminal import Bar, moment, note, out, print_fields, print_table, texts, whole, write_json
 from workorder_async.cli.values import Whole, names
 from workorder_async.document import JSON, OpenEnum, TicketDetail, TicketSummary
 from workorder_async.document.codec import encode
@@ -63,7 +52,7 @@ def list_tickets(
     if count:
         if fields is not None:
             raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields")
-        tell(str(connection.run(lambda client: _count(client, filters))))
+        write_json([connection.run(lambda client: _count(client, filters))])
         return
     columns, row = _usual() if fields is None else _chosen(fields)
 
@@ -178,8 +167,7 @@ def show(
 def print_detail(ticket: TicketDetail) -> None:
     """Print a ticket; fields that are empty or 0 are left out."""
     fields = [*scalars(ticket, "id", "title"), ("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))]
-    for name, value in ticket.form_values.items():
-        fields.append((f"form: {name}", value if isinstance(value, str) else to_json(value).decode()))
+    fields += [(f"form: {name}", _text(value)) for name, value in ticket.form_values.items()]
     print_fields(fields, f"#{ticket.id} {ticket.title}")
     for account in ticket.customer_info:
         print_fields(scalars(account, "user_id"), f"customer account {account.user_id}", _DEEPER)
