@@ -60,12 +60,10 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 def _number(_: object, tokens: Sequence[Token]) -> float:
     """Read a number in digits, as `Whole` does. "None" is refused: a script would lose its limit by it."""
     text = tokens[0].value
-    if not text.isascii() or "_" in text:
-        raise ValueError(KINDS[float])
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(KINDS[float]) from None
+    with suppress(ValueError):
+        if text.isascii() and "_" not in text:
+            return float(text)
+    raise ValueError(KINDS[float])
 
 
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
