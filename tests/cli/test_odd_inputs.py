@@ -216,7 +216,7 @@ ODD = r"""
 0 | create --from-json ticket.json --title x    | 10
 2 | comment                                     | --detail is missing
 2 | comment 1001                                | --detail is missing
-2 | comment --detail x                          | no ticket is named
+2 | comment --detail x                          | must be chosen in one way
 2 | comment 1001 --detail ''                    | --detail is empty
 2 | comment 1001 --detail ' '                   | --detail is empty
 2 | comment 1001 --detail -                     | --detail is empty
@@ -226,10 +226,10 @@ ODD = r"""
 2 | comment abc --detail x                      | IDS: 'abc' is no whole number
 2 | comment 1001 two words --detail x           | IDS: 'two' is no whole number
 2 | comment 1001 --detail x --as-product-group 0 | --as-product-group is 0
-2 | comment 1001 --detail x --product-group 36  | choose the tickets in one way
+2 | comment 1001 --detail x --product-group 36  | the tickets must be chosen in one way
 0 | list --product-group-id 36                  | id
-2 | comment 1001 --detail x --status pending    | choose the tickets in one way
-2 | comment 1001 --detail x --from ids.txt      | choose the tickets in one way
+2 | comment 1001 --detail x --status pending    | the tickets must be chosen in one way
+2 | comment 1001 --detail x --from ids.txt      | the tickets must be chosen in one way
 2 | comment --from none.txt --detail x          | none.txt
 2 | comment --from folder --detail x            | folder
 2 | comment --from bad.txt --detail x --yes     | bad.txt
@@ -242,12 +242,12 @@ ODD = r"""
 1 | comment 12 --detail x                       | 工单 12 不存在
 0 | comment 1001 1002 --detail x --dry-run      | 1001
 0 | comment 1001 --detail x --json              | {"id":1001
-2 | reject                                      | no ticket is named
+2 | reject                                      | must be chosen in one way
 2 | reject 0                                    | ID is 0
 2 | reject x                                    | IDS: 'x' is no whole number
 2 | reject --status pending                     | nobody is there to be asked
 2 | reject 1001 --detail                        | --detail needs a value
-2 | reject 1001 --product-group 0               | choose the tickets in one way
+2 | reject 1001 --product-group 0               | the tickets must be chosen in one way
 1 | reject 12                                   | 工单 12 不存在
 0 | reject 1001 --dry-run                       | 1001
 2 | close                                       | --closer-id is missing
@@ -260,16 +260,16 @@ ODD = r"""
 2 | close 1001 --closer-id 1 --closer-name x --as-creator | say who closes
 2 | close {by} 0                                | ID is 0
 2 | close {by} -3                               | -3
-2 | close {by}                                  | no ticket is named
+2 | close {by}                                  | must be chosen in one way
 2 | close {by} 1001 --solved-time 2099-01-01    | --solved-time '2099-01-01' has not come yet
 2 | close {by} 1001 --solved-time 2024          | --solved-time '2024' is read as seconds
 2 | close {by} 1001 --solved-time ''            | --solved-time '' is no time
 2 | close {by} 1001 --attach none.png           | "none.png" does not exist
 2 | close {by} 1001 --is-solved=so              | --is-solved takes no value
 2 | close {by} --status pending                 | nobody is there to be asked
-2 | close {by} --status pending 1001            | choose the tickets in one way
-2 | close {by} --from ids.txt --customer x      | choose the tickets in one way
-2 | close {by} --from empty2.txt --status 1     | choose the tickets in one way
+2 | close {by} --status pending 1001            | the tickets must be chosen in one way
+2 | close {by} --from ids.txt --customer x      | the tickets must be chosen in one way
+2 | close {by} --from empty2.txt --status 1     | the tickets must be chosen in one way
 0 | close {by} 1001 --dry-run                   | 1001
 0 | close {by} 1001 --dry-run --json            | {"operation":"close_ticket"
 1 | close {by} 12                               | 工单 12 不存在

@@ -55,11 +55,9 @@ def chosen_by(
 ) -> tuple[Sequence[int], Sequence[TicketQuery]]:
     """Return the tickets' numbers, or the queries for them. Raises `ConfigError` unless chosen in exactly one way."""
     filtered = filters != TicketFilters()
-    ways = bool(ids) + (source is not None) + filtered
-    if ways > 1:
-        raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
-    if not ways:
-        raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
+    if bool(ids) + (source is not None) + filtered != 1:
+        mend = "name them by IDS, by --from FILE, or by filters such as --status pending"
+        raise ConfigError("the tickets must be chosen in one way", mend=mend)
     if filtered:
         return (), filters.queries()
     return list(dict.fromkeys(ids)) if source is None else numbers_from(source), ()

@@ -81,10 +81,7 @@ _MOST: Final = 1000
 _NUMBER: Final = re.compile(r"\d+")
 
 #: By the type of an option: the problem with a text that is no such value.
-KINDS: Final[Mapping[object, str]] = {
-    int: "is no whole number of 64 bits; write one in digits",
-    float: "is no number",
-}
+KINDS: Final[Mapping[object, str]] = {int: "is no whole number of 64 bits; write one in digits", float: "is no number"}
 
 
 def exit_code(error: errors.WorkorderError) -> int:

@@ -244,13 +244,17 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "content", "said"),
     [
-        (["reject"], b"", "no ticket is named: give IDS, --from FILE, or a filter such as --status pending"),
-        (["close", *CLOSER], b"", "no ticket is named"),
+        (
+            ["reject"],
+            b"",
+            "must be chosen in one way; name them by IDS, by --from FILE, or by filters such as --status pending",
+        ),
+        (["close", *CLOSER], b"", "the tickets must be chosen in one way"),
         (["close", "--closer-id", "1", "7"], b"", "either --closer-name, or --as-creator"),
         (["close", *CLOSER, "--as-creator", "7"], b"", "either --closer-name, or --as-creator"),
-        (["reject", "7", "--from", "-"], b"7", "choose the tickets in one way"),
-        (["reject", "7", "--status", "1"], b"", "choose the tickets in one way"),
-        (["reject", "--from", "-", "--status", "1"], b"7", "choose the tickets in one way"),
+        (["reject", "7", "--from", "-"], b"7", "the tickets must be chosen in one way"),
+        (["reject", "7", "--status", "1"], b"", "the tickets must be chosen in one way"),
+        (["reject", "--from", "-", "--status", "1"], b"7", "the tickets must be chosen in one way"),
         (["reject", "--status", "1"], b"", "nobody is there to be asked; add --yes, or look first with --dry-run"),
         (["reject", "--from", "-"], b"7", "nobody is there to be asked"),
         (["reject", "--from", "-", "--yes"], b"7\n\n# 8\nseven\n", "line 4 of stdin is 'seven'"),

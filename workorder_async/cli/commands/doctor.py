@@ -68,9 +68,7 @@ _CLOCK_TOLERANCE: Final = 60.0
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
 _QUOTES: Final = " \t\r\n\"'“”‘’"  # those of a chat or a word processor, too
 _DETECT: Final = "`workorder sign detect` with one accepted request"
-_PERMISSION: Final = (
-    "ask who runs the platform for the AppId's permission, and whether this machine's address is allowed"
-)
+_PERMISSION: Final = "ask who runs the platform for the AppId's permission, and if this machine's address is allowed"
 
 _CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     BASE_URL: lambda url: checked_url(Secret(url)),

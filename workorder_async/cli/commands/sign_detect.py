@@ -29,9 +29,7 @@ from workorder_async.signing.search import Accepted, Detected, Search, implied
 
 _T = TypeVar("_T")
 
-_CURL: Final = Parameter(
-    help="A file with the request as a curl line, or a HAR file of a browser; - reads it from stdin."
-)
+_CURL: Final = Parameter(help="A file with the request as a curl line, or a browser's HAR file; - reads it from stdin.")
 _BODY: Final = Parameter(help="A file that holds exactly the bytes of its body.")
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
