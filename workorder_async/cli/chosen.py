@@ -140,9 +140,6 @@ async def read_first(client: Client, chosen: list[Chosen]) -> list[Chosen]:
     return [evolve(known.get(one.id, one), journal_state=one.journal_state) for one in chosen]
 
 
-# The table before a batch
-
-
 def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
     """Print the first tickets and the change of each."""
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]

@@ -294,9 +294,6 @@ def _show_only(task: Task, kept: Sequence[Chosen], place: str, records: Records,
     return OK if all(one.error is None for one in kept) else FAILED
 
 
-# --limit
-
-
 def _is_allowed(key: str, counted: set[str], limit: int) -> bool:
     """Tell whether --limit allows a change, and add its key to `counted` then; a key that is in there takes no room."""
     if key not in counted and len(counted) >= limit:
@@ -323,9 +320,6 @@ def _within_limit(found: list[Chosen], limit: int | None, task: Task, records: R
     if found and not kept:
         note("the limit is reached; nothing was sent")
     return kept
-
-
-# The batch
 
 
 def _tell_hold(report: BatchReport, _: object, held: str) -> str:

@@ -269,9 +269,6 @@ async def _ask(environ: Environment, options: ClientOptions, *, page_size: int =
             return error
 
 
-# The certificate
-
-
 async def _certificate(client: "WorkorderClient") -> Verdict:
     """Check the certificate of a client's host, through its proxy if it has one."""
     host, given = URL(client.base_url), client.ssl if isinstance(client.ssl, ssl.SSLContext) else None
@@ -346,9 +343,6 @@ def _issuer(facts: _Facts) -> str:
 
 def _day(facts: _Facts, name: str) -> str:
     return f"{datetime.fromtimestamp(ssl.cert_time_to_seconds(facts[name]), UTC):%Y-%m-%d}"
-
-
-# Why a signature is refused
 
 
 async def _cause(environ: Environment, options: ClientOptions, refused: ApiError, clock: Verdict) -> str:

@@ -155,9 +155,6 @@ def _time(seconds: JSON) -> str:
     return moment(seconds) if isinstance(seconds, int | float) and seconds else ""
 
 
-# The report
-
-
 def report(
     file: JournalPath,
     /,
@@ -221,9 +218,6 @@ async def _read_titles(client: Client, ids: Sequence[int]) -> dict[int, str]:
     if why:
         note(f"workorder: {sentence(why[-1])}")
     return {one.id: one.title for one in read if one.error is None}
-
-
-# The report's table and page
 
 
 def _counts_of(rows: Sequence[tuple[str, ...]]) -> str:

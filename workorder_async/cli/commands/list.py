@@ -101,9 +101,6 @@ async def _list(client: Client, filters: TicketFilters, limit: int, page_size: i
     return total, len(seen)
 
 
-# How tickets are laid out
-
-
 def _text(value: JSON) -> str:
     """Return a cell's text, as in a CSV export: lists and maps are JSON."""
     return "" if value is None else value if isinstance(value, str) else to_json(value).decode()
@@ -144,9 +141,6 @@ def _chosen(fields: str) -> tuple[Sequence[Column], _Row]:
 
     table = attrs.evolve(TICKET_COLUMNS, columns=tuple(known[name] for name in chosen))
     return [column(name) for name in chosen], lambda ticket: {**table.read_object(ticket)}
-
-
-# One ticket, whole
 
 
 def show(

@@ -170,9 +170,6 @@ def search(
     return OK if found else FAILED
 
 
-# The report
-
-
 def report(
     file: Annotated[ExistingFile, Parameter(name="FILE", help="A mirror, or a file that `export` wrote.")],
     /,

@@ -170,9 +170,6 @@ async def _found(requests: Sequence[Accepted], secret: Secret) -> Detected:
         found.cancel()
 
 
-# Requests as curl lines and HAR files
-
-
 def accepted_requests(text: str) -> list[Accepted]:
     """Read curl lines, or a HAR file. Raises `ConfigError` where no request in it has the three headers."""
     text = text.lstrip("\ufeff").strip()
