@@ -388,8 +388,8 @@ class Tally(BatchReport):
         except asyncio.CancelledError:
             if self._nothing_begun:
                 note("workorder: no ticket was changed")
-            # For a single ticket with an unknown outcome exit code 3 says more than the code of an interruption.
-            if not (self._is_of_one and (self._under_way or self.counts[State.UNKNOWN])):
+            # If an outcome is unknown, exit code 3 says more than the code of an interruption.
+            if not (self._under_way or self.counts[State.UNKNOWN]):
                 raise
         finally:
             if not self._nothing_begun:
