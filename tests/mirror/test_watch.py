@@ -211,6 +211,33 @@ async def test_quiet_looks(tmp_path: Path, total_cap: int | None) -> None:
 
 
 @virtual_time
+async def test_the_runs_of_quiet_looks(tmp_path: Path) -> None:
+    """Of looks that saw nothing new one row stays, behind each run that saw something, and the views stay right."""
+    path = tmp_path / "w.db"
+    periods = "SELECT ticket, status, since, until FROM status_periods ORDER BY 1, 3"
+    async with virtual_sandbox(50, latency=0.05) as (sandbox, client):
+        assert (await mirror_tickets(client, path)).run == 1
+        async with watch(client, bookmark=path, every=60) as events:
+            assert [type(one) for one in await told(events, 1250)] == [Gap]
+            assert asked(path, "SELECT id FROM runs") == [(1,), (22,)]
+            drifted = await sandbox.change(close=1, create=1)
+            (made, closed) = (*drifted.created, *drifted.closed)
+            assert len(await told(events, 1200)) >= 2
+        assert (await mirror_tickets(client, path)).run == 43
+        assert asked(path, "SELECT id FROM runs WHERE ended_at IS NOT NULL") == [(1,), (22,), (23,), (42,), (43,)]
+        as_of = "SELECT run, status FROM tickets_as_of WHERE id = ? ORDER BY run"
+        assert asked(path, as_of, closed) == [(1, 1), (22, 1), (23, 3), (42, 3), (43, 3)]
+        assert [run for run, _ in asked(path, as_of, made)] == [23, 42, 43]
+        assert [row[:2] for row in asked(path, periods) if row[0] == closed] == [(closed, 1), (closed, 3)]
+        ((ended,),) = asked(path, "SELECT ended_at FROM runs WHERE id = 43")
+        await asyncio.sleep(100)
+        async with watch(client, bookmark=path, every=60) as events:
+            (gap,) = await told(events, 30)
+        assert isinstance(gap, Gap)
+        assert gap.since == ended
+
+
+@virtual_time
 async def test_what_a_look_costs_after_a_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No look reads all changes: neither the first one, nor a quiet one, nor one that finds something."""
     path, look, questions = tmp_path / "w.db", MirrorDatabase.ask, dict[str, tuple[object, ...]]()

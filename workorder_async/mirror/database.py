@@ -14,7 +14,7 @@
                        new, changed, missing, left, gone, back (listed again; `old` is the state before), or gap (no
                        run from `old` to `new`)
     runs               when each run began and ended, its requests and its report; `ended_at` of an interrupted one
-                       is NULL
+                       is NULL; of looks of a watch in a row that saw nothing new, only the last one is there
     tickets_present    the tickets that are neither gone nor left
     status_periods     ticket, status, since, until: how long each status lasted, as far as runs saw it
     tickets_as_of      the tickets as a run left them: SELECT * FROM tickets_as_of WHERE run = 7
@@ -103,6 +103,8 @@ class MirrorDatabase:
         #: The number of the run; 0 before the first one begins.
         self.run: int = 0
         self._last_before: int = 0  # the last change before the run
+        # The number and the doubts of the run that ended last, if it saw nothing new.
+        self._still: tuple[int, object] | None = None
         self._identity = identity
         self._opened = ExitStack()
         self._database: sqlite3.Connection
@@ -304,10 +306,20 @@ class MirrorDatabase:
         return self.run
 
     def end(self, at: int, requests: int, report: Mapping[str, object], /) -> None:
-        """Note the end of the run."""
+        """Note the end of the run.
+
+        If it saw nothing new, it takes the place of the run that ended before it, if that saw nothing new either, with
+        the same doubts: a watch would else leave millions of rows. Only a watch ends several runs of one object, and
+        nobody is told their numbers.
+        """
+        ((last,),) = self.ask("SELECT coalesce(max(id), 0) FROM changes")
+        is_still = last == self._last_before and not report.get("created")
         with self.transaction() as ask:
             text = to_json(cast("JSON", report)).decode()
             ask("UPDATE runs SET ended_at = ?, requests = ?, report = ? WHERE id = ?", (at, requests, text, self.run))
+            if is_still and self._still is not None and self._still[1] == report.get("reason"):
+                ask("DELETE FROM runs WHERE id = ?", self._still[:1])
+        self._still = (self.run, report.get("reason")) if is_still else None
 
     # Rows
 
