@@ -55,7 +55,7 @@ T = TypeVar("T")
 #: The version of this layout and of the bytes of every format: raised when either changes, but not for a
 #: further field of a part that has a default.
 VERSION: Final = 5
-_BEGINS: Final = b'{"manifest":"workorder_async",'
+_BEGINS: Final = b'{"manifest":"workorder_async","version":'
 _SUM: Final = b',"sum":"%08x"}\n'
 _CONVERTER: Final = Converter()
 # Lines are read by `json`: orjson refuses half a surrogate pair, which a path has whose bytes are no UTF-8.
@@ -121,42 +121,34 @@ class Manifest:
             raise
 
     def _read(self, *, resume: bool) -> None:
+        """Take in all lines in front of the first damaged one, and cut off the others."""
         for line in self._file.lines():
-            if self.head is None and not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
-                raise ExportError(
-                    f"{str(self.path)!r} is no manifest of an export; move it away, or choose another target"
-                )
+            if self.head is None:
+                self._check_first(line, resume=resume)
             if not resume:
                 return
             end, total = self._ends[-1]
             total = crc32(line[: -len(_SUM % 0)], total)
-            try:
-                parsed = self._parsed(line, is_whole=line.endswith(_SUM % total))
-            except ExportError:
-                raise
-            except Exception:  # noqa: BLE001 - a torn line may raise anything
+            if not line.endswith(_SUM % total):  # this line is torn or damaged, or one before it is missing
                 if self.head is None and line.endswith(b"\n"):
                     mend = "move it away with its part, or begin anew with resume=False"
-                    raise ExportError(f"{str(self.path)!r} is damaged in its first line", mend=mend) from None
+                    raise ExportError(f"{str(self.path)!r} is damaged in its first line", mend=mend)
                 break
-            self._take_in(parsed, end + len(line), total)
+            value: Head = json.loads(line)
+            del value["sum"]
+            kind: type[Part | Renamed] = Renamed if "named" in value else Part
+            self._take_in(value if self.head is None else _CONVERTER.structure(value, kind), end + len(line), total)
         self._file.cut(self._ends[-1][0])
 
-    def _parsed(self, line: bytes, *, is_whole: bool) -> Line:
-        """Return the value of a line, if its checksum is right."""
-        value: Head = json.loads(line)
-        if self.head is None and value["version"] != VERSION:
+    def _check_first(self, line: bytes, *, resume: bool) -> None:
+        if not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
+            raise ExportError(f"{str(self.path)!r} is no manifest of an export; move it away, or choose another target")
+        version = line[len(_BEGINS) :].partition(b",")[0].decode(errors="replace")
+        if resume and line.endswith(b"\n") and version != str(VERSION):
             raise ExportError(
-                f"{str(self.path)!r} was written by another version of this library ({value['version']}, not "
-                f"{VERSION})",
+                f"{str(self.path)!r} was written by another version of this library ({version:.20}, not {VERSION})",
                 mend="end the export with that one, or begin anew with resume=False",
             )
-        if not is_whole:  # this line is damaged, or one before it is missing
-            raise ValueError("another checksum")
-        del value["sum"]
-        if self.head is None:
-            return value
-        return _CONVERTER.structure(value, Renamed) if "named" in value else _CONVERTER.structure(value, Part)
 
     def _take_in(self, parsed: Line, end: int, total: int) -> None:
         self._ends.append((end, total))
