@@ -160,18 +160,17 @@ class MirrorDatabase:
                 )
             ask("PRAGMA journal_mode = WAL")
             ask("PRAGMA synchronous = NORMAL")
-            if tables:
-                self._check_identity()
             with self.transaction():
-                if not tables:
+                if tables:
+                    self._check_identity()
+                else:
                     ask(f"CREATE TABLE tickets ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})")
                     for statement in _TABLES.split(";\n\n"):
                         ask(statement)
-                self._renew()
-                if not tables:
                     ask(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
                     ask(f"PRAGMA application_id = {_APPLICATION_ID}")
                     ask(f"PRAGMA user_version = {_VERSION}")
+                self._renew()
 
     def _refuse_foreign(self) -> None:
         """Refuse a file that is no mirror, before anything is written to it or beside it."""
@@ -227,16 +226,16 @@ class MirrorDatabase:
     def _renew(self) -> None:
         """Add tables and columns that an earlier version of the library did not make, and make all views again."""
         ask, details = self._database.execute, list(_DETAILS.all())
-        for statement in (*_LATER_TABLES, *(table.create() for table in details)):
-            ask(statement)
+        for table in details:
+            ask(table.create())
         kinds = {table.name: {one.name: one.sqlite for one in table.columns.columns} for table in details}
-        for table, columns in {"tickets": _COLUMNS, **kinds}.items():
-            there = {row[1] for row in ask(f"PRAGMA table_info ({table})")}
-            for name, kind in columns.items():
-                if name not in there:
-                    ask(f'ALTER TABLE {table} ADD COLUMN "{name}" {kind}')
+        for name, columns in {"tickets": _COLUMNS, **kinds}.items():
+            there = {row[1] for row in ask(f"PRAGMA table_info ({name})")}
+            for column, kind in columns.items():
+                if column not in there:
+                    ask(f'ALTER TABLE {name} ADD COLUMN "{column}" {kind}')
         fields = [f"{_then(field, after='c.run > runs.id')} AS {field}" for field in _VALUES]
-        for statement in _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields)).split(";\n"):
+        for statement in _RENEWED.format(status=_then("status", after="TRUE"), fields=", ".join(fields)).split(";\n"):
             ask(statement)
 
     @contextmanager
@@ -602,14 +601,14 @@ WHEN old.title IS NOT new.title OR old.detail IS NOT new.detail BEGIN
     INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
 END;
 """
-_LATER_TABLES: Final = (
-    "CREATE TABLE IF NOT EXISTS detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS files (ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, "
-    "PRIMARY KEY (ticket_id, path)) WITHOUT ROWID",
-)
-# In `status_periods`, the first status of a ticket begins with its creation if it is "pending", else with the first
-# run that read the ticket: nobody knows since when it had any other status.
-_VIEWS: Final = """
+# What an earlier version of the library may have made otherwise, or not at all. In `status_periods`, the first status
+# of a ticket begins with its creation if it is "pending", else with the first run that read the ticket: nobody knows
+# since when it had any other status.
+_RENEWED: Final = """
+CREATE TABLE IF NOT EXISTS detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (
+    ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, PRIMARY KEY (ticket_id, path)
+) WITHOUT ROWID;
 DROP VIEW IF EXISTS tickets_present;
 CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL AND left_at IS NULL;
 DROP VIEW IF EXISTS status_periods;
