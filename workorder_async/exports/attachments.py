@@ -137,10 +137,9 @@ class _File:
         if self.size and self._part.size > self.size:
             self._part.cut(0)
 
-    def append(self, content: bytes, version: int) -> None:
+    def append(self, content: bytes) -> None:
         try:
             self.part.append(content)
-            self.version = version
         finally:  # a write changes the modification time, even one that failed; its bytes stay
             os.utime(self._part_path, (self.version, self.version))
 
@@ -345,14 +344,13 @@ def _joined(name: str, number: str = "") -> str:
 class AttachmentFolder:
     """A folder that the attachments of tickets are fetched into; for `async with`. Every `fetch` must end inside of it.
 
-    The folder is made if it is missing; the folder above it must be there. Only the owner may read the files. One
-    process uses a folder at a time, and all its files are of the tickets of one platform.
+    The folder is made if it is missing; the folder above it must be there. One process uses a folder at a time.
 
-    The client reads a ticket again when its URLs are stale. Files are fetched by the client's proxy and certificates.
-    Files come from public addresses only, and from the host and port of the client's own base URL, which may be
-    private, as those of a sandbox are. With `private_addresses` files may also come from this machine and from private
-    networks. No request ever goes to a link-local address, where clouds keep credentials. If there is a proxy, it
-    resolves host names, so only an address that stands in the URL itself can be checked.
+    Files are fetched by the client's proxy and certificates, from public addresses only, and from the host and port of
+    the client's own base URL, which may be private, as those of a sandbox are. With `private_addresses` they may also
+    come from this machine and from private networks. No request ever goes to a link-local address, where clouds keep
+    credentials. If there is a proxy, it resolves host names, so only an address that stands in the URL itself can be
+    checked.
 
     Raises `ConfigError` on entering, for a folder that cannot be made, or is for another platform.
     """
@@ -509,8 +507,9 @@ class AttachmentFolder:
                         start = None  # the server has another version by now: its rest does not fit our bytes
                     if start != part.size:
                         await on_disk(file.path, partial(part.cut, 0))
+                    file.version = version
                     if start is not None:
-                        return await self._take_body(file, response, file.size or size, version)
+                        return await self._take_body(file, response, file.size or size)
         except (aiohttp.InvalidURL, UnicodeError):
             failure = NotFetchedError("its URL is none of http or https that can be asked")
         except TimeoutError:
@@ -565,7 +564,7 @@ class AttachmentFolder:
             )
         return self._sessions[private]
 
-    async def _take_body(self, file: _File, response: aiohttp.ClientResponse, size: int | None, version: int) -> None:
+    async def _take_body(self, file: _File, response: aiohttp.ClientResponse, size: int | None) -> None:
         """Add the body of an answer to the part file; after a failure, the bytes that came before it are kept."""
         part, held = file.part, bytearray()
         try:
@@ -578,10 +577,10 @@ class AttachmentFolder:
                 if len(held) >= FLUSH_AT:
                     # Empty `held` first: if the task is cancelled in this write, `finally` must not write them again.
                     content, held = bytes(held), bytearray()
-                    await on_disk(file.path, partial(file.append, content, version))
+                    await on_disk(file.path, partial(file.append, content))
         finally:
             if held:
-                await on_disk(file.path, partial(file.append, bytes(held), version))
+                await on_disk(file.path, partial(file.append, bytes(held)))
         if size is not None and part.size < size:
             raise BrokenError(f"the server ended after {part.size:,} of {size:,} bytes")
 
