@@ -211,8 +211,6 @@ class Run:
         self._walks = WalkOptions(page_size=options["page_size"], concurrency=self._at_once, on_bad_row="skip")
         self._phase: Phase = "all"
         self._rows, self._total_rows = 0, -1
-        # A ticket that had one of these statuses is looked for in the step "left" if no list of this run shows it.
-        self._followed = [*OPEN]
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
         # The ids of rows and of full records that cannot be read, by the table that would have them.
@@ -235,9 +233,9 @@ class Run:
                 await self._read_new(start)
                 is_level = await self._is_level()
             if not is_level:
-                await self._read_open()
+                followed = await self._read_open()
                 await self._read_new(start)
-                await self._read_left()
+                await self._read_left(followed)
         await self._look_for_missing()
         if not is_level and not await self._has_too_many():
             await self._audit()
@@ -292,16 +290,17 @@ class Run:
             await self._note_absent(mark.since, (None, None))
         await self._do(MirrorDatabase.write, [], at, at, evolve(mark, ended=True, rest=(None, None)))
 
-    async def _read_open(self) -> None:
+    async def _read_open(self) -> list[int]:
         """Read the pending tickets, then those in process, page after page, which takes the fewest requests.
 
-        If both lists were read side by side, an answer of one might be written over a later answer of the other, and a
-        ticket would seem to change back. A ticket that goes from one list to the other meanwhile, and is seen in
-        neither, is read in the step "left". The list of a status that the API document does not have is read if its
-        total differs from the database's count.
+        Return the statuses whose tickets the step "left" looks for, if no list of this run shows them. If both lists
+        were read side by side, an answer of one might be written over a later answer of the other, and a ticket would
+        seem to change back. A ticket that goes from one list to the other meanwhile, and is seen in neither, is read in
+        the step "left". The list of a status that the API document does not have is read if its total differs from the
+        database's count.
         """
         self._phase = "open"
-        self._followed = [*OPEN]
+        followed = [*OPEN]
         for status in OPEN:
             await self._read((None, None), TicketStatus(status))
         for status, count in await self._do(MirrorDatabase.odd_statuses):
@@ -310,7 +309,8 @@ class Run:
                 if await self._total(evolve(self._query, status=odd)) == count:
                     continue
                 await self._read((None, None), odd)
-            self._followed.append(status)
+            followed.append(status)
+        return followed
 
     async def _read_new(self, start: int | None) -> None:
         """Read the tickets created since a second (None: all)."""
@@ -318,12 +318,12 @@ class Run:
         await self._read((start, None))
         await self._do(MirrorDatabase.keep, "new", None)
 
-    async def _read_left(self) -> None:
-        """Read the tickets that were open, and that no list has shown in this run."""
+    async def _read_left(self, followed: Sequence[int]) -> None:
+        """Read the tickets that had one of these statuses, and that no list has shown in this run."""
         self._phase = "left"
-        ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"], self._followed)
+        ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"], followed)
         await for_each(ranges, self._read, at_once=self._at_once)
-        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, LEAST), self._followed)
+        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, LEAST), followed)
         if left:
             named = ", ".join(str(id) for _, id in left[:_NAMED])
             why = "which have no created time: a full run reads them if they are listed"
