@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
+from copy import copy
 from pathlib import Path
 from queue import Queue
 from typing import IO, Any, TypeAlias, TypeVar
@@ -20,6 +21,8 @@ from typing import IO, Any, TypeAlias, TypeVar
 import orjson
 import pytest
 from attrs import define, field
+from cyclopts import App
+from cyclopts.argument import ArgumentCollection
 
 from tests.support import forked
 from workorder_async.cli.app import run
@@ -30,6 +33,8 @@ ROOT = str(Path(__file__).parents[2])
 _PATIENCE = 20.0
 # Whoever runs the tests may have profiles.
 _NOWHERE = "/nowhere"
+_ASSEMBLE = App.assemble_argument_collection
+_OPTIONS = dict[Any, ArgumentCollection]()
 
 Workorder: TypeAlias = Callable[..., "Ran"]
 """Runs a command line, given as its words."""
@@ -83,6 +88,7 @@ def runner(
     environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Workorder:
     """Return what runs a command line in this process, under these environment variables."""
+    monkeypatch.setattr(App, "assemble_argument_collection", _options)
     monkeypatch.setenv("XDG_CONFIG_HOME", _NOWHERE)
     monkeypatch.setenv("WORKORDER_LANG", "en")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
@@ -98,6 +104,27 @@ def runner(
         return checked(Ran(code, printed.out, printed.err))
 
     return workorder
+
+
+def _options(app: App, **wanted: Any) -> ArgumentCollection:
+    """Return the options of a command as cyclopts does, which takes longer than most commands.
+
+    They are read from its function once, and each command line is given a copy, with nothing said yet. What a help
+    shows is always read anew.
+    """
+    if wanted:
+        return _ASSEMBLE(app, **wanted)
+    command = app.default_command
+    if command not in _OPTIONS:
+        _OPTIONS[command] = _ASSEMBLE(app)
+    options = copy(_OPTIONS[command])
+    copies = {id(option): copy(option) for option in options}
+    for option in copies.values():
+        option.tokens = []
+        option.children = copy(option.children)
+        option.children[:] = [copies[id(child)] for child in option.children]
+    options[:] = copies.values()
+    return options
 
 
 def child_environment(environment: Mapping[str, str], **more: str) -> dict[str, str]:
