@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 from unittest.mock import Mock
 
@@ -26,6 +26,16 @@ _BEGUN = count(1)  # tests
 # Whoever runs the tests may use the library, too. `WORKORDER_TEST_...` are for the tests.
 for _name in [name for name in os.environ if name.startswith("WORKORDER_") and "_TEST_" not in name]:
     del os.environ[_name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while tests are collected: there is none, and the heap is looked through again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
