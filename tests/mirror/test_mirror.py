@@ -673,6 +673,8 @@ async def test_details_and_files(tmp_path: Path) -> None:
         for _ in range(6):
             seen += (await mirrored(client, path, recheck=10)).details
         assert seen == 60
+        assert (await mirrored(client, path, recheck=100)).details < 60
+        assert (await mirrored(client, path, recheck=100, full=True)).details == 60
         ((old, new),) = asked(path, "SELECT old, new FROM changes WHERE ticket = ? AND field = 'assigns'", opened)
         assert "已联系客户" in new
         assert "已联系客户" not in old

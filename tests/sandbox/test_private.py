@@ -57,7 +57,7 @@ async def test_it_is_private_before_anything_stands_in_it(tmp_path: Path, monkey
             yield record
 
     monkeypatch.setattr("workorder_async.sandbox.seed.tickets", tickets)
-    async with Sandbox(3, db=tmp_path / "x.db"):
+    async with Sandbox(1001, db=tmp_path / "x.db"):
         assert modes == {"x.db": 0o600, "x.db-journal": 0o600}
 
 

@@ -283,7 +283,7 @@ async def test_filling_it_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.M
             loop.call_soon_threadsafe(filling.set)
 
     monkeypatch.setattr("workorder_async.sandbox.seed.tickets", endless)
-    entering = asyncio.create_task(Sandbox(1, db=tmp_path / "sandbox.db").__aenter__())
+    entering = asyncio.create_task(Sandbox(1001, db=tmp_path / "sandbox.db").__aenter__())
     await filling.wait()
     entering.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -375,7 +375,7 @@ async def test_a_read_that_asks_for_the_clock() -> None:
 
 @virtual_time
 async def test_waits_and_request_ids() -> None:
-    """An attempt is told with the wait until the next one, and after a throttled answer with the pause of the client."""
+    """An attempt is told with the wait until the next one, after a throttled answer with the client's pause."""
     seen = Seen()
     throttled, slow = late(http('{"errno":7,"request_id":"r4"}', "429 Slow", Retry_After="40"), 0.5), late(BUSY, 3)
     async with serving(throttled, slow, TICKET) as wire, make_client(wire.url) as client:

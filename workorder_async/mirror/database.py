@@ -426,9 +426,10 @@ class MirrorDatabase:
                 ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (at, files_at, id))
         return len(found) - found.count(None)
 
-    def details_due(self, recheck: int, folder: "str | os.PathLike[str] | None", /) -> list[int]:
-        """Return the listed tickets whose full record is due, and `recheck` open ones whose records are the oldest.
+    def details_due(self, recheck: int, folder: "str | os.PathLike[str] | None", is_full: bool, /) -> list[int]:
+        """Return the listed tickets whose full record is due, and `recheck` others whose records are the oldest.
 
+        The others are open, but of any status with `is_full`.
         With a folder for attachments, a ticket is also due if its files are not all there, or only in another folder.
         """
         is_due, values = "detail_at IS NULL", list[object]()
@@ -439,8 +440,8 @@ class MirrorDatabase:
             is_due = f"({is_due} OR files_at IS NULL OR id IN ({elsewhere}))"
         where = "SELECT id FROM tickets WHERE missing_since IS NULL AND"
         due = self.ask(f"{where} {is_due} ORDER BY 1 DESC", *values)
-        question = f"{where} NOT {is_due} AND status IN {OPEN} ORDER BY detail_at, id LIMIT ?"
-        again = self.ask(question, *values, min(recheck, INT64[-1]))
+        question = f"{where} NOT {is_due} AND (? OR status IN {OPEN}) ORDER BY detail_at, id LIMIT ?"
+        again = self.ask(question, *values, is_full, min(recheck, INT64[-1]))
         return [id for (id,) in (*due, *again)]
 
     def note(self, kind: Literal["missing", "left", "gone"], ids: Iterable[int], at: int, /) -> list[int]:

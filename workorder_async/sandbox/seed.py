@@ -8,7 +8,7 @@ people have one name, so a name identifies a person. The same count, seed and en
 import random
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache
 from itertools import product
 from typing import TypeAlias, TypeVar
 
@@ -189,13 +189,22 @@ _ENDINGS = (
     *("请确认影响范围，谢谢。", "请给出最佳实践供客户参考。"),
 )
 _COMMENTS = ("已联系客户补充信息。", "正在复现问题。", "已转交研发同事排查。", "客户同意观察一天。")
+# So many tickets are made once for all sandboxes of a process: they take three megabytes.
+_FEW = 1000
 
 
 def seeding(count: int, seed: int, until: int | None) -> Callable[[], Iterator[Record]]:
     """Return a function that makes these `tickets`. Raises `ConfigError` for a wrong argument of `Sandbox`."""
     whole_within("tickets", count, 0, 10**8)
     whole_within("until", END if until is None else until, SPAN, 10**11)
-    return partial(tickets, count, whole_within("seed", seed, 0, 2**63), until)
+    whole_within("seed", seed, 0, 2**63)
+    return lambda: iter((_kept if count <= _FEW else tickets)(count, seed, until))
+
+
+@lru_cache(maxsize=16)
+def _kept(count: int, seed: int, until: int | None) -> tuple[Record, ...]:
+    """Return a few tickets, to be kept: a test suite opens the same sandbox for each test."""
+    return tuple(tickets(count, seed, until))
 
 
 def tickets(count: int, seed: int, until: int | None = None) -> Iterator[Record]:

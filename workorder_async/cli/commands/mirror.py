@@ -39,9 +39,9 @@ class Mirroring(Reading):
     """How a database is brought up to date."""
 
     full: bool = False
-    """Read every ticket, and write what differs."""
+    """Read the row of every ticket, and write what differs."""
     recheck: Whole = 0
-    """Read so many full records of open tickets again, those that are the oldest."""
+    """Read so many full records of open tickets again, with --full of any: those that are the oldest."""
     accept_gone: bool = False
     """Mark tickets that are not shown any more, however many they are."""
     lag: Whole = 120
