@@ -28,6 +28,7 @@ from workorder_async.document import (
     codec,
     endpoints,
 )
+from workorder_async.document.envelope import Answer
 from workorder_async.document.requests import SECONDS_MAX
 from workorder_async.errors import AuthenticationError, ConfigError, NotSentError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import Prepared, only, prepare
@@ -39,7 +40,7 @@ from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.tasks import for_each
 from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
 from workorder_async.walks.pages import Ask, Page, PageReader, Proofs
-from workorder_async.walks.walk import Walk
+from workorder_async.walks.walk import Walk, check_filters, hidden_filters
 from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
 from workorder_async.wire.bodies import BeforeWrite, FileBody, FileSource, OnProgress
 from workorder_async.wire.call import Deadline
@@ -256,19 +257,32 @@ class WorkorderClient(MadeOfVariables):
         though tickets are created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen.
         It may be True for every filter. It is False where more tickets than a page shows share a second and move, where
         no ticket came again at an edge, and where tickets have no created time or the list counts more than it shows;
-        `walk.report.reason` says which. Three assumptions remain. A ticket that a replica or a cache of the server does
+        `walk.report.reason` says which. Four assumptions remain. A ticket that a replica or a cache of the server does
         not show yet is not seen. A list whose pages and totals look sorted by created time is sorted. A list whose
-        first page counts as many tickets as it shows, and no round number, is whole.
+        first page counts as many tickets as it shows, and no round number, is whole. A filter that is left out leaves
+        nothing out.
 
         Tickets come in the list's order, as far as it has one by created time. A list that is sorted by it and holds
         still costs about 1.05 requests a page, one that moves some more, one in no order about 1.7.
 
-        Raises `ConfigError` for an option that cannot work, and while iterating `ResponseError` for a row that does not
-        match the query, besides the errors of every request.
+        A row that does not match the query is left out, since a filter may ask an index that is behind; then `exact` is
+        False. No row shows a creator or a product line: the first walk with such a filter asks for a value of it that
+        no ticket can have.
+
+        Raises `ConfigError` for an option that cannot work, and while iterating `ResponseError` where most rows of an
+        answer do not match the query, or the server ignores such a filter, besides the errors of every request.
         """
         settings, window = walk_options(**options), window_of(query)
         reads = ListReads(self._session, window.query, Lane(settings["concurrency"]))
-        walk = Walk(window, settings, lambda ask: reads.read(ask.start, ask.end, ask.page, ask.size), self._proofs)
+        checking = asyncio.Lock()
+
+        async def read(ask: Ask) -> Answer:
+            if hidden_filters(window.query) - self._proofs.kept:
+                async with checking:
+                    await check_filters(self.count_tickets, window.query, self._proofs)
+            return await reads.read(ask.start, ask.end, ask.page, ask.size)
+
+        walk = Walk(window, settings, read, self._proofs)
         self._walks.add(walk)
         return walk
 

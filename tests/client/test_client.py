@@ -1,5 +1,6 @@
 """client.py: the shape of each endpoint's request and answer, byte for byte, as the API document writes them."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -316,3 +317,25 @@ async def test_ping_in_vain() -> None:
             with pytest.raises(NoAnswerError):
                 await client.ping()
         assert sandbox.requests.total() == before + 3
+
+
+@each("name", ["creator_id", "product_group_id"])
+@each("keeps", [True, False, None])
+async def test_filters_that_no_row_shows(name: str, keeps: bool | None) -> None:
+    """A value that no ticket has is asked for once; if tickets are counted, nobody gets any: they would be closed."""
+    query = TicketQuery(creator_id=5) if name == "creator_id" else TicketQuery(product_group_id=(36,))
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_nobodys = str(2**63 - 1).encode() in wire.requests[-1]
+        refused = http('{"errno":40001}') if keeps is None else http(PAGE.replace(b'"total":1', b'"total":0'))
+        writer.write(refused if is_nobodys and keeps is not False else http(PAGE))
+
+    async with serving(server) as wire, make_client(wire.url) as client:
+        if keeps is False:
+            with pytest.raises(ResponseError, match=f"does not keep to the filter {name}: with a value that no ticket"):
+                [ticket async for ticket in client.iter_tickets(query)]
+        else:
+            assert [len([ticket async for ticket in client.iter_tickets(query)]) for _ in range(3)] == [1, 1, 1]
+        [ticket async for ticket in client.iter_tickets()]
+        probes = [str(2**63 - 1).encode() in request for request in wire.requests]
+        assert probes == [True, *[False] * (1 if keeps is False else 4)]

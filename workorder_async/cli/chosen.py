@@ -20,6 +20,7 @@ from workorder_async.errors import ApiError, ConfigError, DecodeError, RateLimit
 from workorder_async.mutations.kinds import words_of
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
+from workorder_async.walks.pages import folded
 from workorder_async.walks.queries import together
 
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
@@ -93,7 +94,7 @@ def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
     shown = [(name, getattr(query, name), getattr(row, name)) for name in exact]
     others = [(name, found) for name, wanted, found in shown if wanted is not None and found != wanted]
     odd = [f"{name} {getattr(found, 'label', found)}" for name, found in others]
-    if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
+    if folded(query.customer_organization_name or "") not in folded(row.customer_organization_name):
         odd.append(f"customer {row.customer_organization_name!r}")
     start, end = query.created_start or 0, query.created_end
     if row.created_time < start or (end is not None and not 0 < row.created_time <= end):

@@ -79,8 +79,8 @@ class MirrorOptions(TypedDict, total=False):
     detail: Annotated[bool, Option(False, flag)]
     """Whether the full record of each ticket is read when it is new or has changed, one request each (False)."""
     recheck: Annotated[int, Option(0, partial(whole, at_least=0))]
-    """How many full records of open tickets, with `full` of any, are read again in each run: those that were read longest
-    ago (0)."""
+    """How many full records of open tickets, with `full` of any, are read again in each run: those that were read
+    longest ago (0)."""
     attachments: Annotated[str | PathLike[str] | None, Option(None, path)]
     """A folder for the attachments, the same in each run; with it, full records are read, too (None). A file that is
     removed from the folder is not fetched again."""
@@ -88,8 +88,8 @@ class MirrorOptions(TypedDict, total=False):
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
     port of the platform itself)."""
     full: Annotated[bool, Option(False, flag)]
-    """Whether the row of every ticket is read, and differences are written (False: only in the first run). If an earlier
-    run that read every ticket was cut short, only the rest is read."""
+    """Whether the row of every ticket is read, and differences are written (False: only in the first run). If an
+    earlier run that read every ticket was cut short, only the rest is read."""
     accept_gone: Annotated[bool, Option(False, flag)]
     """Whether tickets that are not shown any more are marked as missing, however many they are (False)."""
     on_progress: Annotated[Callable[[MirrorProgress], None] | None, Option(None, function)]
@@ -166,7 +166,8 @@ async def mirror_tickets(
     After a run, the database has every ticket that was created before the run began, less the lag; the open tickets are
     as the list showed them. Until a ticket is read again, the database lacks: an edit of a closed ticket; a change that
     was undone between two runs; with `detail`, a new comment. `full` reads the row of every ticket again, and `recheck`
-    full records, the oldest first, with `full` those of closed tickets, too. If a run is cut short at any moment, the next one goes on from there.
+    full records, the oldest first, with `full` those of closed tickets, too. If a run is cut short at any moment, the
+    next one goes on from there.
 
     **Absent is not gone.** A lost right, a filter or a replica that is behind look like a deletion. If an answer that
     should show a ticket does not show it, the ticket gets `missing_since`. The next run asks for this ticket: if the

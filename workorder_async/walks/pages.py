@@ -1,14 +1,16 @@
 """One answer of `list_tickets`: the question, the rows, and whether the rows match the question.
 
 A row is held against the query before anything is done with it: a program that closes the tickets of a walk must not
-close a ticket that it did not ask for. A row that shows another status, type or customer than the query has, or a
-created time outside of its range, is a `ResponseError`.
+close a ticket that it did not ask for. A row that shows another status, type or customer than the query has is left
+out: a filter may ask an index that is behind the rows. If most rows of an answer do so, or one shows a created time
+outside of its range, that is a `ResponseError`.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Final, TypeAlias, cast
+from unicodedata import normalize
 
 from attrs import define, field, frozen
 
@@ -24,6 +26,8 @@ _BLUR: Final = 1
 # Pages of a server's own size have a multiple of so many rows, and seldom more than so many.
 _ROUND: Final = 5
 _LARGE: Final = 100
+# So many rows that do not match are left out, even if they are most of an answer.
+_FEW: Final = 2
 _FILTERS: Final = ("status", "type", "sub_type", "second_subtype", "customer_organization_name")
 _time_of: Final = attrgetter("created_time")
 _id_of: Final = attrgetter("id")
@@ -58,7 +62,7 @@ class Page:
     undated: list[tuple[int, Record]]
     """Its rows without a created time, by their ids."""
     count: int
-    """How many rows came, including rows that cannot be read."""
+    """How many rows came, including rows that cannot be read, or do not match the query."""
     total: int
     """How many tickets the range has, as the list says."""
     size: int
@@ -85,6 +89,8 @@ class Proofs:
     """Whether a ticket was shown when just its second was asked for: then both ends of a range mean what they say."""
     counts_on: bool = False
     """Whether a total counted rows behind its page: pages may have a size of the server's own, but this is none."""
+    kept: set[str] = field(factory=set)
+    """The filters of no row's field that do not let everything pass, or cannot be tried: see `check_filters`."""
 
     def see_total(self, page: Page) -> None:
         """Take in how many rows an answer counts, and shows: as many as were asked for, not as the server likes.
@@ -113,13 +119,23 @@ class PageReader:
         self._skips = skips
         #: The rows that were left out. A row that two neighbouring answers show has one key, and so is here once.
         self.skipped: dict[tuple[int | None, str, str, str], SkippedRow] = {}
+        # What was shown of the tickets that were left out since they do not match the query, by their ids.
+        self._odd: dict[int, str] = {}
+
+    @property
+    def flaws(self) -> list[str]:
+        """The reason why the result may not be exact, if rows did not match the query."""
+        named = ", ".join(f"ticket {id} with {shown}" for id, shown in [*self._odd.items()][:_FEW])
+        said = f"{len(self._odd)} rows that the list showed do not match the query, and were left out, as {named}"
+        return [said] if self._odd else []
 
     def read(self, ask: Ask, answer: Answer) -> Page:
-        """Read an answer. Raises `ResponseError` for a row that does not match the query."""
+        """Read an answer. Raises `ResponseError` for rows that do not match the query."""
         skipped: list[SkippedRow] = []
         skips = skipped if self._skips else None
         pagination, shown, ids = read_rows(answer, skips, page=ask.page)
-        self._check_fields(shown, ids, answer)
+        count = len(shown) + len(skipped)
+        shown, ids = self._matching(shown, ids, answer)
         rows: Sequence[Record] = shown
         if self.raw or not ask.for_rows:
             seconds = _plain_seconds(shown) or [number_in(row, "created_time") or 0 for row in shown]
@@ -128,7 +144,7 @@ class PageReader:
             rows, ids, seconds = models, list(map(_id_of, models)), list(map(_time_of, models))
         for row in skipped:
             self.skipped.setdefault((row.id, row.path.partition("]")[2], row.expected, row.got), row)
-        count, undated = len(rows) + len(skipped), list[tuple[int, Record]]()
+        undated = list[tuple[int, Record]]()
         first, last = min(seconds, default=1), max(seconds, default=1)
         if first <= 0 or len(set(ids)) < len(ids):
             undated = [(id, row) for id, row, second in zip(ids, rows, seconds, strict=True) if second <= 0]
@@ -141,12 +157,21 @@ class PageReader:
         is_in_range = not seconds or (is_after_start and (ask.end is None or last <= ask.end + _BLUR))
         return Page(ask, rows, ids, seconds, undated, count, pagination.total, pagination.page_size, is_in_range)
 
-    def _check_fields(self, rows: list[Row], ids: list[int], answer: Answer) -> None:
+    def _matching(self, rows: list[Row], ids: list[int], answer: Answer) -> tuple[list[Row], list[int]]:
+        """Return the rows that match the query, and their ids."""
+        odd = dict[int, str]()
         for name, fits in self._checks:
             for value in {cast("int | str", row[name]) for row in rows if type(row.get(name)) in (int, str, float)}:
                 if not fits(value):
-                    id = next(id for id, row in zip(ids, rows, strict=True) if row.get(name) == value)
-                    self._refuse(name, value, id, answer)
+                    these = (id for id, row in zip(ids, rows, strict=True) if row.get(name) == value)
+                    odd |= dict.fromkeys(these, f"{name} {value!r}")
+                    if len(odd) > max(_FEW, len(rows) / 2):
+                        self._refuse(name, value, next(iter(odd)), answer)
+        if not odd:
+            return rows, ids
+        self._odd |= odd
+        kept = [place for place, id in enumerate(ids) if id not in odd]
+        return [rows[place] for place in kept], [ids[place] for place in kept]
 
     def _check_range(self, first: int, last: int, seconds: list[int], ids: list[int], answer: Answer) -> None:
         start, end = self._query.created_start, self._query.created_end
@@ -182,13 +207,18 @@ def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
                 return shown == wanted or not shown.value or isinstance(shown.value, str)
             if isinstance(shown, str):
                 # It is not documented whether the server finds a customer by a part of the name: a part is enough.
-                return not shown or str(wanted).strip().casefold() in shown.casefold()
+                return not shown or folded(str(wanted)) in folded(shown)
             return not shown or shown == wanted
 
         return fits
 
     wanted = {name: getattr(query, name) for name in _FILTERS}
     return [(name, check(name, value)) for name, value in wanted.items() if value is not None]
+
+
+def folded(name: str) -> str:
+    """Return a name as many databases compare it: capital letters and those of full width are as plain ones."""
+    return normalize("NFKC", name).strip().casefold()
 
 
 def worst_inversion(keys: Sequence[int]) -> int:

@@ -215,7 +215,7 @@ class WalkRules:
         """The walk so far."""
         state = self.state
         skipped = [*self.reader.skipped.values()]
-        flaws = state.all_flaws
+        flaws = [*state.all_flaws, *self.reader.flaws]
         if skipped:
             flaws.append(f"{len(skipped)} rows could not be read, and were skipped")
         if not self.finished:

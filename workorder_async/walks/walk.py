@@ -1,8 +1,8 @@
 """Drive a walk's rules over the wire: keep requests in flight, give pages out in order, cancel them all at the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Self, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, Self, cast
 
 from attrs import evolve
 
@@ -26,6 +26,8 @@ from workorder_async.walks.windows import Window
 
 # For so many requests in flight, one further read waits for a slot.
 _SLOTS_OF_A_SPARE_READ: Final = 8
+# Of the filters whose fields no row of the list shows, a value that no ticket has.
+_NOBODYS: Final[Mapping[str, Any]] = {"creator_id": 2**63 - 1, "product_group_id": (2**63 - 1,)}
 
 
 class Walk(AsyncIterator[list[TicketSummary]]):
@@ -101,7 +103,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     @property
     def flaws(self) -> list[str]:
         """The reasons why the result so far may not be exact, beside skipped rows."""
-        return self._rules.state.all_flaws
+        return [*self._rules.state.all_flaws, *self._rules.reader.flaws]
 
     @property
     def is_restarted(self) -> bool:
@@ -162,6 +164,29 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def hidden_filters(query: TicketQuery) -> set[str]:
+    """Return the filters of a query whose fields no row of the list shows."""
+    return {name for name in _NOBODYS if getattr(query, name)}
+
+
+async def check_filters(count: Callable[[TicketQuery], Awaitable[int]], query: TicketQuery, proofs: Proofs) -> None:
+    """Raise `ResponseError` if the server ignores a filter that no row shows: it counts tickets that nobody can have.
+
+    A server that refuses the question proves nothing, and is not asked again.
+    """
+    for name in hidden_filters(query) - proofs.kept:
+        found = 0
+        try:
+            found = await count(TicketQuery(**{name: _NOBODYS[name]}))
+        except (ApiError, ResponseError) as error:
+            if not _may_be_about_the_question(error):
+                raise
+        if found > 0:
+            said = f"the server does not keep to the filter {name}: with a value that no ticket has it counts {found}"
+            raise ResponseError(f"{said} tickets; leave it out, and choose tickets by what they show", status=200)
+        proofs.kept.add(name)
 
 
 async def undated_in(count: Callable[[TicketQuery], Awaitable[int]], query: TicketQuery) -> str:

@@ -67,7 +67,7 @@ class _Ended(_OfCall):
     status: int | None
     """The HTTP status of the attempt, or of the call's last one; None if no complete answer came."""
     errno: int | None
-    """The platform's errno, 10000 for success and 0 for a page without one; None if nothing like an answer of the platform came."""
+    """The platform's errno, 10000 for success, 0 for a page without one; None if nothing of the platform came."""
     request_id: str
     """The platform's id of the answer, "" where there is none."""
     sent: bool
@@ -87,7 +87,7 @@ class AttemptEnded(_Ended):
     attempt: int
     """The number of the attempt, from 1."""
     wait: float | None
-    """Seconds until the next attempt, or after a throttled answer until its turn can come. None if there is no other."""
+    """Seconds until the next attempt, after a throttled answer until it may have its turn; None if there is none."""
 
 
 @frozen(kw_only=True)
