@@ -1,7 +1,7 @@
 """The client: one short coroutine per endpoint, the walks over `list_tickets`, and its life from `async with` on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
@@ -276,13 +276,15 @@ class WorkorderClient(MadeOfVariables):
         reads = ListReads(self._session, window.query, Lane(settings["concurrency"]))
         checking = asyncio.Lock()
 
-        async def read(ask: Ask) -> Answer:
-            if hidden_filters(window.query) - self._proofs.kept:
-                async with checking:
-                    await check_filters(self.count_tickets, window.query, self._proofs)
-            return await reads.read(ask.start, ask.end, ask.page, ask.size)
+        def read(ask: Ask) -> Awaitable[Answer]:
+            return reads.read(ask.start, ask.end, ask.page, ask.size)
 
-        walk = Walk(window, settings, read, self._proofs)
+        async def read_if_kept(ask: Ask) -> Answer:
+            async with checking:
+                await check_filters(self.count_tickets, window.query, self._proofs)
+            return await read(ask)
+
+        walk = Walk(window, settings, read_if_kept if hidden_filters(window.query) else read, self._proofs)
         self._walks.add(walk)
         return walk
 
