@@ -427,9 +427,9 @@ class WorkorderClient(MadeOfVariables):
 
         `mark` is a short reference of yours, a new one for each comment or creation. It is sent on a line of its own
         below the text, where people see it, and decides where nothing else can: a lost mutation whose mark is found has
-        happened; it has not if its mark is not there when the longest time of an attempt is over. Calls of one `lane`
-        give way to calls without one. `until` goes before `deadline`: several calls can share one that
-        `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
+        happened; it has not if its mark is not there after the longest time of an attempt, where others like it are
+        shown. Calls of one `lane` give way to calls without one. `until` goes before `deadline`: several calls can
+        share one that `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
 
         * `on_send` is called just before each request with the mutation is written. If it was not called, a call that
           was cancelled has changed nothing. `may_send` is awaited before `on_send`. Exceptions of both stop the call.

@@ -2,6 +2,7 @@
 
     python delivered.py JOURNAL MESSAGES SIDE_BY_SIDE
 
+One more ticket is created before all others.
 Prints a JSON object for each event: its text, the states of its ten deliveries, and the slowest of them in seconds.
 """
 
@@ -32,6 +33,15 @@ async def deliver(once: Once, key: str, text: str, mutation: Mutation) -> None:
     sys.stdout.write(orjson.dumps(line).decode() + "\n")
 
 
+def ticket_of(title: str) -> CreateTicket:
+    """Return a new ticket of one creator and line."""
+    return CreateTicket(
+        title=title, detail="客户说实例无法登录", reported_time=1660298580, type=1, priority=3,
+        customer_organization_id=5001, customer_organization_name="北京晨曦网络科技有限公司",
+        repository_product_id=36, creator_id=999_999, creator_name="姜程",
+    )  # fmt: skip
+
+
 async def main(journal: str, messages: int, side_by_side: int) -> None:
     """Handle all messages; where that is several at a time, in another order each time."""
     async with (
@@ -42,13 +52,11 @@ async def main(journal: str, messages: int, side_by_side: int) -> None:
         # In a share that shows no history, nobody would ever miss a comment.
         shares = (await client.get_ticket_detail(1001)).assigns
         line = max(shares, key=lambda share: len(share.history)).product_group_id
+        # Nor a ticket of a line for which no earlier one was made.
+        await deliver(once, "om_first", "签到", ticket_of("签到"))
         events: list[tuple[str, str, Mutation]] = []
         for number in range(messages):
-            ticket = CreateTicket(
-                title=f"报障 {number}", detail="客户说实例无法登录", reported_time=1660298580, type=1, priority=3,
-                customer_organization_id=5001, customer_organization_name="北京晨曦网络科技有限公司",
-                repository_product_id=36, creator_id=999_999, creator_name="姜程",
-            )  # fmt: skip
+            ticket = ticket_of(f"报障 {number}")
             events.append((f"om_{number}", ticket.title, ticket))
             comment = CommentTicket(id=1001, detail=f"备注 {number}", productGroupId=line)
             events.append((f"card_{number}", f"备注 {number}", comment))

@@ -22,6 +22,7 @@ from workorder_async import (
     CloseTicket,
     CommentTicket,
     ConfigError,
+    CreateTicket,
     NotFoundError,
     OutcomeUnknownError,
     RejectTicket,
@@ -837,6 +838,8 @@ async def test_a_mark_decides(kind: str, *, happens: bool, rival: bool) -> None:
     """Found: it happened, though an equal one did, too. Not found after the longest time: it did not."""
     async with virtual_sandbox(40) as (sandbox, client):
         mutation = await mutation_of(client, kind)
+        if isinstance(mutation, CreateTicket):
+            await client.create_ticket(evolve(mutation, title="先前的"))
         if rival:
             await client.change(mutation, mark="ref-1")
             await asyncio.sleep(10)
@@ -848,7 +851,9 @@ async def test_a_mark_decides(kind: str, *, happens: bool, rival: bool) -> None:
         async with sandbox.client(now=client.now) as stranger:
             for one in (client, stranger):
                 found = await one.settle(mutation, error.began, mark="ref-2")
-                assert found.happened is happens
+                # A client that has made no ticket of the line does not know whether the list would show one.
+                knows = happens or kind != "create" or one is client
+                assert found.happened is (happens if knows else None)
                 if happens and kind == "create":
                     assert found.ticket_id == sandbox.applied[-1].ticket_id
         if happens:
@@ -1044,6 +1049,82 @@ async def test_a_list_that_does_not_show_what_was_created(*, happens: bool, show
             hidden.add(sandbox.applied[-1].ticket_id)
         with changed_answers(sandbox, "list_tickets", without if happens else lambda listed: listed):
             assert await error.verify(client) is known
+
+
+#: One of another creator and line.
+LISTED = evolve(creation(), repository_product_id=4, creator_id=210001, creator_name="田金秀")
+
+
+async def made_days_ago(client: WorkorderClient, earlier: str) -> None:
+    """Make tickets of its creator or its line: none of them of both."""
+    if "creator" in earlier:
+        await client.create_ticket(evolve(creation("先前的"), repository_product_id=5))
+    if "line" in earlier:
+        await client.create_ticket(evolve(creation("先前的"), creator_id=210001, creator_name="田金秀"))
+    if "number" in earlier:
+        await client.create_ticket(evolve(creation("先前的"), whether_product_group_id=True))
+    await asyncio.sleep(200_000)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "by", "happened"),
+    [
+        ("", "itself", None),
+        ("creator", "itself", None),
+        ("line", "itself", None),
+        ("number", "itself", None),
+        ("creator, line", "itself", False),
+        ("creator, line", "others", None),
+    ],
+)
+@virtual_time
+async def test_a_marked_ticket_whose_like_is_not_listed(earlier: str, by: str, happened: bool | None) -> None:
+    """A list may hide a creator, or a line: it is proven by a ticket that the same client made for the line."""
+    async with virtual_sandbox(40) as (sandbox, client), sandbox.client(now=client.now) as other:
+        await made_days_ago(client if by == "itself" else other, earlier)
+        sandbox.faults = [Fault("reset", operation="create_ticket")]
+        error = await lost(client, creation(), mark="ref-1")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is happened
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+@virtual_time
+async def test_a_marked_ticket_of_a_line_that_is_not_listed(*, ignores: bool) -> None:
+    """It is not said not to have happened, also where the platform ignores filters, and shows other lines."""
+    async with virtual_sandbox(40) as (sandbox, client), sandbox.client(now=client.now) as other:
+        await made_days_ago(client, "creator, line")
+        shown = [row.to_dict() for row in (await client.list_tickets(TicketQuery(creator_id=210002))).tickets][:1]
+
+        def without(listed: Any) -> Any:
+            rows = [row for row in listed["tickets"] if row["product_group"] != "产品线3"]
+            rows = rows or (shown if ignores else [])
+            return {"pagination": {"page_size": 100, "total": len(rows)}, "tickets": rows}
+
+        sandbox.faults = [Fault("reset_after", operation="create_ticket", times=1)]
+        error = await lost(client, creation(), mark="ref-1")
+        await other.create_ticket(evolve(LISTED, title="后来的"))
+        await asyncio.sleep(LATER)
+        with changed_answers(sandbox, "list_tickets", without):
+            assert await error.verify(client) is None
+        assert await error.verify(client) is True
+
+
+@pytest.mark.parametrize("fault", ["403", "hang"])
+@virtual_time
+async def test_a_marked_ticket_where_its_like_cannot_be_read(fault: Kind) -> None:
+    """A list that cannot be proved to show its line leaves it unknown, by the deadline."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        await made_days_ago(client, "creator, line")
+        sandbox.faults = [Fault("reset", operation="create_ticket")]
+        error = await lost(client, creation(), mark="ref-1")
+        await asyncio.sleep(LATER)
+        sandbox.faults = [Fault(fault, operation="get_ticket")]
+        async with asyncio.timeout(6):
+            found = await client.settle(creation(), error.began, mark="ref-1", patient=True, deadline=5)
+        assert found.happened is None
+        sandbox.faults = []
+        assert await error.verify(client) is False
 
 
 def _without_marked(ticket: Any) -> Any:

@@ -463,8 +463,11 @@ async def test_what_the_platform_adds_to_a_marked_ticket(
 ) -> None:
     """A mark counts whatever became of title and name; what may be ours without one is not called somebody else's."""
     row = row_of(creation(), 7) | {"title": title, "creator_name": name, "detail": detail}
-    page = dated(data({"pagination": {"total": 1, "page_size": 100}, "tickets": [row]}))
-    async with serving(drop, page) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
+    before = row_of(creation("先前的"), 6)
+    page = dated(data({"pagination": {"total": 2, "page_size": 100}, "tickets": [row, before]}))
+    made = dated(data({"id": 6}))
+    async with serving(made, drop, page) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
+        await client.create_ticket(creation("先前的"))
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.create_ticket(creation(), mark="m-1")
         found = await client.settle(creation(), caught.value.began, mark="m-1", patient=True, deadline=1)

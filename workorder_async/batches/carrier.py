@@ -193,7 +193,7 @@ class Carrier:
         if has_twin and not kind_of(mutation).converges:
             return Settlement(None)
         ended = self._journal.opened if earlier else inf  # an earlier run held its lock, and so was gone by then
-        run = evolve(sent.run, ended=ended)
+        run = evolve(sent.run, ended=ended, made=self._journal.made_like(sent))
         found = Settlement(None)
         with suppress(ConfigError):  # the client was closed meanwhile
             found = await self._client.settle(

@@ -126,6 +126,10 @@ class Journal:
         """Tell whether another mutation that an earlier run began may look like this one."""
         return await self._order(lambda: self._file.has_twin(entry), until)
 
+    def made_like(self, entry: Entry) -> tuple[int, int] | None:
+        """Return a ticket that an earlier run made for the product line of this creation, and its creator."""
+        return self._file.made_like(entry)
+
     def forget(self, keys: Collection[str], *, rewrites: bool = False) -> None:
         """Forget mutations that are over: each is NEW from then on, and would be sent again.
 

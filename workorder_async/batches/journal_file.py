@@ -20,7 +20,7 @@ from enum import Enum
 from functools import cache
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zlib import crc32
 
 from attrs import define, field, frozen
@@ -40,6 +40,7 @@ _HEAD = b'{"journal":"workorder_async","version":'
 _MARK = b',"sum":"'
 _SUM = _MARK + b'%08x"}\n'
 _SUM_SIZE = len(_SUM % 0)
+_Product: TypeAlias = tuple[str, bool]
 # Mutations that are further apart, in seconds, cannot be under way at the same time.
 _NEAR = 600.0
 # Outcomes after which this run does not send a mutation again.
@@ -208,6 +209,9 @@ class JournalFile:
         # A database without a name is a temporary file, deleted when it is closed.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._total = 0  # the checksum of all lines in the file
+        # Lines and creators of tickets whose creation an earlier run began; by line, the ticket that it made last.
+        self._creating = dict[str, tuple[_Product, JSON]]()
+        self._made = dict[_Product, tuple[int, int]]()
         self._pending: list[bytes] = []
         # The mutations that are sent or settled once the pending lines are on disk, and their standings before.
         self._begun: list[tuple[str, Standing]] = []
@@ -262,7 +266,13 @@ class JournalFile:
             entry = _entry_of(intent)
             row = (key, Standing.OPEN.value, to_json(intent), entry.place, *entry.span)
             self._table.execute("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
+            if "creator_id" in line["mutation"]:
+                self._creating[key] = _product_of(line["mutation"]), line["mutation"]["creator_id"]
         elif (state := State[str(line["state"])]) is not State.UNKNOWN:
+            product, creator_id = self._creating.pop(str(line["outcome"]), (None, None))
+            id = line.get("ticket_id")
+            if product is not None and state is State.DONE and isinstance(creator_id, int) and isinstance(id, int):
+                self._made[product] = id, creator_id
             self._set_after(str(line["outcome"]), state.name)
         elif self._standing_of(str(line["outcome"])) is Standing.NEW:
             raise ValueError("an outcome of nothing")
@@ -339,6 +349,10 @@ class JournalFile:
         )
         return found.fetchone() is not None
 
+    def made_like(self, entry: Entry) -> tuple[int, int] | None:
+        """Return a ticket that an earlier run made for the product line of this creation, and its creator."""
+        return self._made.get(_product_of(entry.mutation))
+
     def forget(self, keys: Collection[str], *, rewrites: bool) -> None:
         """Forget mutations that are over. With `rewrites` their lines leave the file, too: before anything is begun."""
         self._table.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in keys))
@@ -414,6 +428,12 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
         raise
     file.close()
     return fresh, total
+
+
+def _product_of(mutation: JSON) -> _Product:
+    """Return the product line of a creation, and whether that number is an own one."""
+    fields = mutation if isinstance(mutation, dict) else {}
+    return str(fields.get("repository_product_id")), bool(fields.get("whether_product_group_id"))
 
 
 def _intent_of(entry: Entry) -> dict[str, JSON]:

@@ -32,8 +32,10 @@ from workorder_async.document import (
     CommentTicket,
     CreateTicket,
     Mutation,
+    PageRequest,
     RejectTicket,
     TicketDetail,
+    TicketQuery,
     TicketStatus,
     TicketSummary,
     endpoints,
@@ -80,6 +82,8 @@ class MutationKind(Generic[M]):
     """Return a digest of the sign that it leaves there."""
     solution: Callable[[M], tuple[int, bool] | None] = lambda _: None
     """Return when the mutation says its ticket was solved, and whether it was; None for a kind that says neither."""
+    product: Callable[[M], tuple[int, bool] | None] = lambda _: None
+    """Return the product line of a new ticket, and whether that number is an own one; None for any other kind."""
     creates: bool = False
     """Whether it makes a ticket, so that the mutation has no ticket's id."""
     verb: str = Factory(lambda kind: kind.endpoint.operation.removesuffix("_ticket"), takes_self=True)
@@ -189,7 +193,8 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     if since < 0 and not sending.mark:
         return Settlement(None)
     begin = max(0, int(max(since, 0)) - (_DAY if sending.mark else 0))
-    (listed, is_whole), known = await sendings.read(sending, reads.created(ticket.creator_id, begin))
+    query = TicketQuery(creator_id=ticket.creator_id, created_start=begin)
+    (listed, is_whole), known = await sendings.read(sending, reads.created(query))
     # A mark decides without the creator's name: the platform may know the creator under another.
     rows = [row for row in listed if sending.mark or row.creator_name in ("", ticket.creator_name)]
     taken = sendings.of_others(sending)
@@ -198,8 +203,11 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
         like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
         happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
         # If the list hides other tickets that were made shortly before, it may hide this one, too.
-        is_whole &= sendings.created(ticket.creator_id, sending.began - _DAY / 2) <= {row.id for row in listed}
-        happened = happened if happened or is_whole else None
+        ids = {row.id for row in listed}
+        is_whole &= sendings.created(ticket.creator_id, sending.began - _DAY / 2) <= ids
+        if happened is False:
+            is_shown = is_whole and await _would_show(query, reads, sendings.nearest_made(sending), ids)
+            happened = False if is_shown else None
         ours = [row for row in like if known.span.may_have(row.created_time) and _has_mark(row.detail, sending.mark)]
     else:
         ours = [row for row in free if trace_of_ticket(row) == sending.trace]
@@ -210,6 +218,26 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
         shown = Counter(map(trace_of_ticket, others))
         happened = True if is_one and unknown is not None and not _missing(unknown, shown) else None
     return Settlement(happened, ours[0].id if happened and len(ours) == 1 else 0)
+
+
+async def _would_show(
+    query: TicketQuery, reads: "Reads", made: tuple[int, int] | None, listed: Collection[int]
+) -> bool:
+    """Tell whether the list, which shows the tickets `listed` for the creator's `query`, would show one of this line.
+
+    A list may be kept to some lines, and new tickets may be filed under another number of their creator. So it must
+    show the ticket that this client has `made` for the line, by the creator that was sent, and some ticket of the
+    creator.
+    """
+    if made is None:
+        return False
+    if made[0] not in listed:
+        time = (await reads.ticket(made[0])).created_time
+        asked = TicketQuery(creator_id=made[1], created_start=time, created_end=time + 1)
+        if made[0] not in {row.id for row in (await reads.page(PageRequest(asked, page_size=100))).tickets}:
+            return False
+    asked = TicketQuery(creator_id=query.creator_id)
+    return bool(listed or (await reads.page(PageRequest(asked, page_size=1))).tickets)
 
 
 def _steps(detail: TicketDetail) -> list[TicketFlowHistory]:
@@ -348,6 +376,7 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         # Numbers alone, since a platform stores these as they are.
         place=lambda it: f"creator {it.creator_id} {it.type.value} {it.priority.value} {it.reported_time}",
         trace=trace_of_ticket,
+        product=lambda it: (it.repository_product_id, bool(it.whether_product_group_id)),
         look=look_for_ticket,
         words=lambda ticket: f"create: {ticket.title}",
     ),
@@ -429,7 +458,8 @@ class Prepared:
     def sending(self, intent: float | None = None) -> Sending:
         """Return a record of it for `Sendings`; `intent` is when its caller wrote down that it would be sent."""
         line: int | None = getattr(self.mutation, "productGroupId", None)
-        return Sending(self.place, self.trace, line, self.mark, self.kind.solution(self.mutation), intent)
+        solution, product = self.kind.solution(self.mutation), self.kind.product(self.mutation)
+        return Sending(self.place, self.trace, line, self.mark, solution, product, intent)
 
 
 def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:

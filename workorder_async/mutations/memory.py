@@ -80,6 +80,8 @@ class Sending:
     """The caller's reference at the end of its text; "" for none."""
     solution: tuple[int, bool] | None = None
     """How a close says that the ticket was solved; None for any other mutation."""
+    product: tuple[int, bool] | None = None
+    """The product line of a new ticket, and whether that number is an own one; None for any other mutation."""
     intent: float | None = None
     """When its caller wrote down that it would be sent, by our own clock; None if it did not."""
     began: float = 0.0
@@ -114,6 +116,8 @@ class EarlierRun:
     """For how many seconds the platform may carry out one of its requests, if longer than for one of this client."""
     ended: float = inf
     """When that run had certainly ended."""
+    made: tuple[int, int] | None = None
+    """Of a creation: a ticket that such a run made for the same product line, and its creator."""
 
 
 @frozen
@@ -143,6 +147,7 @@ class Sendings:
     steady: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time(), kw_only=True)
     _kept: dict[Sending, None] = field(init=False, factory=dict)  # the one that is kept the longest stands first
     _at: dict[str, dict[Sending, None]] = field(init=False, factory=dict)
+    _made_before: dict[tuple[int, bool] | None, tuple[int, int]] = field(init=False, factory=dict)  # by other runs
     _forgotten: float = field(init=False, default=-inf)  # a forgotten mutation cannot have happened later
 
     def enter(self, sending: Sending) -> None:
@@ -165,6 +170,8 @@ class Sendings:
         run = run or EarlierRun(within=self._within)
         attempt = max(run.attempt, self._attempt)
         wanted.gone_by = run.ended + attempt
+        if run.made:
+            self._made_before[wanted.product] = run.made
         # Two closes may begin in the same moment of a coarse clock: they differ by their solutions.
         identity = (wanted.trace, wanted.line, wanted.solution)
         alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line, one.solution) == identity]
@@ -228,6 +235,17 @@ class Sendings:
         """Return the tickets that this client made for a creator since then, by our own clock."""
         begin = f"creator {creator_id} "
         return {one.ticket_id for one in self._kept if one.place.startswith(begin) and one.began >= since} - {0}
+
+    def nearest_made(self, sending: Sending) -> tuple[int, int] | None:
+        """Return the ticket that this client made nearest in time for the same product line, and its creator.
+
+        Else one that an earlier run made, if any is known.
+        """
+        made = [one for one in self._kept if one.ticket_id and one.product == sending.product]
+        nearest = min(made, key=lambda one: abs(one.began - sending.began), default=None)
+        if nearest is None:
+            return self._made_before.get(sending.product)
+        return nearest.ticket_id, int(nearest.place.split()[1])
 
     def of_others(self, sending: Sending) -> set[int]:
         """Return the tickets that other mutations are known to have created."""

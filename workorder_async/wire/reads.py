@@ -61,21 +61,19 @@ class Reads:
         """Read everything about a ticket."""
         return await self._get(endpoints.GET_TICKET_DETAIL, TicketDetail, id)
 
-    async def created(self, creator_id: int, since: int) -> tuple[list[TicketSummary], bool]:
-        """Read the tickets of a creator since a moment by the server's clock, in seconds; and whether none is missing.
+    async def created(self, query: TicketQuery) -> tuple[list[TicketSummary], bool]:
+        """Read the tickets that a query with a `created_start` matches; and whether these are all.
 
         A list of several pages may move while it is read. It is read again until a reading shows no ticket that the
-        readings before it should have shown. Tickets may be missing where the list counts more than it shows, or shows
-        this client no ticket of anybody.
+        readings before it should have shown. Tickets are missing where the list counts more than it shows.
         """
-        query, rows, newest = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary](), inf
+        rows, newest = dict[int, TicketSummary](), inf
         for _ in range(_READINGS):
             found, pages, total = await self._read_through(query)
             new = found.keys() - rows.keys()
             rows |= found
             if pages == 1 or all(rows[id].created_time > newest for id in new):
-                shows_any = rows or (await self.page(PageRequest(page_size=1))).tickets
-                return list(rows.values()), bool(shows_any) and len(rows) >= total
+                return list(rows.values()), len(rows) >= total
             newest = max(row.created_time for row in rows.values())
         raise ResponseError("the list of tickets created since moves faster than it is read")
 
