@@ -6,7 +6,7 @@ import re
 import socket
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
@@ -23,6 +23,9 @@ from workorder_async import (
     ConfigError,
     DecodeError,
     ExportError,
+    NoAnswerError,
+    ResponseError,
+    RetryPolicy,
     Sandbox,
     TicketQuery,
     TicketStatus,
@@ -369,14 +372,19 @@ class _hooked:  # noqa: N801 - used like a function
         del self._client.get_ticket_detail
 
 
-@pytest.mark.parametrize(("times", "left_out"), [(6, 0), (9, 3), (12, 6)])
-async def test_refused_once_or_twice(times: int, left_out: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "times", "left_out"), [("errno", 6, 0), ("errno", 9, 3), ("errno", 12, 6), ("403", 12, 6), ("500", 12, 6)]
+)
+async def test_refused_once_or_twice(
+    kind: Literal["errno", "403", "500"], times: int, left_out: int, tmp_path: Path
+) -> None:
     """A ticket that is refused is asked for once more at the end of its page; one refused again is left out and told.
 
     The first page shows 47 tickets, the last six of which are refused.
     """
-    faults = [Fault("errno", operation="get_ticket_detail", after=41, times=times, errno=-1)]
-    async with Sandbox(tickets=100, faults=faults) as sandbox, sandbox.client(max_in_flight=1) as client:
+    faults = [Fault(kind, operation="get_ticket_detail", after=41, times=times, errno=-1)]
+    once = RetryPolicy(attempts=1)
+    async with Sandbox(tickets=100, faults=faults) as sandbox, sandbox.client(max_in_flight=1, retry=once) as client:
         report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)
         assert sandbox.requests["get_ticket_detail"] == 106
         ids = [ticket.id for ticket in await truth(client)]
@@ -385,7 +393,7 @@ async def test_refused_once_or_twice(times: int, left_out: int, tmp_path: Path) 
     assert (list(report.refused), report.refused_tickets, report.gone) == (refused, left_out, ())
     assert report.exact is not bool(refused)
     if refused:
-        assert report.refusal.startswith("errno -1 ")
+        assert "errno -1 " in report.refusal
         said = f"{left_out} tickets were refused when their full records were asked for, as "
         examples = ", ".join(map(str, refused[:5]))
         assert report.reason == f"{said}{examples}, the first with {report.refusal}"
@@ -403,6 +411,47 @@ async def test_refused_in_a_row(after: int, times: int, rows: int, tmp_path: Pat
             with pytest.raises(Exception, match="50000") as caught:
                 await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)
             assert type(caught.value).__name__ == "ApiError"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        (Fault("html", after=9), ResponseError, r"ticket \d+: HTTP 502"),
+        (Fault("403", after=9), AuthenticationError, r"ticket \d+: HTTP 403"),
+        (Fault("reset", after=9), NoAnswerError, r"ticket \d+: "),
+        (Fault("403", errno=5, times=22), AuthenticationError, r"ticket \d+: errno 5"),
+        (Fault("500", errno=5, times=22), ResponseError, r"ticket \d+: HTTP 500 with errno 5"),
+        (Fault("500", errno=5, after=2, times=22), None, ""),
+        (
+            Fault("403", errno=5),
+            AuthenticationError,
+            r"16 tickets in a row .* the first of them \d+: errno 5",
+        ),
+    ],
+)
+async def test_an_error_of_all_tickets(fault: Fault, kind: type[Exception] | None, said: str, tmp_path: Path) -> None:
+    """It ends the export and names a ticket: a page without an errno, no answer, or refusals before any record."""
+    count = 24 if fault.times is None else 11
+    faults, once = [evolve(fault, operation="get_ticket_detail")], RetryPolicy(attempts=1)
+    async with Sandbox(tickets=count, faults=faults) as sandbox, sandbox.client(retry=once) as client:
+        exporting = export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)
+        if kind is None:
+            assert (await exporting).refused_tickets == 9
+        else:
+            with pytest.raises(kind, match=said):
+                await exporting
+
+
+async def test_refused_where_an_export_goes_on(tmp_path: Path) -> None:
+    """The only ticket that is left is no reason to doubt the signature: it is left out and told."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=48) as sandbox, sandbox.client() as client:
+        sandbox.faults = [Fault("403", operation="get_ticket_detail", after=47)]
+        with pytest.raises(AuthenticationError):
+            await export_tickets(client, TicketQuery(), target, detail=True)
+        sandbox.faults = [Fault("403", operation="get_ticket_detail", errno=5)]
+        report = await export_tickets(client, TicketQuery(), target, detail=True)
+    assert (report.rows, report.resumed_rows, report.refused_tickets, report.refusal[:7]) == (47, 47, 1, "errno 5")
 
 
 async def test_texts_are_counted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from attrs import evolve
@@ -21,7 +21,17 @@ from tests.support.sandbox_wire import Clock
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import ConfigError, ExportError, RetryPolicy, Sandbox, TicketQuery, TicketStatus, WorkorderClient
+from workorder_async import (
+    AuthenticationError,
+    ConfigError,
+    ExportError,
+    ResponseError,
+    RetryPolicy,
+    Sandbox,
+    TicketQuery,
+    TicketStatus,
+    WorkorderClient,
+)
 from workorder_async.exports import TICKET_COLUMNS, export_tickets
 from workorder_async.mirror import Changed, MirrorProgress, MirrorReport, mirror_tickets, watch
 from workorder_async.sandbox import Drift, Fault
@@ -634,11 +644,48 @@ async def test_full_records_that_are_refused(tmp_path: Path) -> None:
         sandbox.faults = [Fault("errno", operation="get_ticket_detail", errno=50_000)]
         report = await mirror_tickets(client, path, detail=True)
         assert (report.tickets, report.details, report.skipped, report.exact) == (3, 0, 3, False)
-        assert report.reason == "details that cannot be read are not in the database: 1001, 1002, 1003"
+        said = "details that cannot be read are not in the database: 1001, 1002, 1003; the first refusal: errno 50000"
+        assert report.reason.startswith(said)
         sandbox.faults = []
         assert (await mirrored(client, path, detail=True)).details == 3
         sandbox.faults = [Fault("errno", operation="get_ticket_detail", errno=50_000)]
         assert (await mirrored(client, path, recheck=3)).skipped > 0
+
+
+@pytest.mark.parametrize("kind", ["403", "500"])
+@virtual_time
+async def test_a_full_record_that_is_always_refused(kind: Literal["403", "500"], tmp_path: Path) -> None:
+    """The others are read, and it is named in each run; where there are no others yet, it is an error of all."""
+    path, policy = tmp_path / "tickets.db", RetryPolicy(attempts=1)
+    always = Fault(kind, operation="get_ticket_detail", errno=50_000)
+    async with virtual_sandbox(40, client={"retry": policy}) as (sandbox, client):
+        sandbox.faults = [evolve(always, after=5, times=1), evolve(always, after=40, times=1)]
+        report = await mirror_tickets(client, path, detail=True, concurrency=1)
+        assert (report.details, report.refused, report.exact) == (39, [1035], False)
+        assert "not in the database: 1035; the first refusal: " in report.reason
+        sandbox.faults = [always]
+        report = await mirror_tickets(client, path, detail=True)
+        assert (report.refused, sandbox.requests["get_ticket_detail"]) == ([1035], 43)
+        assert "errno 50000" in report.refusal
+    async with virtual_sandbox(3, faults=[always], client={"retry": policy}) as (sandbox, client):
+        with pytest.raises((AuthenticationError, ResponseError), match=r"ticket 1003: .*errno 50000"):
+            await mirror_tickets(client, tmp_path / "new.db", detail=True)
+
+
+@virtual_time
+async def test_no_right_to_full_records(tmp_path: Path) -> None:
+    """After sixteen refusals in a row a run asks for no more records, and says why; the next one tries anew."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(120) as (sandbox, client):
+        for run in (1, 2):
+            sandbox.faults = [Fault("errno", operation="get_ticket_detail", errno=20003)]
+            report = await mirror_tickets(client, path, detail=True)
+            assert (report.tickets, report.details, report.exact) == (120, 0, False)
+            assert sandbox.requests["get_ticket_detail"] == 48 * run
+            said = "16 tickets in a row were refused, the first of them 1120: errno 20003"
+            assert report.reason.startswith(f"no more full records were asked for: {said}")
+        sandbox.faults = []
+        assert (await mirrored(client, path, detail=True)).details == 120
 
 
 def _found(folder: Path) -> list[tuple[int, str, str]]:

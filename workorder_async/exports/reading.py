@@ -4,17 +4,25 @@ A page of a walk tells with which `rest` of the list a later walk would go on, a
 `again`. So a part can end with this page. A page that has no `rest`, as in a crowd, makes the part longer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Final, TypeAlias, TypeGuard
+from typing import Final, TypeAlias, TypeGuard, TypeVar
 
 from attrs import define
 
 from workorder_async.arguments import plain
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
-from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    DecodeError,
+    NotFoundError,
+    RateLimitedError,
+    ResponseError,
+    WorkorderError,
+)
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.parts import Lines
 from workorder_async.exports.report import ExportOptions, ExportProgress, Part, Phase
@@ -37,57 +45,120 @@ ROWS_OF_A_PART: int = 2000
 SECONDS_OF_A_PART: float = 1.0
 #: If so many tickets in a row are refused with the same errno, the tickets are not the cause.
 REFUSED_IN_A_ROW: Final = 16
-_Answer: TypeAlias = TicketDetail | ApiError | DecodeError
+Unread: TypeAlias = ApiError | ResponseError
+"""Why a ticket's full record was not read: it is gone, refused, or cannot be read (`DecodeError`)."""
+_T = TypeVar("_T")
 
 
 class UnfoundedError(Exception):
     """An earlier call relied on an order that the list does not have: its rows must be read anew."""
 
 
-async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> _Answer:
-    """Return a full record, or the error if it is refused or cannot be read; raise errors that hold for all tickets."""
+async def read_detail(client: WorkorderClient, id: int, lane: Lane) -> TicketDetail | Unread:
+    """Return a full record, or why this ticket has none; raise errors that hold for all tickets, with its number."""
     try:
         return await client.get_ticket_detail(id, lane=lane)
-    except (AuthenticationError, RateLimitedError):
-        raise
-    except (ApiError, DecodeError) as error:
+    except WorkorderError as error:
+        if not _is_of_ticket(error):
+            _about(f"ticket {id}", error)
+            raise
         return error
 
 
-def _is_refused(answer: _Answer) -> TypeGuard[ApiError]:
+def _about(what: str, error: WorkorderError) -> WorkorderError:
+    """Let an error begin with the tickets that it is about, unless it does so already."""
+    if what not in error.message:
+        error.args = (f"{what}: {error.message}",)
+    return error
+
+
+def _is_unclear(answer: object) -> TypeGuard[AuthenticationError | ResponseError]:
+    """Tell whether a refusal may be one of the signature, or a failure of the platform or of a gateway."""
+    return isinstance(answer, AuthenticationError | ResponseError) and not isinstance(answer, DecodeError)
+
+
+def _is_of_ticket(error: WorkorderError) -> TypeGuard[Unread]:
+    """Tell whether an error may be of one ticket alone. A gateway's page, which has no errno, is of all."""
+    if _is_unclear(error):
+        return error.errno != 0
+    return isinstance(error, ApiError | DecodeError) and not isinstance(error, RateLimitedError)
+
+
+def is_refused(answer: object) -> TypeGuard[Unread]:
     """Tell whether a ticket is refused for another reason than that it is gone."""
-    return isinstance(answer, ApiError) and not isinstance(answer, NotFoundError)
+    return isinstance(answer, ApiError | ResponseError) and not isinstance(answer, NotFoundError | DecodeError)
+
+
+class Records:
+    """Asks for full records, `at_once` at a time, and tells the refusal of a ticket from a refusal of all.
+
+    `is_read` says whether a record was read before. As long as none was, an answer that may be for a wrong signature,
+    or for a platform that fails, is an error of all.
+    """
+
+    def __init__(self, at_once: int, *, is_read: bool) -> None:
+        # The deadline of a call begins with the call: no more are made at a time than may be in flight, so none waits.
+        self._at_once = at_once
+        self._is_read = is_read
+        self._row: list[tuple[int, Unread]] = []
+        #: Set once sixteen tickets in a row were refused with the same errno: these words, and the first refusal.
+        self.end: tuple[str, Unread] | None = None
+
+    async def read(self, ids: Sequence[int], one: Callable[[int], Awaitable[_T | Unread]]) -> dict[int, _T | Unread]:
+        """Return the answer to each ticket, in their order; `one` asks for a ticket."""
+        answers = await self._ask(ids, one)
+        for id, answer in answers.items():
+            self._count(id, answer)
+        if self.end is None:
+            # Many a refusal is a passing failure of the platform: each is asked once more.
+            answers |= await self._ask([id for id, answer in answers.items() if is_refused(answer)], one)
+        for id, answer in answers.items():
+            if not _is_unclear(answer):
+                self._is_read = True
+            elif not self._is_read and all(map(_is_unclear, answers.values())):
+                raise _about(*self.end) if self.end else _about(f"ticket {id}", answer)
+        return answers
+
+    async def _ask(self, ids: Sequence[int], one: Callable[[int], Awaitable[_T | Unread]]) -> dict[int, _T | Unread]:
+        return dict(zip(ids, await for_each(ids, one, at_once=self._at_once), strict=True))
+
+    def _count(self, id: int, answer: object) -> None:
+        if not is_refused(answer) or (self._row and self._row[0][1].errno != answer.errno):
+            self._row.clear()
+        if is_refused(answer):
+            self._row.append((id, answer))
+        if len(self._row) >= REFUSED_IN_A_ROW and self.end is None:
+            first, why = self._row[0]
+            self.end = f"{REFUSED_IN_A_ROW} tickets in a row were refused, the first of them {first}", why
 
 
 class Details:
     """Reads full records, and has their attachments fetched, if there is a folder for these.
 
-    `options` are those of the walk: at most `concurrency` records are read at a time.
+    `options` are those of the walk: at most `concurrency` records are read at a time. `is_read` is that of `Records`.
 
     A ticket that is gone by now (`NotFoundError`), or that the platform refuses twice, is left out, and named in the
     part. But if sixteen tickets in a row are refused with the same errno, and the error is no `NotFoundError`,
-    the last refusal is raised.
+    the first of these refusals is raised.
     """
 
-    def __init__(self, client: WorkorderClient, folder: AttachmentFolder | None, options: WalkOptions) -> None:
+    def __init__(
+        self, client: WorkorderClient, folder: AttachmentFolder | None, options: WalkOptions, *, is_read: bool = False
+    ) -> None:
         self._client = client
         self._folder = folder
-        # The deadline of a call begins with the call: no more are made at a time than may be in flight, so none waits.
-        self._at_once = options["concurrency"]
-        self._lane = Lane(self._at_once)
+        self._records = Records(options["concurrency"], is_read=is_read)
+        self._lane = Lane(options["concurrency"])
         self._skips = options["on_bad_row"] == "skip"
-        self._errno, self._refused = 0, 0
 
     async def read(self, ids: Sequence[int], part: Part) -> list[TicketDetail]:
         """Return the records of these tickets, in their order, without those that are refused or cannot be read.
 
         `part` counts the requests and the attachments, and names the tickets without a record.
         """
-        found, answers = [], await self._ask(ids, part)
-        for answer in answers.values():
-            self._count_refusals(answer)
-        # Many a refusal is a passing failure of the platform: each is asked once more.
-        answers |= await self._ask([id for id, answer in answers.items() if _is_refused(answer)], part)
+        found, answers = [], await self._records.read(ids, partial(self._one, part=part))
+        if self._records.end is not None:
+            raise _about(*self._records.end)
         for id, answer in answers.items():
             if isinstance(answer, TicketDetail):
                 found.append(answer)
@@ -104,11 +175,7 @@ class Details:
         del part.skipped[SKIPPED_ROWS_NAMED:], part.gone[SKIPPED_ROWS_NAMED:], part.refused[SKIPPED_ROWS_NAMED:]
         return found
 
-    async def _ask(self, ids: Sequence[int], part: Part) -> dict[int, _Answer]:
-        answers = await for_each(ids, partial(self._one, part=part), at_once=self._at_once)
-        return dict(zip(ids, answers, strict=True))
-
-    async def _one(self, id: int, part: Part) -> _Answer:
+    async def _one(self, id: int, part: Part) -> TicketDetail | Unread:
         part.requests += 1
         found = await read_detail(self._client, id, self._lane)
         if isinstance(found, DecodeError) and not self._skips:
@@ -117,16 +184,6 @@ class Details:
             fetched = await self._folder.fetch(found)
             part.attachments += fetched
         return found
-
-    def _count_refusals(self, answer: _Answer) -> None:
-        """Raise a refusal if it is the last one of too many in a row with the same errno."""
-        if not _is_refused(answer):
-            self._refused = 0
-            return
-        self._refused = self._refused + 1 if answer.errno == self._errno else 1
-        self._errno = answer.errno
-        if self._refused >= REFUSED_IN_A_ROW:
-            raise answer
 
 
 @define(eq=False, slots=False)
@@ -148,8 +205,9 @@ class Reading:
             concurrency=options["concurrency"],
             on_bad_row=options["on_bad_row"],
         )
-        self._details = Details(self._client, self._folder, self._walks) if options["detail"] else None
         self.resumed_rows: int = sum(part.rows for part in done)
+        is_read = self.resumed_rows > 0
+        self._details = Details(self._client, self._folder, self._walks, is_read=is_read) if options["detail"] else None
         self._rows = self._expected_rows = self.resumed_rows
         for part in done[:-1]:
             part.again = []

@@ -462,6 +462,10 @@ class MirrorDatabase:
         ((count,),) = self.ask(question, *values, json.dumps([*absent]))
         return cast("int", count)
 
+    def has_details(self, /) -> bool:
+        """Tell whether the database has a full record."""
+        return bool(self.ask("SELECT 1 FROM details LIMIT 1"))
+
     def unknown_of(self, table: str, ids: Iterable[JSON], /) -> list[JSON]:
         """Return the ids that a table does not have."""
         return [id for id in ids if not self.ask(f"SELECT 1 FROM {table} WHERE id = ?", id)]  # noqa: S608

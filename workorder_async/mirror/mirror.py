@@ -30,9 +30,9 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import Ticket, TicketDetail, TicketQuery, TicketStatus
 from workorder_async.document.codec import Row
 from workorder_async.document.json_text import JSON
-from workorder_async.errors import ApiError, NotFoundError
+from workorder_async.errors import ApiError, NotFoundError, WorkorderError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.reading import DETAILS_AT_ONCE, read_detail
+from workorder_async.exports.reading import DETAILS_AT_ONCE, Records, Unread, is_refused, read_detail
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.mirror.database import LEAST, OPEN, ROOM, Mark, MirrorDatabase, Range, database_of
 from workorder_async.tasks import for_each
@@ -49,6 +49,9 @@ _SHARE: Final = 0.01
 _DENSE: Final = 0.5
 #: Tickets that are named in a doubt, at the most.
 _NAMED: Final = 20
+
+_Found: TypeAlias = tuple[TicketDetail, list[Path], bool]
+"""A full record, the paths of its files, and whether all of them are there."""
 
 Phase: TypeAlias = Literal["all", "new", "open", "left", "audit", "missing", "details"]
 """A step of a run: to read all tickets, the new ones, the open ones, the ones that left the lists of open tickets; to
@@ -139,6 +142,11 @@ class MirrorReport:
     skipped: int = 0
     """Rows and full records that cannot be read. The database keeps older values of them; if it has none, the run is
     not exact."""
+    refused: list[int] = Factory(list)
+    """Tickets whose full records the platform refused, also when they were asked for once more; the next run asks for
+    them again. Once sixteen in a row are refused with one errno, no more are asked for in this run."""
+    refusal: str = ""
+    """The errno and the words with which the first of them was refused; "" if there is none."""
     requests: int = 0
     """Requests of the run."""
     oldest_read_at: int = 0
@@ -484,25 +492,36 @@ class Run:
         recheck, folder, is_full = options["recheck"], options["attachments"], options["full"]
         due = await self._do(MirrorDatabase.details_due, recheck, folder, is_full)
         self._rows, self._total_rows = 0, len(due)
+        records = Records(self._at_once, is_read=await self._do(MirrorDatabase.has_details))
         read = partial(self._detail, lane=Lane(self._at_once))
         for place in range(0, len(due), DETAILS_AT_ONCE):
             at = self.now()
-            ids = due[place : place + DETAILS_AT_ONCE]
-            found = await for_each(ids, read, at_once=self._at_once)
-            self._report.details += await self._do(MirrorDatabase.write_details, ids, found, at, self.now())
+            answers = await records.read(due[place : place + DETAILS_AT_ONCE], read)
+            found = [self._found(id, answer) for id, answer in answers.items()]
+            self._report.details += await self._do(MirrorDatabase.write_details, [*answers], found, at, self.now())
             self._rows += len(found)
             self._tell()
+            if records.end is not None:
+                said, refusal = records.end
+                self._doubts.append(f"no more full records were asked for: {said}: {refusal.message}")
+                break
 
-    async def _detail(self, id: int, *, lane: Lane) -> tuple[TicketDetail, list[Path], bool] | None:
-        """Read a full record and fetch its files; return it, the paths of the files, and whether all of them are there.
+    def _found(self, id: int, answer: _Found | Unread) -> _Found | None:
+        """Return a full record and its files, or note that it is not there."""
+        if not isinstance(answer, WorkorderError):
+            return answer
+        self._unreadable["details"].add(id)
+        if is_refused(answer):
+            self._report.refused.append(id)
+            self._report.refusal = self._report.refusal or answer.message
+        return None
 
-        Returns None for a record that is refused, or cannot be read.
-        """
+    async def _detail(self, id: int, *, lane: Lane) -> _Found | Unread:
+        """Read a full record and fetch its files."""
         self._report.requests += 1
         detail = await read_detail(self._client, id, lane)
         if not isinstance(detail, TicketDetail):
-            self._unreadable["details"].add(id)
-            return None
+            return detail
         if self.files is None:
             return detail, [], False
         counts = await self.files.fetch(detail)
@@ -517,7 +536,8 @@ class Run:
             if unknown := await self._do(MirrorDatabase.unknown_of, table, sorted(ids, key=str)):
                 more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
                 named = ", ".join(map(str, unknown[:_NAMED]))
-                self._doubts.append(f"{table} that cannot be read are not in the database: {named}{more}")
+                why = f"; the first refusal: {report.refusal}" if table == "details" and report.refusal else ""
+                self._doubts.append(f"{table} that cannot be read are not in the database: {named}{more}{why}")
         report.exact, report.reason = not self._doubts, "; ".join(dict.fromkeys(self._doubts))
         report.seconds = perf_counter() - self._began
         await self._do(MirrorDatabase.end, self.now(), report.requests, asdict(report))

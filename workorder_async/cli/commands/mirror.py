@@ -112,6 +112,9 @@ def _summarise(report: "MirrorReport") -> None:
         note(f"{report.attachments.failed:,} files are missing, first {report.attachments.failures[0]}")
     if report.skipped:
         note(f"{report.skipped:,} rows or records cannot be read; their last values stay")
+    if report.refused:
+        refused = named(report.refused[:_NAMED], len(report.refused))
+        note(f"refused when the full record was asked for: {refused}, the first with {report.refusal}")
     if report.held_back:
         note("hint: was a right lost? If the tickets are really gone, --accept-gone marks them")
     said = "exact" if report.exact else f"not exact: {report.reason}"
