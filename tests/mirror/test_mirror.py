@@ -325,7 +325,13 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "hint"), [(Fault("html"), False), (Fault("errno", errno=50001), True), (Fault("reset"), False)]
+    ("fault", "hint"),
+    [
+        (Fault("html"), False),
+        (Fault("errno", errno=50001), True),
+        (Fault("403", errno=50001), False),
+        (Fault("reset"), False),
+    ],
 )
 @virtual_time
 async def test_missing_tickets_that_cannot_be_asked_for(tmp_path: Path, fault: Fault, *, hint: bool) -> None:
@@ -338,8 +344,13 @@ async def test_missing_tickets_that_cannot_be_asked_for(tmp_path: Path, fault: F
         sandbox.faults = [evolve(fault, operation="get_ticket")]
         report = await mirror_tickets(client, path)
         assert (report.gone, report.left, report.exact) == ([], [], False)
-        assert report.reason.startswith("whether 3 missing tickets exist could not be found out: get_ticket: ")
+        said = f"whether 3 missing tickets exist could not be found out, the first is {lost[0]}: "
+        assert report.reason.startswith(said)
+        assert (await mirror_tickets(client, path)).reason == report.reason  # a watch keeps one row for both
         assert ("map it to NotFoundError" in report.reason) is hint
+        sandbox.faults = [Fault("403", operation="get_ticket")]  # the page of a gateway, which is of no ticket
+        with pytest.raises(AuthenticationError):
+            await mirror_tickets(client, path)
         sandbox.faults = []
         assert (await mirror_tickets(client, path)).gone == lost
 

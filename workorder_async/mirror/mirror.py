@@ -30,7 +30,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import Ticket, TicketDetail, TicketQuery, TicketStatus
 from workorder_async.document.codec import Row
 from workorder_async.document.json_text import JSON
-from workorder_async.errors import ApiError, NotFoundError, WorkorderError
+from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, WorkorderError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.reading import DETAILS_AT_ONCE, Records, Unread, is_refused, read_detail
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
@@ -454,19 +454,32 @@ class Run:
         """Ask for each ticket that is missing since an earlier run, and not known yet to be gone or to have left."""
         self._phase = "missing"
         missing = await self._do(MirrorDatabase.to_be_found)
-        answers = await self._client.get_tickets(missing, concurrency=self._at_once)
+        answers = dict(zip(missing, await for_each(missing, self._find, at_once=self._at_once), strict=True))
         report, at = self._report, self.now()
         report.requests += len(missing)
         gone = [id for id, answer in answers.items() if isinstance(answer, NotFoundError)]
         left = [id for id, answer in answers.items() if isinstance(answer, Ticket)]
-        doubtful = [answer for answer in answers.values() if not isinstance(answer, NotFoundError | Ticket)]
+        doubtful = {id: answer for id, answer in answers.items() if not isinstance(answer, NotFoundError | Ticket)}
         if doubtful:
-            doubt = f"whether {len(doubtful)} missing tickets exist could not be found out: {doubtful[0]}"
-            if type(doubtful[0]) is ApiError:
+            id, why = next(iter(doubtful.items()))
+            # Without a request's id, which is another one in each look of a watch: see `MirrorDatabase.end`.
+            said = f"whether {len(doubtful)} missing tickets exist could not be found out"
+            doubt = f"{said}, the first is {id}: {why.message}"
+            if type(why) is ApiError:
                 doubt += "; if that errno says that there is none, map it to NotFoundError (errnos=, WORKORDER_ERRNOS)"
             self._doubts.append(doubt)
         report.gone = sorted(await self._do(MirrorDatabase.note, "gone", gone, at))
         report.left = sorted(await self._do(MirrorDatabase.note, "left", left, at))
+
+    async def _find(self, id: int) -> Ticket | WorkorderError:
+        """Ask for a missing ticket; raise a gateway's page of 401 or 403, which has no errno."""
+        try:
+            return (await self._client.get_tickets([id]))[id]
+        except AuthenticationError as error:
+            # This run has read the list, so the signature is right: it is this ticket that may not be read.
+            if error.errno == 0:
+                raise
+            return error
 
     async def _has_too_many(self) -> bool:
         """Tell whether too many tickets are absent to be deletions: a right may be lost, or a filter may not work."""
