@@ -5,9 +5,11 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import NoneType
 from typing import Literal
 
 import pytest
+from attrs import evolve
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -18,8 +20,8 @@ from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async.cli.chosen import SILENT, Chosen, print_chosen, read_each, row_of
 from workorder_async.document import CloseTicket, CommentTicket
-from workorder_async.errors import ApiError, NotFoundError
-from workorder_async.sandbox import Fault, Sandbox
+from workorder_async.errors import ApiError, AuthenticationError, NotFoundError
+from workorder_async.sandbox import ClientOptions, Fault, Sandbox
 
 TICKETS = 40
 
@@ -114,6 +116,29 @@ async def test_a_platform_that_answers_some_reads_is_asked_on() -> None:
         read = await read_each(client, range(1001, 1101), 1)
         assert (sum(one.error is None for one in read), sandbox.requests["get_ticket"]) == (20, 100)
         assert {type(one.error) for one in read[40:]} == {NotFoundError}
+
+
+@pytest.mark.parametrize("fault", [Fault("403", errno=5), Fault("errno", errno=7)])
+@virtual_time
+async def test_a_refusal_is_of_its_ticket_or_of_the_signature(fault: Fault) -> None:
+    """It is of its ticket where another one is answered; else it is told once, after sixteen reads or all."""
+    refusals: ClientOptions = {"errnos": {7: AuthenticationError}}
+    async with virtual_sandbox(60, client=refusals) as (sandbox, client):
+        sandbox.faults = [evolve(fault, operation="get_ticket", times=15)]
+        read = await read_each(client, range(1001, 1061), 1)
+        assert [type(one.error) for one in read] == [AuthenticationError] * 15 + [NoneType] * 45
+        sandbox.faults = [evolve(fault, operation="get_ticket", after=1)]
+        read = await read_each(client, range(1001, 1061), 1)
+        assert [type(one.error) for one in read] == [NoneType] + [AuthenticationError] * 59
+        sandbox.faults = [evolve(fault, operation="get_ticket")]
+        for count, asked in ((60, 16), (3, 3)):
+            before = sandbox.requests["get_ticket"]
+            with pytest.raises(AuthenticationError):
+                await read_each(client, range(1001, 1001 + count), 1)
+            assert sandbox.requests["get_ticket"] - before == asked
+        sandbox.faults = [Fault("403", operation="get_ticket", after=1)]  # the page of a gateway
+        with pytest.raises(AuthenticationError):
+            await read_each(client, range(1001, 1061), 1)
 
 
 @pytest.mark.slow

@@ -16,7 +16,14 @@ from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.number_file import numbers_from
 from workorder_async.cli.terminal import Bar, moment, note, print_table, whole
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
-from workorder_async.errors import ApiError, ConfigError, DecodeError, RateLimitedError, WorkorderError
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigError,
+    DecodeError,
+    RateLimitedError,
+    WorkorderError,
+)
 from workorder_async.mutations.kinds import words_of
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
@@ -104,15 +111,28 @@ def _chosen_from_row(query: TicketQuery, row: TicketSummary) -> Chosen:
 
 
 async def read_each(client: Client, ids: Sequence[int], concurrency: int) -> list[Chosen]:
-    """Read each ticket; a ticket that cannot be read gets the error of its read. Raises for a refused signature.
+    """Read each ticket; a ticket that cannot be read gets the error of its read.
 
     If the platform answers none of `SILENT` reads in a row, the tickets that are left are not read, and get its error.
+    Raises for a refused signature: a gateway's page, or refusals of the first `SILENT` tickets, or of all.
     """
-    silent, done = list[WorkorderError](), 0
+    silent, refused, is_accepted, done = list[WorkorderError](), list[AuthenticationError](), False, 0
+
+    async def ask(id: int) -> Ticket | WorkorderError:
+        nonlocal is_accepted
+        try:
+            one = (await client.get_tickets([id]))[id]
+        except AuthenticationError as error:
+            refused.append(error)
+            if not error.errno or (len(refused) >= SILENT and not is_accepted):
+                raise
+            return error
+        is_accepted = is_accepted or isinstance(one, Ticket) or is_answer(one)
+        return one
 
     async def read(id: int) -> Chosen:
         nonlocal done
-        one = silent[-1] if len(silent) >= SILENT else (await client.get_tickets([id]))[id]
+        one = silent[-1] if len(silent) >= SILENT else await ask(id)
         if isinstance(one, Ticket) or is_answer(one):
             silent.clear()
         else:
@@ -122,7 +142,10 @@ async def read_each(client: Client, ids: Sequence[int], concurrency: int) -> lis
         return _chosen_from(one) if isinstance(one, Ticket) else Chosen(id, error=one)
 
     with Bar("reading") as bar:
-        return await for_each(ids, read, at_once=concurrency)
+        chosen = await for_each(ids, read, at_once=concurrency)
+    if refused and not is_accepted:
+        raise refused[0]
+    return chosen
 
 
 def is_answer(error: WorkorderError) -> bool:
