@@ -72,6 +72,23 @@ def test_what_is_unknown_is_settled(workorder: Workorder, sandbox: Sandbox, jour
     assert workorder("journal", "show", journal).out.splitlines()[2] == "3 done, 1 rejected"
 
 
+@pytest.mark.parametrize(("refused", "code"), [(1, 3), (16, 1)])
+def test_a_ticket_that_is_refused_hides_no_others(
+    workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path, refused: int, code: int
+) -> None:
+    """Without a right to the list, unknown tickets are tried in turn until one is answered, sixteen at the most."""
+    ids, file = [new_ticket() for _ in range(17)], tmp_path / "j"
+    sandbox.faults = [Fault("reset", operation="comment_ticket")]
+    assert workorder("comment", *ids, *WORDS, "--stop-after", 0, "--journal", file).code == 3
+    sandbox.faults = [
+        Fault("errno", operation="list_tickets", errno=90001),
+        Fault("403", operation="get_ticket_detail", errno=90001, times=refused),
+    ]
+    ran = workorder("journal", "settle", file)
+    sandbox.faults = []
+    assert (ran.code, ran.out.count("still unknown")) == (code, 17 if code == 3 else 0), ran.err
+
+
 def test_what_did_not_happen_is_sent_by_the_next_run(
     workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path
 ) -> None:

@@ -28,7 +28,14 @@ from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
-from workorder_async.errors import ApiError, ConfigError, WorkorderError
+from workorder_async.errors import (
+    ApiError,
+    ConfigError,
+    NotFoundError,
+    RateLimitedError,
+    ResponseError,
+    WorkorderError,
+)
 from workorder_async.mutations.kinds import NAMES, kind_of
 from workorder_async.plain_text import one_line
 
@@ -107,9 +114,9 @@ async def _settle(client: Client, file: ExistingFile, left: Sequence[JSON], *, a
         await client.list_tickets(page_size=1)
     except ApiError:
         # An AppId may have no right to the list. A change of a ticket is looked for in that ticket alone.
-        if not (ids := [id for id in left if is_whole(id)]):
+        if not (ids := list(dict.fromkeys(id for id in left if is_whole(id)))):
             raise
-        await client.get_ticket_detail(ids[0])
+        await _read_any(client, ids[:SILENT])
     with Bar("looking") as bar:
         async with aclosing(settle_journal(client, file, report=report, patience=PATIENCE)) as outcomes:
             async for outcome in outcomes:
@@ -122,6 +129,23 @@ async def _settle(client: Client, file: ExistingFile, left: Sequence[JSON], *, a
                 bar(report.total, max(report.total, len(left)))
     note(f"{in_words(report.counts)} in {report.elapsed:.1f} s")
     return UNKNOWN if report.counts[State.UNKNOWN] else OK
+
+
+async def _read_any(client: Client, ids: Sequence[int]) -> None:
+    """Read tickets in turn, until one is answered. Raises the first refusal if none is."""
+    refusals = list[WorkorderError]()
+    for id in ids:
+        try:
+            await client.get_ticket_detail(id)
+        except NotFoundError:
+            return
+        except (ApiError, ResponseError) as error:
+            if error.errno == 0 or isinstance(error, RateLimitedError):
+                raise
+            refusals.append(error)
+        else:
+            return
+    raise refusals[0]
 
 
 def _row(record: "Record") -> dict[str, JSON]:
