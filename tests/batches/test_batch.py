@@ -16,6 +16,7 @@ from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, PENDING, QUICK, close_of, creation
 from tests.support.raw_server import http, serving
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -44,7 +45,7 @@ from workorder_async.sandbox import Fault, Sandbox
 # All went well
 
 
-@pytest.mark.parametrize("form", ["list", "tuple", "deque", "iterator", "async", "own iterator"])
+@pytest.mark.parametrize("form", slow_after(2, ["list", "async", "tuple", "deque", "iterator", "own iterator"]))
 async def test_every_iterable(sandbox: Sandbox, client: WorkorderClient, form: str) -> None:
     """A mix of the four, from any iterable, is carried out once each, and every outcome says what was done."""
     batch = await mixed(client, 8)
@@ -242,12 +243,15 @@ async def test_every_answer_is_lost(sandbox: Sandbox, client: WorkorderClient, j
 @pytest.mark.parametrize("runs", [1, 2])
 @pytest.mark.parametrize(
     ("first", "second"),
-    [
-        (creation(), evolve(creation(), tags=(1,))),
-        (CommentTicket(id=1, detail="请处理"), CommentTicket(id=1, detail="请处理", productGroupId=36)),
-        (CommentTicket(id=1, detail="请处理", productGroupId=36), CommentTicket(id=1, detail="请处理")),
-        (RejectTicket(id=1, detail="请处理"), CommentTicket(id=1, detail="请处理")),
-    ],
+    slow_after(
+        2,
+        [
+            (creation(), evolve(creation(), tags=(1,))),
+            (CommentTicket(id=1, detail="请处理"), CommentTicket(id=1, detail="请处理", productGroupId=36)),
+            (CommentTicket(id=1, detail="请处理", productGroupId=36), CommentTicket(id=1, detail="请处理")),
+            (RejectTicket(id=1, detail="请处理"), CommentTicket(id=1, detail="请处理")),
+        ],
+    ),
 )
 @virtual_time
 async def test_lost_beside_one_that_looks_the_same(journal: Path, first: Mutation, second: Mutation, runs: int) -> None:

@@ -14,6 +14,7 @@ from attrs import evolve
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
+from tests.support.slow import slow_but_every
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -116,7 +117,7 @@ async def until(condition: Callable[[], bool]) -> None:
 # Answered
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but_every(2, KINDS))
 async def test_done(sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str) -> None:
     """It is begun in the journal, sent, and its outcome written down; the next time it is skipped."""
     mutation = await mutation_of(client, kind)
@@ -332,7 +333,7 @@ async def test_what_comes_while_the_journal_is_looked_at(
 # Lost
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but_every(2, KINDS))
 async def test_lost_and_found(sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str) -> None:
     """It happened, its answer was lost, and it is found."""
     mutation = await mutation_of(client, kind)
@@ -347,12 +348,15 @@ async def test_lost_and_found(sandbox: Sandbox, client: WorkorderClient, file: P
 
 @pytest.mark.parametrize(
     ("kind", "fault", "verify"),
-    [
-        ("comment", "reset", True),
-        ("create", "reset", True),
-        ("comment", "reset_after", False),
-        ("create", "reset_after", False),
-    ],
+    slow_but_every(
+        2,
+        [
+            ("comment", "reset", True),
+            ("create", "reset", True),
+            ("comment", "reset_after", False),
+            ("create", "reset_after", False),
+        ],
+    ),
 )
 @virtual_time
 async def test_lost_and_unknown(file: Path, kind: str, fault: Kind, *, verify: bool) -> None:
@@ -446,7 +450,7 @@ async def test_cancelled_after_it_was_refused(file: Path) -> None:
 
 
 @pytest.mark.parametrize("asked_for", [True, False], ids=["asked for", "left"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but_every(2, KINDS))
 async def test_an_earlier_run_did_it(
     sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str, *, asked_for: bool
 ) -> None:
@@ -461,7 +465,7 @@ async def test_an_earlier_run_did_it(
 
 
 @pytest.mark.parametrize("asked_for", [True, False], ids=["asked for", "left"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but_every(2, KINDS))
 async def test_an_earlier_run_did_not_do_it(
     sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str, *, asked_for: bool
 ) -> None:

@@ -87,7 +87,7 @@ def closed(endpoint: str) -> bytes:
 
 
 @pytest.mark.parametrize("make", [closes, comments])
-@pytest.mark.parametrize("concurrency", [1, 8, 64])
+@pytest.mark.parametrize("concurrency", slow_after(1, [8, 1, 64]))
 async def test_everything_is_refused(make: Callable[[int], list[Mutation]], concurrency: int) -> None:
     """A wrong secret stops a batch of 500 after those that are under way, and two reads (and a look for each close)."""
     outcomes, report, (mutations, reads) = await ran(make(500), lambda *_: NOT_ALLOWED, concurrency=concurrency)
@@ -113,7 +113,7 @@ async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -
     assert report.stopped == ""
 
 
-@pytest.mark.parametrize("concurrency", [1, 8, 64])
+@pytest.mark.parametrize("concurrency", slow_after(1, [8, 1, 64]))
 async def test_one_success_ends_the_doubt(concurrency: int) -> None:
     """Where one mutation was carried out, refusals by any errno are what they say: the batch goes on."""
     outcomes, report, (mutations, _) = await ran(
@@ -126,7 +126,7 @@ async def test_one_success_ends_the_doubt(concurrency: int) -> None:
     assert report.stopped == ""
 
 
-@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("concurrency", slow_after(1, [8, 1]))
 async def test_everything_is_refused_from_the_middle_on(concurrency: int) -> None:
     """A secret that is replaced while the batch runs stops it, too, after some refusals in a row."""
     outcomes, report, (mutations, reads) = await ran(
@@ -139,7 +139,7 @@ async def test_everything_is_refused_from_the_middle_on(concurrency: int) -> Non
 
 
 @pytest.mark.parametrize("refused", [(50, 70, 90), range(1, 100, 4)], ids=["few", "every fourth"])
-@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("concurrency", slow_after(1, [8, 1]))
 async def test_some_are_refused_where_reading_always_is(concurrency: int, refused: Sequence[int]) -> None:
     """An AppId may be allowed to comment, and not to list: the errno for that says nothing of single refusals."""
     outcomes, report, counts = await ran(
@@ -198,7 +198,7 @@ async def test_a_success_while_the_list_is_read() -> None:
     assert report.stopped == ""
 
 
-@pytest.mark.parametrize("other", [40002, 23000], ids=["another errno", "documented"])
+@pytest.mark.parametrize("other", slow_after(1, [40002, 23000]), ids=["another errno", "documented"])
 async def test_another_answer_ends_the_doubt(other: int) -> None:
     """Refusals that differ are about the mutations."""
     _, report, (mutations, _) = await ran(
@@ -220,7 +220,7 @@ async def test_already_closed_by_an_errno_without_a_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("errno", "errnos"), [(23000, {}), (40001, {40001: LockedError}), (40001, {40001: TicketStateError})]
+    ("errno", "errnos"), slow_after(2, [(23000, {}), (40001, {40001: LockedError}), (40001, {40001: TicketStateError})])
 )
 async def test_errnos_with_a_meaning_are_not_counted(errno: int, errnos: dict[int, type[ApiError]]) -> None:
     """An errno that the document or the user gave a meaning stops nothing, and asks nothing of the list."""
@@ -241,7 +241,7 @@ async def test_an_errno_that_means_authentication_stops_at_once() -> None:
 
 
 @pytest.mark.parametrize("make", [closes, comments])
-@pytest.mark.parametrize("which", slow_after(2, [[0], range(20), [50], [99], range(0, 100, 2), range(100)]), ids=str)
+@pytest.mark.parametrize("which", slow_after(1, [range(20), [0], [50], [99], range(0, 100, 2), range(100)]), ids=str)
 async def test_a_signature_that_is_refused_for_some(
     make: Callable[[int], list[Mutation]], which: Sequence[int]
 ) -> None:
@@ -256,15 +256,16 @@ async def test_a_signature_that_is_refused_for_some(
     assert report.stopped == ""
 
 
+@pytest.mark.parametrize("batches", slow_after(1, [1, 5]))
 @virtual_time
-async def test_a_page_of_a_firewall_for_one_comment() -> None:
+async def test_a_page_of_a_firewall_for_one_comment(batches: int) -> None:
     """A page with 403, which is not the platform's, stops nothing either; 94 of 100 were never made."""
     page = http("<html>blocked</html>", "403 Forbidden")
 
     def answer(endpoint: str, before: int) -> bytes:
         return PENDING if is_read(endpoint) else page if before == 5 else data(None)
 
-    for _ in range(5):
+    for _ in range(batches):
         outcomes, report, _ = await ran(comments(100), answer, attempt_timeout=0.1)
         assert states(outcomes)[State.DONE] == 99
         assert report.stopped == ""
@@ -295,7 +296,9 @@ async def test_pages_for_all(make: Callable[[int], list[Mutation]], status: str)
     assert report.stopped.startswith("authentication failed: ")
 
 
-@pytest.mark.parametrize("refusal", [NOT_ALLOWED, http("<html>no</html>", "403 Forbidden"), data(None, 40002)])
+@pytest.mark.parametrize(
+    "refusal", slow_after(1, [NOT_ALLOWED, http("<html>no</html>", "403 Forbidden"), data(None, 40002)])
+)
 @pytest.mark.parametrize("first", [None, data(None, 40001), data(None, 40002)], ids=["lost", "the same", "unknown"])
 async def test_a_list_to_which_there_is_no_right(refusal: bytes, first: bytes | None) -> None:
     """Rights are given endpoint by endpoint: where the ticket can be read, a refused list stops nothing."""
@@ -312,7 +315,7 @@ async def test_a_list_to_which_there_is_no_right(refusal: bytes, first: bytes | 
     assert states(outcomes)[State.DONE] == 59
 
 
-@pytest.mark.parametrize("answer", [None, http("", "502 Bad Gateway"), data(None, 40009)])
+@pytest.mark.parametrize("answer", slow_after(2, [None, http("", "502 Bad Gateway"), data(None, 40009)]))
 async def test_reading_that_tells_nothing(answer: bytes | None) -> None:
     """Neither a lost answer to the read nor another refusal than of the signature stops a batch."""
     outcomes, report, _ = await ran(

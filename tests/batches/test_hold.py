@@ -237,7 +237,7 @@ async def test_pauses_again_and_again() -> None:
     assert states(outcomes) == {State.DONE: 100}
 
 
-@pytest.mark.parametrize("reads", ["served", "turned away"])
+@pytest.mark.parametrize("reads", slow_after(1, ["served", "turned away"]))
 @virtual_time
 async def test_a_storm(reads: str) -> None:
     """For ten seconds all is turned away, without a word of how long: then all is done."""
@@ -297,7 +297,7 @@ async def seen_by(report: BatchReport, tasks: "set[asyncio.Task[None]]") -> list
     return said
 
 
-@pytest.mark.parametrize(("count", "asked"), [(1, 20), (100, 20), (8, 60), (1, 200), (100, 200)])
+@pytest.mark.parametrize(("count", "asked"), slow_after(2, [(1, 20), (100, 20), (8, 60), (1, 200), (100, 200)]))
 @virtual_time
 async def test_a_pause_is_told(count: int, asked: float) -> None:
     """While the server wants a pause the report says so and how long, wherever the mutations wait for its end."""
@@ -326,7 +326,7 @@ class Noting(BatchReport):
         super().__setattr__(name, value)
 
 
-@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("hangs", slow_after(1, [False, True]))
 @virtual_time
 async def test_an_outage_is_told(hangs: bool) -> None:
     """While the server is away, or takes requests and says nothing, the report tells the error; later nothing."""
@@ -441,7 +441,7 @@ async def test_one_that_is_always_turned_away() -> None:
     assert isinstance(one.error, RateLimitedError)
 
 
-@pytest.mark.parametrize("outage", [0.0, 0.5, 300.0])
+@pytest.mark.parametrize("outage", slow_after(1, [0.5, 0.0, 300.0]))
 @virtual_time
 async def test_more_under_way_than_have_their_turn(outage: float) -> None:
     """Who waits for the client's own rate for longer than a deadline is not at fault, and others get through."""

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from tests.support.rows import each
+from tests.support.slow import slow_but_every
 from workorder_async import JournalError
 from workorder_async.batches.batch import identity_of
 from workorder_async.batches.journal import Journal
@@ -806,7 +807,7 @@ async def test_odd_texts(tmp_path_factory: pytest.TempPathFactory, texts: list[s
 # Cancelled between the intent and the sending
 
 
-@pytest.mark.parametrize("steps", range(1, 12))
+@pytest.mark.parametrize("steps", slow_but_every(4, range(1, 12)))
 async def test_begin_that_is_cancelled(path: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a beginning is cancelled, the mutation stays as it was: free, left open by an earlier run, or done."""
     Disk(monkeypatch)

@@ -19,6 +19,7 @@ import pytest
 from tests.support.batches import TASKS
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after, slow_but_every
 from workorder_async import CommentTicket, JournalError
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Journal
@@ -430,7 +431,7 @@ async def test_a_child_does_not_keep_the_lock_of_a_parent_that_was_killed(path: 
 # A whole batch
 
 
-@pytest.mark.parametrize("attack", [*MOVED, *CHANGED])
+@pytest.mark.parametrize("attack", slow_but_every(4, [*MOVED, *CHANGED]))
 async def test_a_second_batch_on_the_same_name(path: Path, attack: Callable[[Path], None]) -> None:
     """While a batch runs its journal goes, and another one starts: what was not under way is sent by one of them."""
     batch = [CommentTicket(id=1, detail=f"备注 {number}") for number in range(60)]
@@ -461,7 +462,7 @@ async def test_a_second_batch_on_the_same_name(path: Path, attack: Callable[[Pat
         assert "closes.journal" in report.stopped
 
 
-@pytest.mark.parametrize("attack", MOVED)
+@pytest.mark.parametrize("attack", slow_after(1, MOVED))
 async def test_removed_while_mutations_wait_for_their_turn(path: Path, attack: Callable[[Path], None]) -> None:
     """What has its intent on disk and waits in the client's queue is not sent once the file is gone."""
     batch = [CommentTicket(id=1, detail=f"备注 {number}") for number in range(30)]

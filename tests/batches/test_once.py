@@ -22,7 +22,7 @@ from attrs import evolve
 from tests.support.batches import TASKS, closes, sealed
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
-from tests.support.slow import slow_after
+from tests.support.slow import slow_after, slow_but_every
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -62,7 +62,7 @@ def file(tmp_path: Path) -> Path:
 # The same event
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but_every(2, KINDS))
 @virtual_time
 async def test_ten_at_once_four_times_over(file: Path, kind: str) -> None:
     """All forty deliveries have the same outcome, whole, and it happened once."""
@@ -497,7 +497,7 @@ async def test_looking_again_and_again_does_not_fill_the_disk(file: Path) -> Non
 # Lost answers
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but_every(2, KINDS))
 @virtual_time
 async def test_a_lost_answer(file: Path, kind: str) -> None:
     """While reading fails it is unknown; the next delivery, or `settle`, finds it, in this run or the next one."""
@@ -573,7 +573,7 @@ async def test_one_that_certainly_did_not_happen(file: Path, *, settles: bool) -
             assert await once("om_1", comment) == outcome
 
 
-@pytest.mark.parametrize("kind", ["comment", "close"])
+@pytest.mark.parametrize("kind", slow_after(1, ["comment", "close"]))
 @virtual_time
 async def test_settle_beside_a_delivery(file: Path, kind: str) -> None:
     """One that is delivered, and ends, before `settle` comes to it is what the delivery says, also in the next run."""
@@ -921,7 +921,7 @@ async def test_left_amid_a_mutation(file: Path, patience: float) -> None:
         assert len(sandbox.applied) == 1
 
 
-@pytest.mark.parametrize("fault", [None, "reset_after"])
+@pytest.mark.parametrize("fault", slow_after(1, ["reset_after", None]))
 @virtual_time
 async def test_a_clock_that_raises_once(file: Path, fault: Kind | None) -> None:
     """Where an error cut a call short that may have sent something, the next sends nothing: it is found."""
@@ -967,7 +967,7 @@ async def test_a_journal_that_fails(file: Path, tasks: Any) -> None:
         assert sandbox.applied == []
 
 
-@pytest.mark.parametrize("left_open", [False, True])
+@pytest.mark.parametrize("left_open", slow_after(1, [False, True]))
 async def test_a_disk_that_is_late_once(file: Path, monkeypatch: pytest.MonkeyPatch, *, left_open: bool) -> None:
     """The call whose time is over says so; the same event and all others go on when the disk is back."""
     async with Sandbox(40) as sandbox, sandbox.client(**SHORT) as client:
@@ -1190,7 +1190,7 @@ def test_sixty_events_and_twenty_kills(file: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("told", slow_after(1, [OSError("no time is known"), None]), ids=["an error", "no time"])
-@pytest.mark.parametrize("kind", ["comment", "create"])
+@pytest.mark.parametrize("kind", slow_after(1, ["create", "comment"]))
 @virtual_time
 async def test_a_clock_that_fails_at_any_moment(tmp_path: Path, kind: str, told: OSError | None) -> None:
     """It hides nothing of what happened, and nothing happens twice for it."""

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from tests.support.batches import asked, closes, happened, ran, states
 from tests.support.mutations import QUICK, creation
-from tests.support.slow import slow_after
+from tests.support.slow import slow_after, slow_but_every
 from workorder_async import (
     BatchReport,
     CloseTicket,
@@ -47,7 +47,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", slow_after(2, CHANGES))
 @pytest.mark.parametrize("when", ["in the loop", "before it"])
 async def test_a_list_that_is_changed(sandbox: Sandbox, client: WorkorderClient, change: str, when: str) -> None:
     """What a list held when it was handed over is done, whatever the caller does to it before or in the loop."""
@@ -65,7 +65,7 @@ async def test_a_list_that_is_changed(sandbox: Sandbox, client: WorkorderClient,
     assert report.settled
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", slow_after(2, FORMS))
 async def test_everything_that_has_a_length(sandbox: Sandbox, client: WorkorderClient, form: str) -> None:
     """Any container is taken as it is, and the rest of it told where the batch stops."""
     batch = await closes(client, 20)
@@ -127,7 +127,7 @@ ENDS: list[tuple[BaseException, type[BaseException]]] = [
 @pytest.mark.parametrize(
     ("error", "raised", "form"),
     slow_after(
-        4,
+        2,
         [
             *((*ENDS[0], form) for form in ("generator", "async generator", "iterator", "async iterator")),
             *((*end, form) for end in ENDS[1:] for form in ("generator", "async iterator")),
@@ -293,11 +293,14 @@ async def test_a_callback_that_raises(client: WorkorderClient, journal: Path) ->
 
 @pytest.mark.parametrize(
     ("error", "call"),
-    [
-        *((ValueError("no clock"), call) for call in (3, 8, 11, 12)),
-        *((asyncio.CancelledError(), call) for call in (3, 11)),
-        (RecursionError(), 8),
-    ],
+    slow_but_every(
+        4,
+        [
+            *((ValueError("no clock"), call) for call in (3, 8, 11, 12)),
+            *((asyncio.CancelledError(), call) for call in (3, 11)),
+            (RecursionError(), 8),
+        ],
+    ),
 )
 async def test_a_clock_that_raises(sandbox: Sandbox, journal: Path, error: BaseException, call: int) -> None:
     """Whatever code of the user's raises in the midst of a mutation, each has its state, and no worker is lost."""

@@ -16,6 +16,7 @@ from tests.support.batches import asked, closes, happened, lines_of, mixed, ran,
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, close_of, creation
 from tests.support.raw_server import AtOnce, http, serving
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -111,7 +112,7 @@ async def test_a_consumer_that_blocks_the_loop(client: WorkorderClient, journal:
 # Stops
 
 
-@pytest.mark.parametrize("form", [list, deque, iter])
+@pytest.mark.parametrize("form", slow_after(1, [list, deque, iter]))
 async def test_authentication_failure(sandbox: Sandbox, client: WorkorderClient, form: Callable[..., Any]) -> None:
     """A refused signature stops the batch; what a list still held is NOT_SENT, and was not sent."""
     batch = await closes(client, 20)
@@ -237,7 +238,7 @@ async def test_source_that_raises(
 # Left and cancelled
 
 
-@pytest.mark.parametrize("how", ["break", "cancel", "raise"])
+@pytest.mark.parametrize("how", slow_after(1, ["cancel", "break", "raise"]))
 async def test_left_midway(sandbox: Sandbox, client: WorkorderClient, journal: Path, how: str) -> None:
     """However a batch is left, what was under way ends and is in the journal; another run does the rest, once each."""
     batch = await mixed(client, 24)
