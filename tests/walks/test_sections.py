@@ -8,6 +8,7 @@ from attrs import define, evolve
 from hypothesis import given, settings, strategies as st
 
 from tests.support.list_server import BEGAN, Habits, ListServer, RefusedError, Row, evenly
+from tests.support.slow import slow_after
 from tests.support.walk_games import Game
 from workorder_async import TicketQuery
 from workorder_async.document.envelope import Answer
@@ -135,7 +136,7 @@ def test_the_ends_of_a_query(order: str) -> None:
         assert sorted(game.came) == [*range(20, 81)]
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+@pytest.mark.parametrize("order", slow_after(1, ["newest", "oldest", "none"]))
 def test_crowds_beside_a_window(order: str) -> None:
     """A window beside crowded seconds, which are asked for with it, gives its own tickets, and all of them."""
     rows = sorted((BEGAN + id % 5, id) for id in range(1, 501))
@@ -202,7 +203,7 @@ def test_tickets_come_as_fast_as_answers(size: int) -> None:
     assert "new tickets come as fast as they can be read, so the newest may be missing" in report.reason
 
 
-@pytest.mark.parametrize("order", ["turned", "oldest"])
+@pytest.mark.parametrize("order", slow_after(1, ["turned", "oldest"]))
 def test_the_first_page_of_a_dense_list(order: str) -> None:
     """Pages that come newest first, and their rows oldest first, are no list of the oldest first, however dense."""
     rows = [(BEGAN + id // 60, id) for id in range(1, 3021)]  # the newest page shows only a part of its first second

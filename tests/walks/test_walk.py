@@ -16,6 +16,7 @@ from tests.support.clients import make_client
 from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from tests.support.raw_server import http, serving
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import VirtualLoop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -102,7 +103,7 @@ def ids(tickets: list[TicketSummary]) -> list[int]:
     return [ticket.id for ticket in tickets]
 
 
-@pytest.mark.parametrize("concurrency", [1, 3, 8])
+@pytest.mark.parametrize("concurrency", slow_after(1, [8, 1, 3]))
 @pytest.mark.parametrize("tickets", [0, 1, 99, 100, 101, 1050])
 async def test_every_ticket_once_in_order(tickets: int, concurrency: int) -> None:
     """A walk of a still list gives every ticket once, in order."""
@@ -564,8 +565,8 @@ async def test_a_list_that_shows_none(created_start: int | None) -> None:
 
 
 @pytest.mark.parametrize("order", ["newest", "none"])
-@pytest.mark.parametrize("slots", [1, 8])
-@pytest.mark.parametrize("bad", [150, 250])
+@pytest.mark.parametrize("slots", slow_after(1, [8, 1]))
+@pytest.mark.parametrize("bad", slow_after(1, [150, 250]))
 async def test_more_bad_rows_than_a_page(order: str, slots: int, bad: int) -> None:
     """Rows that cannot be read, more of them in a row than a page has, hide no others."""
     habits = Habits(order=order, bad=range(1000, 1000 + bad))  # type: ignore[arg-type]

@@ -162,7 +162,7 @@ def test_a_ticket_that_is_dated_ahead(order: str) -> None:
     assert [window.owns(END + 120) for window in planned(server, 500)].count(True) == 1
 
 
-@pytest.mark.parametrize(("size", "seconds"), [(20, 0.3), (100, 0.3)])
+@pytest.mark.parametrize(("size", "seconds"), slow_after(1, [(20, 0.3), (100, 0.3)]))
 def test_stamped_late_at_the_end_of_a_window(size: int, seconds: float) -> None:
     """Of a list by id a late ticket is the last row of its window: it is seen where the page before ends there, too."""
     span = int(2 * size * seconds) + 2
@@ -178,7 +178,7 @@ def test_stamped_late_at_the_end_of_a_window(size: int, seconds: float) -> None:
         assert game.came.count(id) == 1, (seed, game)
 
 
-@pytest.mark.parametrize("slots", [1, 8])
+@pytest.mark.parametrize("slots", slow_after(1, [8, 1]))
 def test_pages_that_are_turned_round_in_a_window(slots: int) -> None:
     """Its first page may end behind the window, and is sorted: what it counts and does not show stands elsewhere."""
     for seed in range(30):
