@@ -124,13 +124,13 @@ def test_a_script_is_a_list_of_faults(script: Any) -> None:
     assert sandbox.faults == ()
 
 
-@pytest.mark.parametrize("kind", NOT_APPLIED)
+@pytest.mark.parametrize("kind", slow_but_every(2, NOT_APPLIED))
 async def test_these_kinds_apply_nothing(kind: Kind) -> None:
     """A mutation that meets one of these did not happen, and the next one does, once."""
     await _meets(kind, applied=1)
 
 
-@pytest.mark.parametrize("kind", APPLIED)
+@pytest.mark.parametrize("kind", slow_but_every(2, APPLIED))
 async def test_these_kinds_apply_the_mutation_once(kind: Kind) -> None:
     """A mutation that meets one of these has happened, whatever its caller saw."""
     await _meets(kind, applied=2)

@@ -7,6 +7,7 @@ import pytest
 from tests.support.rows import each
 from tests.support.sandbox_faults import comment
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
+from tests.support.slow import slow_after
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Errno, Fault, Kind, Sandbox
 
@@ -24,7 +25,7 @@ from workorder_async.sandbox import Errno, Fault, Kind, Sandbox
         ("errno_after", 200, 1),
     ],
 )
-@pytest.mark.parametrize("errno", [23000, 90777])
+@pytest.mark.parametrize("errno", slow_after(1, [23000, 90777]))
 async def test_a_failure_in_an_envelope(kind: Kind, status: int, applied: int, errno: int) -> None:
     """It has the status of its name and the errno asked for, whatever became of the mutation."""
     async with wired(Sandbox(3, faults=[Fault(kind, errno=errno)])) as wire:

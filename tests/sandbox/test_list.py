@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from tests.support.sandbox_wire import Wire, ticket_request, wired
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 
 Row = dict[str, Any]
@@ -190,7 +191,7 @@ async def test_list_by_get_takes_a_body_or_a_query() -> None:
     assert (wrong["errno"], "参数 page" in wrong["errmsg"]) == (90004, True)
 
 
-@pytest.mark.parametrize("name", ["base", "detail"])
+@pytest.mark.parametrize("name", slow_after(1, ["base", "detail"]))
 @pytest.mark.parametrize(
     ("query", "errno"),
     [

@@ -462,6 +462,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_a_file_survives_sigkill(tmp_path: Path) -> None:
     """What was answered is there after the process was killed, and the file is free again."""
     file = tmp_path / "sandbox.db"

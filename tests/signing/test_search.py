@@ -13,6 +13,7 @@ from tests.support import home_made, home_made_later
 from tests.support.home_made import HomeMade, Sent, hexed, mac, sent
 from tests.support.rows import each
 from tests.support.signatures import EACH_DIGEST, OVER_REQUEST, REQUEST, SECRET, VARIANTS, detect, needs_sm3
+from tests.support.slow import slow_after
 from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing import search as module
@@ -351,7 +352,7 @@ JOINT = [
 
 
 @pytest.mark.parametrize(("line", "parts"), JOINT)
-@pytest.mark.parametrize("order", [PAIR, PAIR[::-1]])
+@pytest.mark.parametrize("order", slow_after(1, [PAIR, PAIR[::-1]]))
 def test_a_get_and_a_post_are_searched_together(
     line: str, parts: tuple[str, ...], order: list[SigningInput], among: Among
 ) -> None:

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from tests.support.sandbox_wire import PREFIX, Wire
+from tests.support.slow import slow_but_every
 from workorder_async import (
     CommentTicket,
     ConfigError,
@@ -139,7 +140,7 @@ def test_its_loop_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sandbox.change(create=1).created == (1006,)
 
 
-@pytest.mark.parametrize("kind", sorted({*get_args(Kind)} - {"endless", "drip"}))
+@pytest.mark.parametrize("kind", slow_but_every(3, sorted({*get_args(Kind)} - {"endless", "drip"})))
 async def test_what_a_witness_sees(kind: Kind) -> None:
     """A request is seen when it came, when it was carried out, and when its answer was sent, as far as it gets."""
     seen: list[Moment] = []

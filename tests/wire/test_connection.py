@@ -14,6 +14,7 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, data, drop, late, serving
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from tests.support.tls import server_context
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
@@ -148,7 +149,7 @@ async def test_the_quiet_connection_is_used() -> None:
 @pytest.mark.parametrize("brings", [False, True])
 @pytest.mark.parametrize("read", [True, False], ids=["read by the loop", "in the socket"])
 @pytest.mark.parametrize("end", ["closed", "reset", "half closed"])
-@pytest.mark.parametrize("mutation", [COMMENT, CREATION])
+@pytest.mark.parametrize("mutation", slow_after(1, [COMMENT, CREATION]))
 async def test_a_server_that_closes_idle_connections(end: str, read: bool, brings: bool, mutation: Any) -> None:
     """No mutation is lost to a connection that was closed while it lay idle, and none takes a second attempt."""
     if not read and sys.version_info >= (3, 12):
@@ -250,7 +251,7 @@ async def test_a_server_that_speaks_first(brings: bool) -> None:
         assert len(ended) == 3
 
 
-@pytest.mark.parametrize("brings", [False, True])
+@pytest.mark.parametrize("brings", slow_after(1, [True, False]))
 @pytest.mark.parametrize("stray", ["an answer", "half of its head", "the end"])
 @pytest.mark.parametrize("read", [True, False], ids=["read by the loop", "in the socket"])
 async def test_the_same_over_tls(tmp_path: Path, stray: str, brings: bool, read: bool) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import data, http, serving
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from workorder_async import ApiError, CommentTicket, NotSentError, OutcomeUnknownError, WorkorderClient, WorkorderError
 
@@ -56,7 +57,7 @@ class Mix:
         return DONE, draw < 0.55
 
 
-@pytest.mark.parametrize("brings", [0, 1, 3])
+@pytest.mark.parametrize("brings", slow_after(1, [1, 0, 3]))
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 @virtual_time
 async def test_comments(seed: int, brings: int) -> None:

@@ -17,6 +17,7 @@ from tests.support.clients import make_client
 from tests.support.observed import Seen
 from tests.support.raw_server import Handler, data, drop, half, hang, http, late, serving
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from tests.support.tls import server_context
 from tests.support.virtual_loop import EPOCH, running_loop, taking, virtual_time
 from workorder_async import (
@@ -307,7 +308,7 @@ async def test_what_a_transport_has_taken(size: int) -> None:
         assert caught.value.attempts == 1
 
 
-@pytest.mark.parametrize("how", ["its time is up", "cancelled"])
+@pytest.mark.parametrize("how", slow_after(1, ["cancelled", "its time is up"]))
 @pytest.mark.parametrize("encrypted", [False, True])
 async def test_a_request_that_is_given_up(tmp_path: Path, how: str, encrypted: bool) -> None:
     """What waits to be sent is not sent any more: it would be carried out when it was long settled."""

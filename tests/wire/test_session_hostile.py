@@ -525,7 +525,9 @@ async def test_a_large_answer_that_takes_long_to_be_parsed(
         assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize("size", [3 << 20, 9 << 20], ids=["to be parsed beside the loop", "more than is read"])
+@pytest.mark.parametrize(
+    "size", slow_after(1, [3 << 20, 9 << 20]), ids=["to be parsed beside the loop", "more than is read"]
+)
 @pytest.mark.parametrize("call", [read, comment])
 @virtual_time
 async def test_a_large_page_that_throttles(call: Callable[[WorkorderClient], Awaitable[None]], size: int) -> None:
