@@ -18,6 +18,7 @@ from attrs import evolve
 from tests.support.clients import NOW, make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
 from tests.support.raw_server import Handler, Wire, data, drop, http, serving
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -52,7 +53,7 @@ async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
 # After it happened, and before
 
 
-@pytest.mark.parametrize("fault", LOST_AFTER)
+@pytest.mark.parametrize("fault", slow_after(2, LOST_AFTER))
 @pytest.mark.parametrize("kind", KINDS)
 @virtual_time
 async def test_found(kind: str, fault: Kind) -> None:
@@ -65,7 +66,7 @@ async def test_found(kind: str, fault: Kind) -> None:
         assert sandbox.requests[OPERATIONS[kind]] == changed.attempts == 1
 
 
-@pytest.mark.parametrize("fault", LOST_BEFORE)
+@pytest.mark.parametrize("fault", slow_after(2, LOST_BEFORE))
 @pytest.mark.parametrize("kind", ["close", "reject"])
 @virtual_time
 async def test_repeated(kind: str, fault: Kind) -> None:
@@ -92,7 +93,7 @@ async def test_repeated_in_vain(kind: str) -> None:
         assert sandbox.applied == []
 
 
-@pytest.mark.parametrize("fault", LOST_BEFORE)
+@pytest.mark.parametrize("fault", slow_after(1, LOST_BEFORE))
 @pytest.mark.parametrize("on_unknown", ["raise", "verify"])
 @pytest.mark.parametrize("kind", ["comment", "create"])
 @virtual_time
