@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import envelope, http, serving
+from tests.support.slow import slow_after
 from workorder_async import DecodeError, TicketQuery, WorkorderError
 from workorder_async.exports import export_tickets
 
@@ -21,7 +22,7 @@ WITHOUT_PARTS = (
 )
 
 
-@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("raw", slow_after(1, [False, True]))
 async def test_no_parts(raw: bool, tmp_path: Path) -> None:
     """It is an error, and nothing is left."""
     async with serving() as wire, make_client(wire.url) as client:

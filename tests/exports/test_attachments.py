@@ -28,6 +28,7 @@ from tests.support.attachment_server import (
 from tests.support.mutations import creation
 from tests.support.raw_server import AtOnce, http, serving
 from tests.support.sandbox_wire import Clock
+from tests.support.slow import slow_after, slow_but_every
 from tests.support.small_disk import limited_files
 from workorder_async import Attachment, ConfigError, ExportError, TicketDetail
 from workorder_async.durable import LockedFile
@@ -305,7 +306,7 @@ class TestGoingOn:
         ],
         ids=["ignored", "other start", "other end", "no whole", "no range", "refused"],
     )
-    @pytest.mark.parametrize("size", [SIZE, 0])
+    @pytest.mark.parametrize("size", slow_after(1, [SIZE, 0]))
     async def test_no_range(self, answer: bytes, ranges: list[str], size: int, folder: Path) -> None:
         """A server that does not go on is asked for the whole file again."""
         async with storage() as served:
@@ -334,7 +335,7 @@ class TestGoingOn:
         assert files(folder) == {"a": CONTENT}
 
     @pytest.mark.parametrize("name", ["ETag", "Last_Modified"])
-    @pytest.mark.parametrize("size", [SIZE, 0])
+    @pytest.mark.parametrize("size", slow_after(1, [SIZE, 0]))
     async def test_another_content(self, size: int, name: str, folder: Path) -> None:
         """A file that the server replaced meanwhile is asked for anew, by the same run or the next: none is of two."""
         one, two, three = (CONTENT[turn:] + CONTENT[:turn] for turn in range(3))
@@ -358,7 +359,7 @@ class TestGoingOn:
         assert files(folder) == {"a": three}
         assert time.time() - (folder / str(TICKET) / "a").stat().st_mtime < 600
 
-    @pytest.mark.parametrize("is_another_run", [False, True])
+    @pytest.mark.parametrize("is_another_run", slow_after(1, [True, False]))
     @pytest.mark.parametrize(
         ("size", "before", "after"),
         [
@@ -617,7 +618,7 @@ class TestConcurrency:
         assert answer.most == 3
 
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are counted on Linux")
-    @pytest.mark.parametrize("turns", [*range(12), None])
+    @pytest.mark.parametrize("turns", slow_but_every(4, [*range(12), None]))
     async def test_cancelled(self, turns: int | None, folder: Path) -> None:
         """Cancelled at any step, it lets go of tasks, sockets and files, and what was received is gone on with."""
         begun = asyncio.Event()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.export_rows import decompressed, tickets
+from tests.support.slow import slow_after
 from workorder_async.exports.formats import Format
 
 _NAMES = ["jsonl.gz", "jsonl.zst", "csv.gz", "csv.zst"]
@@ -26,7 +27,7 @@ def _plain(name: str) -> list[bytes]:
     return _parts(name.partition(".")[0])
 
 
-@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("name", slow_after(2, _NAMES))
 def test_every_part_is_whole(name: str) -> None:
     """Each part decodes by itself, and all of them as one, to what is there without compression."""
     compression = name.partition(".")[2]
@@ -36,7 +37,7 @@ def test_every_part_is_whole(name: str) -> None:
     assert sum(map(len, parts)) < sum(map(len, plain)) / 3
 
 
-@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("name", slow_after(2, _NAMES))
 def test_gone_on_with(name: str) -> None:
     """Cut after a part in the middle of the next one, and gone on with by another sink, it ends in the same bytes."""
     whole = b"".join(_parts(name))
@@ -68,7 +69,7 @@ def test_a_flipped_bit_is_seen(name: str) -> None:
         decompressed(bytes(content), "zst")
 
 
-@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("name", slow_after(2, _NAMES))
 def test_pyarrow_reads_it(name: str, tmp_path: Path) -> None:
     """So does pyarrow, which others are built on."""
     path = tmp_path / f"tickets.{name}"

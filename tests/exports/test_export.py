@@ -42,7 +42,7 @@ from workorder_async.mirror import mirror_tickets
 from workorder_async.sandbox import Fault
 
 
-@pytest.mark.parametrize("suffix", slow_after(3, SUFFIXES))
+@pytest.mark.parametrize("suffix", slow_after(2, SUFFIXES))
 async def test_row_for_row(suffix: str, tmp_path: Path) -> None:
     """Every format holds what the sandbox holds, in its order, and nothing lies beside it."""
     target = tmp_path / f"t{suffix}"
@@ -267,7 +267,7 @@ async def test_symbolic_link(tmp_path: Path) -> None:
     assert os.listdir(folder) == ["real.jsonl"]
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".parquet"]))
 async def test_strict(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `strict` an inexact result is an error with the report; the rows stay, and need not be read again."""
     target, query = tmp_path / f"t{suffix}", TicketQuery(status=TicketStatus.PENDING)
@@ -372,12 +372,8 @@ class _hooked:  # noqa: N801 - used like a function
         del self._client.get_ticket_detail
 
 
-@pytest.mark.parametrize(
-    ("kind", "times", "left_out"), [("errno", 6, 0), ("errno", 9, 3), ("errno", 12, 6), ("403", 12, 6), ("500", 12, 6)]
-)
-async def test_refused_once_or_twice(
-    kind: Literal["errno", "403", "500"], times: int, left_out: int, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("times", "left_out"), slow_after(1, [(9, 3), (6, 0), (12, 6)]))
+async def test_refused_once_or_twice(times: int, left_out: int, tmp_path: Path) -> None:
     """A ticket that is refused is asked for once more at the end of its page; one refused again is left out and told.
 
     The first page shows 47 tickets, the last six of which are refused.
@@ -399,7 +395,7 @@ async def test_refused_once_or_twice(
         assert report.reason == f"{said}{examples}, the first with {report.refusal}"
 
 
-@pytest.mark.parametrize(("after", "times", "rows"), [(10, 15, 100), (32, 30, 85), (10, 16, 0)])
+@pytest.mark.parametrize(("after", "times", "rows"), slow_after(2, [(10, 15, 100), (10, 16, 0), (32, 30, 85)]))
 async def test_refused_in_a_row(after: int, times: int, rows: int, tmp_path: Path) -> None:
     """Fifteen tickets in a row may be refused, also twice; sixteen are a refusal of all tickets, and end the export."""
     faults = [Fault("errno", operation="get_ticket_detail", after=after, times=times, errno=50_000)]

@@ -206,7 +206,7 @@ async def test_closed_folder(tmp_path: Path) -> None:
         assert not sandbox.requests
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+@pytest.mark.parametrize("suffix", slow_after(2, [".jsonl", ".sqlite", ".parquet"]))
 async def test_for_its_owner_alone(suffix: str, tmp_path: Path) -> None:
     """Nobody else may read what is there, at any time."""
     modes: set[int] = set()

@@ -138,7 +138,7 @@ async def test_full_records(tmp_path: Path) -> None:
     assert [orjson.loads(line)["id"] for line in target.read_bytes().splitlines()] == wanted
 
 
-@pytest.mark.parametrize("moment", ["before the rename", "after the rename", "after the part is gone"])
+@pytest.mark.parametrize("moment", slow_after(2, ["before the rename", "after the rename", "after the part is gone"]))
 @pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".sqlite", ".parquet"]))
 async def test_killed_at_the_end(suffix: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is left to do after the last request, the same call does it, without a request."""
@@ -179,7 +179,7 @@ DIFFERENT: dict[str, list[tuple[str, dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("suffix", DIFFERENT)
+@pytest.mark.parametrize("suffix", slow_after(1, DIFFERENT))
 async def test_another_export(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest of another export is refused, and says what differs; what is there stays for its own call."""
     monkeypatch.chdir(tmp_path)
@@ -212,7 +212,7 @@ async def test_another_export(suffix: str, tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("suffix", "damage"),
     slow_after(
-        3,
+        2,
         [
             (".jsonl", "part cut"),
             (".csv.zst", "part changed"),
@@ -332,6 +332,7 @@ async def test_created_meanwhile(tmp_path: Path) -> None:
         assert is_of(target, wanted)
 
 
+@pytest.mark.slow
 async def test_several_queries(tmp_path: Path) -> None:
     """What earlier parts had is known after a kill: a ticket that has moved to the next query does not come twice."""
     target = tmp_path / "t.jsonl"

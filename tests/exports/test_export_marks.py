@@ -284,7 +284,7 @@ async def test_crowd_that_cannot_be_settled(tmp_path: Path, monkeypatch: pytest.
     assert "they moved, or not all are shown" in report.reason
 
 
-@pytest.mark.parametrize("bounds", [{}, {"created_start": BEGAN + 450}, {"created_end": BEGAN + 1250}])
+@pytest.mark.parametrize("bounds", slow_after(2, [{}, {"created_start": BEGAN + 450}, {"created_end": BEGAN + 1250}]))
 @pytest.mark.parametrize("order", slow_after(1, ["newest", "oldest", "nearly", "none"]))
 async def test_bounds_of_the_query(
     order: Any, bounds: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -298,7 +298,7 @@ async def test_bounds_of_the_query(
     assert sorted(ids_in(tmp_path / "t.jsonl")) == sorted(id for time, id in server.rows if first <= time <= last)
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("order", slow_after(1, ["newest", "oldest"]))
 async def test_cut_short_in_a_crowd(order: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While thousands of one second are read nothing can be marked: the crowd is read again as a whole, each once."""
     server, target = ListServer(Random(1), crowded(Random(1), 600, 3000), Habits(order=order)), tmp_path / "t.jsonl"
@@ -330,7 +330,7 @@ def turning(server: ListServer, requests: int, order: Literal["none", "nearly"] 
     server.drift = lambda _: setattr(server.habits, "order", order) if server.requests == turn else None
 
 
-@pytest.mark.parametrize("order", ["none", "nearly"])
+@pytest.mark.parametrize("order", slow_after(1, ["nearly", "none"]))
 async def test_order_that_was_none(
     order: Literal["none", "nearly"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,7 +382,7 @@ async def test_order_that_was_none_and_a_damaged_end(tmp_path: Path, monkeypatch
     assert report.resumed_rows == 0
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite"])
+@pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".sqlite"]))
 async def test_order_that_another_call_saw(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that goes on, and finds another order than the one that its parts rest on, begins anew by itself."""
     target = tmp_path / f"t{suffix}"
@@ -530,7 +530,7 @@ async def test_flaw_of_an_earlier_call(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("rows", "seconds", "least", "most"), [(10**9, 0.0, 8, 30), (10**9, 60.0, 1, 1), (300, 60.0, 3, 5)]
+    ("rows", "seconds", "least", "most"), slow_after(2, [(10**9, 0.0, 8, 30), (300, 60.0, 3, 5), (10**9, 60.0, 1, 1)])
 )
 async def test_when_a_part_ends(
     rows: int, seconds: float, least: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -59,7 +59,7 @@ def signers(sandbox: Sandbox) -> list[SchemeSigner]:
     return [SchemeSigner(app_id, secret, scheme) for app_id in (sandbox.environment["WORKORDER_APP_ID"], "other-app")]
 
 
-@pytest.mark.parametrize(("suffix", "wrapped"), [(".jsonl", True), (".sqlite", False)])
+@pytest.mark.parametrize(("suffix", "wrapped"), slow_after(1, [(".jsonl", True), (".sqlite", False)]))
 async def test_another_customer(suffix: str, wrapped: bool, tmp_path: Path) -> None:
     """An AppId never goes on with the half of another one, whatever signs; the one that began does."""
     target = tmp_path / f"t{suffix}"
@@ -111,7 +111,7 @@ async def test_a_signer_that_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "change"),
-    slow_after(4, [*((".csv", one) for one in ("query", "app_id", "detail", "format of CSV")), (".sqlite", "query")]),
+    slow_after(2, [*((".csv", one) for one in ("query", "app_id", "detail", "format of CSV")), (".sqlite", "query")]),
 )
 async def test_a_mark_without_rows(suffix: str, change: str, tmp_path: Path) -> None:
     """A mark of another export, with nothing on disk, keeps nobody from beginning; none of its rows stays."""

@@ -121,7 +121,9 @@ def test_full_records(suffix: str, tmp_path: Path) -> None:
     assert read_back(target) == [as_read(target, cells(ticket)) for ticket in rows]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".csv.zst", ".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst"])
+@pytest.mark.parametrize(
+    "suffix", slow_after(2, [".csv", ".parquet", ".csv.gz", ".csv.zst", ".jsonl", ".jsonl.gz", ".jsonl.zst"])
+)
 def test_duckdb_reads_it(suffix: str, tmp_path: Path) -> None:
     """A database engine that knows nothing of us finds the rows, their numbers, texts and times."""
     rows = tickets(300)

@@ -12,7 +12,7 @@ from attrs import evolve
 from tests.support.clients import make_client
 from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets, read_back, write
 from tests.support.raw_server import http, serving
-from tests.support.slow import slow_but_every
+from tests.support.slow import slow_after, slow_but_every
 from workorder_async import TicketQuery
 from workorder_async.exports import export_tickets
 from workorder_async.exports.formats import SUFFIXES
@@ -46,7 +46,7 @@ def _changes(kind: str) -> TextChanges:
     return TextChanges(replaced=3, defused=defused, cut=3 if kind == "xlsx" else 0)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", slow_but_every(3, SUFFIXES))
 def test_every_text(suffix: str, tmp_path: Path) -> None:
     """Each text comes back as the table at the head of exports/sink.py has it, and what was changed is counted.
 
@@ -62,7 +62,7 @@ def test_every_text(suffix: str, tmp_path: Path) -> None:
     assert changes == _changes(kind)
 
 
-@pytest.mark.parametrize("suffix", slow_but_every(6, SUFFIXES))
+@pytest.mark.parametrize("suffix", slow_after(1, SUFFIXES))
 async def test_every_text_of_a_server(suffix: str, tmp_path: Path) -> None:
     """The same from the answer of a server on, which writes them with the escapes of JSON: none ends the export."""
     target = tmp_path / f"tickets{suffix}"
@@ -83,7 +83,7 @@ async def test_every_text_of_a_server(suffix: str, tmp_path: Path) -> None:
     assert report.changes == _changes(kind)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", slow_but_every(3, SUFFIXES))
 def test_every_text_inside_lists(suffix: str, tmp_path: Path) -> None:
     """In a full record they come back inside the lists as well, whatever these are written as."""
     target, names = tmp_path / f"tickets{suffix}", [name for name in HOSTILE if name not in _LONG]

@@ -133,7 +133,7 @@ async def test_a_folder_of_theirs(name: str, tmp_path: Path) -> None:
             assert (folder / "file").read_text() == "precious"
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o777])
+@pytest.mark.parametrize("umask", slow_after(1, [0o777, 0o000]))
 @pytest.mark.parametrize("suffix", slow_after(2, [".jsonl", ".sqlite", ".xlsx", ".parquet"]))
 async def test_modes(suffix: str, umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that are gone on with lose the rights of others before a row is added, whatever the umask."""
@@ -252,7 +252,7 @@ class TestAttachments:
                 await fetching
         assert untouched(victim)
 
-    @pytest.mark.parametrize("umask", [0o000, 0o777])
+    @pytest.mark.parametrize("umask", slow_after(1, [0o777, 0o000]))
     async def test_modes(self, umask: int, tmp_path: Path) -> None:
         """A part that is gone on with loses the rights of others, and everything has the mode that it should have."""
         folder, before = tmp_path / "files", os.umask(umask)
