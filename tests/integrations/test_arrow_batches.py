@@ -17,6 +17,7 @@ from tests.support.engines import SandboxThread
 from tests.support.export_rows import as_read, cells
 from tests.support.exports import truth
 from tests.support.garbage import collect_in
+from tests.support.slow import slow_after
 from workorder_async import (
     ConfigError,
     SchemeSigner,
@@ -129,7 +130,7 @@ def test_detail(sandbox: SandboxThread) -> None:
     assert {row["id"] for row in rows} == {row["id"] for row in _rows(arrow_batches(window, sandbox.connect))}
 
 
-@pytest.mark.parametrize(("errno", "how"), [(90005, "gone"), (90404, "refused")])
+@pytest.mark.parametrize(("errno", "how"), slow_after(1, [(90005, "gone"), (90404, "refused")]))
 def test_details_that_are_missing(sandbox: SandboxThread, errno: int, how: str) -> None:
     """A ticket that is gone or refused when its full record is asked for is an error, unless that may be."""
     window = _planned(sandbox)[-1]

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from tests.support.observed import failing_log
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from tests.support.valkey import Valkey
 from workorder_async import ConfigError, NotSentError, TurnTimeoutError
 from workorder_async.extras import install_line
@@ -138,7 +139,8 @@ async def test_a_clock_that_was_set_back(valkey: Valkey, redis: "Redis", hours: 
 
 
 @pytest.mark.parametrize(
-    "value", ["9" * 30, f"0 {10**17}", f"{10**17} {10**18}", "", "x", "1e30 1e30", "-5 -5", "nan inf", "5"]
+    "value",
+    slow_after(3, ["9" * 30, f"0 {10**17}", f"{10**17} {10**18}", "", "x", "1e30 1e30", "-5 -5", "nan inf", "5"]),
 )
 async def test_what_no_queue_can_hold(valkey: Valkey, redis: "Redis", value: str) -> None:
     """Whatever is stored, no turn is further away than ten thousand turns."""
@@ -440,11 +442,12 @@ async def test_a_server_that_says_nothing() -> None:
     server.close()
 
 
-async def test_cancelled_at_any_moment(valkey: Valkey) -> None:
+@pytest.mark.parametrize("moments", slow_after(1, [range(0, 60, 12), range(60)]), ids=["some", "all"])
+async def test_cancelled_at_any_moment(valkey: Valkey, moments: range) -> None:
     """Whoever is cancelled while Redis is asked gets no turn: no cancel is lost on its way."""
     async with RedisLimits(valkey.url, rate=0.01) as limits:
         await took(limits)
-    for turns in range(60):
+    for turns in moments:
         async with RedisLimits(valkey.url, rate=0.01) as limits:
             asking = asyncio.create_task(limits.acquire(soon(1e6)))
             for _ in range(turns):

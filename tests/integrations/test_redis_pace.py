@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from workorder_async import NotSentError, TurnTimeoutError
 from workorder_async.integrations.redis_limits import RedisLimits
@@ -93,7 +94,7 @@ async def test_near() -> None:
     assert server.asked == [1] * 101
 
 
-@pytest.mark.parametrize("round_trip", [0.002, 0.01, 0.04, 0.1, 0.3])
+@pytest.mark.parametrize("round_trip", slow_after(2, [0.04, 0.002, 0.01, 0.1, 0.3]))
 @pytest.mark.parametrize("rate", [50, 200, pytest.param(1000, marks=pytest.mark.slow)])
 @virtual_time
 async def test_far(round_trip: float, rate: int) -> None:

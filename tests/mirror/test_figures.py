@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.exports import SUFFIXES
 from tests.support.mirrors import asked, ids_of, update
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, TicketQuery
@@ -210,7 +211,7 @@ async def test_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert figures_of(path).tickets == 0
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".jsonl"])
+@pytest.mark.parametrize("suffix", slow_after(2, [".csv", ".jsonl", ".xlsx"]))
 @virtual_time
 async def test_names_as_they_are(tmp_path: Path, suffix: str) -> None:
     """What a format puts into a text that a spreadsheet would take for a formula is taken out again."""

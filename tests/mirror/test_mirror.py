@@ -233,6 +233,7 @@ async def test_a_right_that_is_lost(tmp_path: Path) -> None:
         assert len(report.missing) == 60
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_open_and_closed_ones_together_are_too_many(tmp_path: Path) -> None:
     """Neither the open tickets nor the closed ones that are not shown are too many, but all of them: none is marked."""
@@ -326,12 +327,7 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "hint"),
-    [
-        (Fault("html"), False),
-        (Fault("errno", errno=50001), True),
-        (Fault("403", errno=50001), False),
-        (Fault("reset"), False),
-    ],
+    slow_after(2, [(Fault("html"), False), (Fault("errno", errno=50001), True), (Fault("reset"), False)]),
 )
 @virtual_time
 async def test_missing_tickets_that_cannot_be_asked_for(tmp_path: Path, fault: Fault, *, hint: bool) -> None:
@@ -355,7 +351,7 @@ async def test_missing_tickets_that_cannot_be_asked_for(tmp_path: Path, fault: F
         assert (await mirror_tickets(client, path)).gone == lost
 
 
-@pytest.mark.parametrize(("tickets", "status"), [(60, 1), (400, 3)])
+@pytest.mark.parametrize(("tickets", "status"), slow_after(1, [(60, 1), (400, 3)]))
 @virtual_time
 async def test_deletions_beside_a_ticket_without_a_created_time(tmp_path: Path, tickets: int, status: int) -> None:
     """Of the dated ones, the oldest too, the mirror tells that they are missing, and then that they are gone."""
@@ -402,6 +398,7 @@ async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
         assert (report.missing, report.changed, report.tickets) == ([], 0, 2000)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_full_run_of_pages_that_are_turned(tmp_path: Path) -> None:
     """What lies between two pages is not missing where a run was cut short between them: each comes oldest first."""
@@ -790,7 +787,7 @@ async def test_a_database_without_its_index_of_texts(tmp_path: Path) -> None:
         assert (await mirrored(client, path, full=True)).changed == 0
 
 
-@pytest.mark.parametrize("before", ["one", "two/one"])
+@pytest.mark.parametrize("before", slow_after(1, ["one", "two/one"]))
 @virtual_time
 async def test_another_folder(tmp_path: Path, before: str) -> None:
     """Files that are in the folder of an earlier run alone, or in one within this run's, are fetched into it, once."""
@@ -999,7 +996,7 @@ async def test_a_row_that_could_never_be_read(tmp_path: Path) -> None:
         assert not report.missing
 
 
-@pytest.mark.parametrize("undated", [0, 1, 2])
+@pytest.mark.parametrize("undated", slow_after(1, [1, 0, 2]))
 async def test_shown_late_beside_tickets_without_a_created_time(tmp_path: Path, undated: int) -> None:
     """Tickets that no range counts do not stand in for as many that are shown late."""
     path = tmp_path / "tickets.db"
@@ -1032,7 +1029,7 @@ async def test_tickets_without_a_created_time(tmp_path: Path) -> None:
         assert (await mirrored(client, path, full=True)).missing == [97, 98]
 
 
-@pytest.mark.parametrize(("code", "refuses"), [(5, False), (5, True), ("已挂起", False)])
+@pytest.mark.parametrize(("code", "refuses"), slow_after(2, [(5, False), (5, True), ("已挂起", False)]))
 async def test_a_status_that_the_document_does_not_have(tmp_path: Path, code: object, *, refuses: bool) -> None:
     """Nobody knows that such a ticket is closed: it is read until it is, also where no list of it can be asked for."""
     path = tmp_path / "tickets.db"
