@@ -95,7 +95,7 @@ def test_what_cannot_be_read_says_so() -> None:
 
 
 @pytest.mark.parametrize("kind", slow_after(1, ["hang", "429"]))
-@pytest.mark.parametrize("concurrency", [1, 8, 16])
+@pytest.mark.parametrize("concurrency", slow_after(1, [8, 1, 16]))
 @virtual_time
 async def test_a_platform_that_falls_silent_is_left(kind: Literal["hang", "429"], concurrency: int) -> None:
     """What it answered before is known; the others have its error, and most of them are not asked for."""

@@ -72,7 +72,7 @@ def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.C
     return runner(sandbox.environment, monkeypatch, capfd)
 
 
-@pytest.mark.parametrize("absent", ["cyclopts", "rich"])
+@pytest.mark.parametrize("absent", slow_after(1, ["cyclopts", "rich"]))
 def test_without_the_extra_it_says_how_to_install_it(absent: str) -> None:
     """Where a package of the extra is not installed, one sentence names the extra, and nothing else happens."""
     code = f"import sys; sys.modules[{absent!r}] = None; from workorder_async.__main__ import main; main()"
@@ -228,7 +228,7 @@ def test_help_says_what_each_command_is_for(workorder: Workorder, words: list[st
     assert all(what.strip() for what in rows.values())
 
 
-@pytest.mark.parametrize("words", slow_after(4, [*([name] for name in COMMANDS), ["sign", "detect"]]))
+@pytest.mark.parametrize("words", slow_after(2, [*([name] for name in COMMANDS), ["sign", "detect"]]))
 def test_every_command_has_help(workorder: Workorder, words: list[str]) -> None:
     """`workorder COMMAND --help` tells its usage and takes no secret as an option."""
     ran = workorder(*words, "--help")
@@ -585,7 +585,7 @@ def test_text_of_tickets_is_shown_and_never_obeyed(workorder: Workorder, words: 
     assert not any(character in ran.out for character in "\x1b\x9b\x00\u202e")
 
 
-@pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("SURROGATE", "工单")])
+@pytest.mark.parametrize("text", slow_after(1, [HOSTILE, HOSTILE.replace("SURROGATE", "工单")]))
 @pytest.mark.parametrize("words", [["list", "--json"], ["show", "7", "--json"], ["export", "--output", "-", "--raw"]])
 def test_json_escapes_what_a_terminal_would_obey(workorder: Workorder, words: list[str], text: str) -> None:
     """JSON on stdout holds the text unchanged, and no byte that a terminal would obey."""
@@ -623,7 +623,7 @@ def test_checked_finds_a_leak() -> None:
             checked(Ran(0, "", text))
 
 
-@pytest.mark.parametrize("words", slow_after(3, [["sign", "detect"], [], *([name] for name in COMMANDS)]))
+@pytest.mark.parametrize("words", slow_after(2, [["sign", "detect"], [], *([name] for name in COMMANDS)]))
 def test_help_is_a_command_too(workorder: Workorder, words: list[str]) -> None:
     """`workorder help COMMAND` prints what `workorder COMMAND --help` prints."""
     assert workorder("help", *words) == workorder(*words, "--help")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.cli_runs import Workorder, elsewhere
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.filters import TicketFilters
@@ -107,7 +108,7 @@ def test_every_filter_reaches_the_platform(workorder: Workorder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "in_all"), [(["--limit", 0], True), (["--limit", 30], False), (["--limit", 200], False)]
+    ("words", "in_all"), slow_after(1, [(["--limit", 0], True), (["--limit", 30], False), (["--limit", 200], False)])
 )
 def test_a_list_of_two_statuses_is_one_after_the_other(workorder: Workorder, words: list[object], in_all: bool) -> None:
     """`list --status pending,processing` shows each ticket once, up to the limit, and counts both kinds."""

@@ -13,6 +13,7 @@ import pytest
 from tests.support.cli_changes import CLOSER, created
 from tests.support.cli_runs import Workorder
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from workorder_async.cli.number_file import numbers_from
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
@@ -231,7 +232,7 @@ def test_an_exported_csv_is_read(
     assert sorted(found) == sorted(row["id"] for row in map(orjson.loads, workorder("export", "-").out.splitlines()))
 
 
-@pytest.mark.parametrize("suffix", ["jsonl.gz", "csv.zst", "parquet", "db"])
+@pytest.mark.parametrize("suffix", slow_after(2, ["jsonl.gz", "csv.zst", "parquet", "db"]))
 def test_an_export_that_is_no_text(workorder: Workorder, tmp_path: Path, suffix: str) -> None:
     """It is refused with the formats that are read; to convert it as a text of another encoding is no help."""
     file = tmp_path / f"t.{suffix}"

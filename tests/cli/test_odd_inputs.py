@@ -415,7 +415,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("code", "command", "said"), slow_but_every(10, ROWS), ids=[command for _, command, _ in ROWS])
+@pytest.mark.parametrize(("code", "command", "said"), slow_but_every(20, ROWS), ids=[command for _, command, _ in ROWS])
 def test_each_ends_as_it_should(
     workorder: Workorder, sandbox: Sandbox, folder: Path, code: int, command: str, said: str
 ) -> None:

@@ -9,7 +9,7 @@ from traceback import TracebackException
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, runner
-from tests.support.slow import slow_after
+from tests.support.slow import slow_after, slow_but_every
 from workorder_async.cli import profiles
 from workorder_async.cli.connection import Connection
 from workorder_async.errors import ConfigError
@@ -136,7 +136,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG)
+@pytest.mark.parametrize(("text", "said"), slow_but_every(2, WRONG))
 def test_what_is_refused(bare: Workorder, write: Write, text: str, said: str) -> None:
     """What cannot work is told in one sentence with the file, the key, and what to do."""
     path = write(text)
@@ -163,7 +163,7 @@ def test_no_file(bare: Workorder, tmp_path: Path) -> None:
     assert ran.err == f"workorder: {path}: there is no profile 'a'; it has none, and `workorder login` adds one\n"
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o620])
+@pytest.mark.parametrize("mode", slow_after(2, [0o640, 0o602, 0o604, 0o620]))
 @pytest.mark.parametrize("secret", ['secret = "x"', 'secret_command = "x"', ""])
 def test_a_file_that_others_reach(bare: Workorder, write: Write, sandbox: Sandbox, mode: int, secret: str) -> None:
     """A secret or a command is taken from a file for its owner alone; without them anybody may read it."""
@@ -318,7 +318,7 @@ def test_a_link_to_a_file_that_is_trusted_elsewhere(
     assert bare("list").code == 0
 
 
-@pytest.mark.parametrize("command", ["list", "close 7 --closer-id 1 --closer-name x", "doctor"])
+@pytest.mark.parametrize("command", slow_after(1, ["list", "close 7 --closer-id 1 --closer-name x", "doctor"]))
 def test_nothing_of_a_strangers_folder_matters(bare: Workorder, write: Write, sandbox: Sandbox, command: str) -> None:
     """In a folder that came from elsewhere every command does what it does in any other one."""
     write(f'default = "stage"\n{of(sandbox)}')
@@ -383,16 +383,19 @@ def test_a_mark_of_somebody_else(
 
 @pytest.mark.parametrize(
     ("option", "variable"),
-    [
-        ("http://127.0.0.1:1", ""),
-        ("", "http://127.0.0.1:1"),
-        ("http://localhost:{port}", ""),
-        ("https://127.0.0.1:{port}", ""),
-        ("http://127.0.0.1:{port}@evil.example", ""),
-        ("//127.0.0.1:{port}", ""),
-        ("http://[", ""),
-        ("", "http://127.0.0.1.evil.example:{port}"),
-    ],
+    slow_after(
+        5,
+        [
+            ("http://127.0.0.1:1", ""),
+            ("", "http://127.0.0.1:1"),
+            ("http://localhost:{port}", ""),
+            ("https://127.0.0.1:{port}", ""),
+            ("http://127.0.0.1:{port}@evil.example", ""),
+            ("//127.0.0.1:{port}", ""),
+            ("http://[", ""),
+            ("", "http://127.0.0.1.evil.example:{port}"),
+        ],
+    ),
 )
 @pytest.mark.parametrize("secret", slow_after(1, ["secret_command = 'touch ran'", f'secret = "{SECRET}"']))
 def test_a_secret_goes_to_its_own_host(
@@ -420,7 +423,9 @@ def test_a_secret_goes_to_its_own_host(
     assert "names another platform" not in bare("list", *words, "--timeout", "0.1").err
 
 
-@pytest.mark.parametrize("spelt", ["{url}", "{url}/", " {url} ", "HTTP://127.0.0.1:{port}", "{url}/path"])
+@pytest.mark.parametrize(
+    "spelt", slow_after(2, ["{url}", "HTTP://127.0.0.1:{port}", "{url}/", " {url} ", "{url}/path"])
+)
 def test_the_same_host_is_spelt_in_ways(bare: Workorder, write: Write, sandbox: Sandbox, spelt: str) -> None:
     """A URL of the same host and port gets the profile's secret."""
     write(f'default = "stage"\n{of(sandbox)}')
@@ -464,7 +469,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("kind", slow_after(4, ODD))
 @pytest.mark.parametrize("here", [False, True])
 def test_an_odd_file(bare: Workorder, write: Write, sandbox: Sandbox, here: bool, kind: str) -> None:
     """A file that is none is one sentence at once; in a folder it is only not read."""
@@ -480,7 +485,7 @@ def test_an_odd_file(bare: Workorder, write: Write, sandbox: Sandbox, here: bool
         assert os.path.realpath(path) in ran.err or str(path) in ran.err
 
 
-@pytest.mark.parametrize("home", ["", None, ".", "home", "~"])
+@pytest.mark.parametrize("home", slow_after(2, ["", None, ".", "home", "~"]))
 def test_no_home(
     bare: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str | None
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.cli_runs import runner
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from workorder_async import CHINA_STANDARD_TIME
 from workorder_async.cli.values import Age, Time
 from workorder_async.errors import ConfigError
@@ -185,7 +186,7 @@ def test_a_future_that_cannot_be_meant_is_refused_before_anything_is_sent(
     assert ran.err == f"workorder: {option} '{tomorrow}' has not come yet; write a time until now, or now\n"
 
 
-@pytest.mark.parametrize("value", ["2025", "1735660800000"])
+@pytest.mark.parametrize("value", slow_after(1, ["2025", "1735660800000"]))
 @pytest.mark.parametrize(
     ("words", "option"),
     [

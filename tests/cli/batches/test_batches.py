@@ -25,7 +25,7 @@ from tests.support.cli_runs import (
     start,
 )
 from tests.support.raw_server import http, serving
-from tests.support.slow import slow_after
+from tests.support.slow import slow_after, slow_but_every
 from workorder_async.batches import hold
 from workorder_async.sandbox import Fault, Sandbox
 
@@ -84,13 +84,16 @@ def test_filters_that_may_miss_a_ticket_say_so(
 
 @pytest.mark.parametrize(
     ("filters", "passes"),
-    [
-        (["--status", "pending,processing"], True),
-        (["--status", "processing,closed,pending", "--type", "1"], True),
-        (["--status", "pending"], False),
-        (["--type", "1"], False),
-        (["--status", "pending,pending"], False),
-    ],
+    slow_but_every(
+        2,
+        [
+            (["--status", "pending,processing"], True),
+            (["--status", "processing,closed,pending", "--type", "1"], True),
+            (["--status", "pending"], False),
+            (["--type", "1"], False),
+            (["--status", "pending,pending"], False),
+        ],
+    ),
 )
 @pytest.mark.parametrize("command", [["close", *CLOSER, "--dry-run"], ["comment", "--detail", "x", "--yes"], ["list"]])
 def test_a_ticket_may_pass_from_one_status_to_the_other(
@@ -458,7 +461,7 @@ def test_long_texts_leave_the_numbers_to_be_seen(
     assert all("comment" in line for line in rows)
 
 
-@pytest.mark.parametrize("text", ["- step 1", "-5 degrees", "--- begin log\n--quit", "-- ", "-1,5"])
+@pytest.mark.parametrize("text", slow_after(2, ["- step 1", "-5 degrees", "--- begin log\n--quit", "-- ", "-1,5"]))
 def test_a_text_may_begin_with_a_dash(
     workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[..., int], text: str
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.support.batches import sealed
 from tests.support.cli_changes import sent
 from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Fault, Sandbox
 
 CREATORS = ["--closer-id", 7, "--as-creator", "--yes", "--json", "--concurrency", 1]
@@ -109,7 +110,7 @@ def test_what_could_not_be_read_is_read_again(
     assert (ran.code, sorted(outcomes(ran)), reads) == (1, ["not sent", "skipped"], 1)
 
 
-@pytest.mark.parametrize("ending", ["--dry-run", "--stop-after=5", "--limit=1"])
+@pytest.mark.parametrize("ending", slow_after(1, ["--dry-run", "--stop-after=5", "--limit=1"]))
 def test_another_batch_tells_no_creators(
     close: Callable[..., tuple[Ran, int]],
     workorder: Workorder,
@@ -151,7 +152,7 @@ def other() -> Iterator[Sandbox]:
         yield other
 
 
-@pytest.mark.parametrize("limit", [(), ("--limit", 5)])
+@pytest.mark.parametrize("limit", slow_after(1, [((),), (("--limit", 5),)]))
 @pytest.mark.parametrize("kept", [0, 1, 30])
 def test_a_journal_whose_first_line_is_torn(
     close: Callable[..., tuple[Ran, int]],

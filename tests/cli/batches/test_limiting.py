@@ -9,6 +9,7 @@ import pytest
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere, on_terminal, runner
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after
 from workorder_async.cli.commands import batch
 from workorder_async.sandbox import Fault, Sandbox
 
@@ -202,7 +203,7 @@ def test_a_success_in_between_goes_on(workorder: Workorder, new_ticket: Callable
     assert outcomes(ran) == ["rejected", "rejected", "done", "rejected", "rejected", "done"]
 
 
-@pytest.mark.parametrize("limit", [["--limit", 2], []])
+@pytest.mark.parametrize("limit", slow_after(1, [["--limit", 2], []]))
 def test_what_a_run_left_unknown_is_looked_for_though_nothing_is_left_to_be_sent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, limit: list[object]
 ) -> None:

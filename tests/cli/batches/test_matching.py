@@ -68,7 +68,7 @@ def closed(workorder: Workorder, rows: list[dict[str, object]], *words: object) 
     return ran, sorted(orjson.loads(body)["id"] for body in bodies)
 
 
-@pytest.mark.parametrize("odd", slow_after(8, ODD))
+@pytest.mark.parametrize("odd", slow_after(4, ODD))
 def test_what_was_not_asked_for_is_not_changed(workorder: Workorder, odd: dict[str, object]) -> None:
     """Of 60 rows 5 show that they match: no other ticket is sent, whatever the others show, or do not show."""
     good = [row(id) for id in range(1, 6)]

@@ -14,6 +14,7 @@ import pytest
 from tests.support.cli_changes import CLOSER, sent
 from tests.support.cli_runs import Workorder, elsewhere, start
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after
 from workorder_async.cli.commands import batch, create
 from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox
@@ -93,7 +94,7 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("as_json", slow_after(1, [False, True]))
 def test_an_unknown_outcome_goes_before_a_failure(workorder: Workorder, as_json: bool) -> None:
     """Where the outcome of one close is unknown and later ones fail, the exit code is 3."""
     refused = http(orjson.dumps({"errno": 23000, "errmsg": "工单状态不允许关闭", "request_id": "r-1"}))

@@ -6,11 +6,12 @@ import pytest
 
 from tests.support.cli_changes import sent
 from tests.support.cli_runs import Workorder
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 
 
 @pytest.mark.parametrize(("command", "done"), [("comment", "commented"), ("reject", "rejected")])
-@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("as_json", slow_after(1, [False, True]))
 def test_a_remark_is_sent(
     workorder: Workorder,
     sandbox: Sandbox,

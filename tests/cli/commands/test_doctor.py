@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere
 from tests.support.raw_server import envelope, http, serving
+from tests.support.slow import slow_after
 from workorder_async.cli.commands import doctor as checks
 from workorder_async.sandbox import Fault, Sandbox
 
@@ -148,7 +149,7 @@ def test_a_scheme_without_neighbours(workorder: Workorder, monkeypatch: pytest.M
     assert "so AppId, secret or scheme is wrong, or a clock of the platform" in examined(workorder)["signature"][1]
 
 
-@pytest.mark.parametrize("around", [" {} ", '"{}"', "\n{}", "“{}”"])
+@pytest.mark.parametrize("around", slow_after(2, [" {} ", '"{}"', "\n{}", "“{}”"]))
 def test_a_secret_with_something_around_it(workorder: Workorder, monkeypatch: pytest.MonkeyPatch, around: str) -> None:
     """Blanks or quotes around the secret are told, and that it is accepted without them; the secret is not shown."""
     monkeypatch.setenv("WORKORDER_APP_SECRET", around.format(SECRET))
@@ -191,12 +192,15 @@ def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], s
 
 @pytest.mark.parametrize(
     ("page", "words"),
-    [
-        ("访问被拦截 WAF".encode("gbk"), "访问被拦截 WAF"),
-        ("<html><title>\n拦截</title>" + "您的访问被拦截。" * 40, "拦截 您的访问被拦截。"),
-        ('{"message": "Forbidden"}', '{"message": "Forbidden"}'),
-        ("", ""),
-    ],
+    slow_after(
+        2,
+        [
+            ("访问被拦截 WAF".encode("gbk"), "访问被拦截 WAF"),
+            ("<html><title>\n拦截</title>" + "您的访问被拦截。" * 40, "拦截 您的访问被拦截。"),
+            ('{"message": "Forbidden"}', '{"message": "Forbidden"}'),
+            ("", ""),
+        ],
+    ),
 )
 def test_a_page_in_answer_to_each_request(workorder: Workorder, page: bytes | str, words: str) -> None:
     """Where a gateway sends its page to each request, the secret is not suspected; the page's first words are shown."""

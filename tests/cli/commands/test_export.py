@@ -43,7 +43,9 @@ def test_export_writes_every_ticket_once(workorder: Workorder, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "words",
-    [["-"], ["--output", "-"], ["--output=-"], ["--raw", "-"], ["-", "--raw"], ["--format", "jsonl", "-"]],
+    slow_after(
+        2, [["-"], ["--raw", "-"], ["--output", "-"], ["--output=-"], ["-", "--raw"], ["--format", "jsonl", "-"]]
+    ),
 )
 def test_a_dash_is_stdout_wherever_it_stands(workorder: Workorder, words: list[str]) -> None:
     """`-` is stdout as OUTPUT and as --output, behind an option without a value, too; stdout has data only."""
@@ -334,7 +336,7 @@ def test_rows_that_do_not_fit_are_told_with_the_way_round(workorder: Workorder) 
     assert (raw.code, raw.rows) == (0, rows)
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022])
+@pytest.mark.parametrize("umask", slow_after(1, [0o000, 0o022]))
 @pytest.mark.parametrize("replaced", [False, True])
 def test_an_export_is_its_owners_alone(workorder: Workorder, tmp_path: Path, umask: int, replaced: bool) -> None:
     """An export has the mode 0600 whatever the umask, in place of a file that others read, too."""

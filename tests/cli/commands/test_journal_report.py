@@ -253,7 +253,7 @@ def other() -> Iterator[Sandbox]:
         yield other
 
 
-@pytest.mark.parametrize("words", [["--cacert", "none.pem"], ["--rate", "0"], ["--proxy", "ftp://x"]])
+@pytest.mark.parametrize("words", slow_after(1, [["--cacert", "none.pem"], ["--rate", "0"], ["--proxy", "ftp://x"]]))
 def test_an_option_that_cannot_be_meant(workorder: Workorder, closes: tuple[Path, list[int]], words: list[str]) -> None:
     """It is refused, not passed over."""
     ran = workorder("journal", "report", closes[0], *words)
@@ -441,7 +441,7 @@ def test_a_page_is_whole_and_its_owner_s(
     assert checked(workorder("journal", "report", file, "--html", "-").out).rows[1][3] == "7"
 
 
-@pytest.mark.parametrize("how", ["itself", "another spelling", "a link", "a second name"])
+@pytest.mark.parametrize("how", slow_after(2, ["itself", "a link", "another spelling", "a second name"]))
 def test_the_journal_is_never_replaced(
     workorder: Workorder, sandbox: Sandbox, closes: tuple[Path, list[int]], tmp_path: Path, how: str
 ) -> None:
@@ -458,7 +458,7 @@ def test_the_journal_is_never_replaced(
     assert (file.read_bytes(), reads(sandbox) - before) == (content, 0)
 
 
-@pytest.mark.parametrize("name", ["", " ", "no/such/folder.html", "."])
+@pytest.mark.parametrize("name", slow_after(2, ["", "no/such/folder.html", " ", "."]))
 def test_a_page_that_cannot_be_written(
     workorder: Workorder, sandbox: Sandbox, closes: tuple[Path, list[int]], name: str
 ) -> None:
@@ -473,7 +473,7 @@ def test_a_page_that_cannot_be_written(
     "at",
     slow_after(2, ["soon", None, 1e300, float("nan"), True, -1e300, 10**30, [], {"a": 1}, float("inf"), -(2**62)]),
 )
-@pytest.mark.parametrize("id", [None, "7", [7], {"id": 7}, -7, 2**80, 1.5])
+@pytest.mark.parametrize("id", slow_after(3, [None, "7", [7], {"id": 7}, -7, 2**80, 1.5]))
 def test_what_somebody_else_wrote_there(
     workorder: Workorder, unset: Callable[[], None], tmp_path: Path, at: object, id: object
 ) -> None:
@@ -488,7 +488,7 @@ def test_what_somebody_else_wrote_there(
     assert len(checked((tmp_path / "p").read_text("utf-8")).rows) >= 3
 
 
-@pytest.mark.parametrize("id", [2**80, 2**63, -7, "7", True])
+@pytest.mark.parametrize("id", slow_after(2, [2**80, "7", 2**63, -7, True]))
 def test_numbers_that_no_ticket_has(
     workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path, id: object
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, on_terminal, runner, start
+from tests.support.slow import slow_after
 from workorder_async.cli import profiles
 from workorder_async.durable import LockedFile
 from workorder_async.sandbox import Sandbox
@@ -71,7 +72,7 @@ def test_by_options(bare: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
     assert list(profiles.read(tmp_path / "workorder" / "workorder.toml").by_name) == ["default", "the other"]
 
 
-@pytest.mark.parametrize("there", [b"", b"\n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("there", slow_after(1, [b"\xef\xbb\xbf", b"", b"\n"]))
 def test_an_empty_file(bare: Workorder, sandbox: Sandbox, tmp_path: Path, there: bytes) -> None:
     """The first profile is the default in an empty file, too."""
     (tmp_path / "workorder").mkdir()

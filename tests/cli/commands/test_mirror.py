@@ -162,7 +162,7 @@ def test_search(workorder: Workorder, database: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "suffix", slow_after(3, ["db", "jsonl", "csv.gz", "csv", "jsonl.zst", "sqlite", "parquet", "xlsx"])
+    "suffix", slow_after(2, ["db", "csv.gz", "jsonl", "csv", "jsonl.zst", "sqlite", "parquet", "xlsx"])
 )
 def test_report_of_any_file(workorder: Workorder, database: Path, tmp_path: Path, suffix: str) -> None:
     """A mirror and every exported format give the same counts."""
@@ -181,7 +181,7 @@ def test_report_of_any_file(workorder: Workorder, database: Path, tmp_path: Path
     assert "Open the longest\tsince\tstatus\ttitle\thandled\n" in ran.out
 
 
-@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("lang", slow_after(1, ["zh", "en"]))
 def test_page(workorder: Workorder, database: Path, tmp_path: Path, lang: str) -> None:
     """The page is one file that loads nothing, with each text escaped; a file that is there stays."""
     with closing(sqlite3.connect(database)) as changed, changed:
@@ -227,7 +227,7 @@ def test_a_file_that_is_cut_short(workorder: Workorder, database: Path, tmp_path
     assert ran.err.endswith(" it may be cut short or damaged: write it anew\n")
 
 
-@pytest.mark.parametrize(("suffix", "damaged"), [("csv.gz", slice(-8, -4)), ("parquet", slice(4, 204))])
+@pytest.mark.parametrize(("suffix", "damaged"), slow_after(1, [("csv.gz", slice(-8, -4)), ("parquet", slice(4, 204))]))
 def test_a_file_that_is_damaged(workorder: Workorder, tmp_path: Path, suffix: str, damaged: slice) -> None:
     """So is a file that is as long as ever, where its format's error is one of the system's, without a name."""
     file = tmp_path / f"t.{suffix}"

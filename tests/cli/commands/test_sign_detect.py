@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from tests.support.cli_runs import SECRET, Ran, Workorder, on_terminal
+from tests.support.slow import slow_after, slow_but_every
 from workorder_async.cli import values
 from workorder_async.cli.commands.sign_detect import accepted_requests
 from workorder_async.signing import candidates, search
@@ -286,26 +287,29 @@ HEADS = f"-H AppId:a -H Timestamp:1700000000 -H Sign:{'0' * 32}"
 
 @pytest.mark.parametrize(
     "text",
-    [
-        f"curl 'http://[' {HEADS}",
-        f"curl http://h/ {HEADS} -G -d $'\\xff'",
-        f"curl http://h/ {HEADS} -G -d $'\\U00110000'",
-        f"curl http://h/ {HEADS} -G -d $'\\UFFFFFFFF'",
-        f"curl http://h/ {HEADS} -d $'\\ud83d\\ude00'",
-        f"curl http://h/ {HEADS} -d $'\\ud800'",
-        f"curl $'http://h/\\ud800' {HEADS}",
-        f"curl http://h/ {HEADS} -d $'@a\\0b'",
-        f"curl http://h/ {HEADS} -d @{'a' * 300}",
-        f"curl http://h/ {HEADS} -X $'\\ud800'",
-        f"curl http://h/ {HEADS.replace('1700000000', '1700000000123')} {HEADS}\ncurl http://h/ {HEADS}",
-        "{" * 100_000,
-        '{"log":{"entries":' + "[" * 100_000,
-        _har(_entry("1700000000", "x"), _entry("yesterday", "x")),
-        _har({**_entry("1700000000", "x"), "url": "http://["}),
-        _har({**_entry("1700000000", "x"), "url": "http://h/\ud800"}),
-        _har({**_entry("1700000000", "x"), "method": "\ud800"}),
-        _har(_entry("1700000000", "x"), {**_entry("1700000000", "x"), "headers": [{"name": 5, "value": []}]}),
-    ],
+    slow_but_every(
+        2,
+        [
+            f"curl 'http://[' {HEADS}",
+            f"curl http://h/ {HEADS} -G -d $'\\xff'",
+            f"curl http://h/ {HEADS} -G -d $'\\U00110000'",
+            f"curl http://h/ {HEADS} -G -d $'\\UFFFFFFFF'",
+            f"curl http://h/ {HEADS} -d $'\\ud83d\\ude00'",
+            f"curl http://h/ {HEADS} -d $'\\ud800'",
+            f"curl $'http://h/\\ud800' {HEADS}",
+            f"curl http://h/ {HEADS} -d $'@a\\0b'",
+            f"curl http://h/ {HEADS} -d @{'a' * 300}",
+            f"curl http://h/ {HEADS} -X $'\\ud800'",
+            f"curl http://h/ {HEADS.replace('1700000000', '1700000000123')} {HEADS}\ncurl http://h/ {HEADS}",
+            "{" * 100_000,
+            '{"log":{"entries":' + "[" * 100_000,
+            _har(_entry("1700000000", "x"), _entry("yesterday", "x")),
+            _har({**_entry("1700000000", "x"), "url": "http://["}),
+            _har({**_entry("1700000000", "x"), "url": "http://h/\ud800"}),
+            _har({**_entry("1700000000", "x"), "method": "\ud800"}),
+            _har(_entry("1700000000", "x"), {**_entry("1700000000", "x"), "headers": [{"name": 5, "value": []}]}),
+        ],
+    ),
     ids=lambda text: text[-40:],
 )
 def test_no_input_is_a_defect(workorder: Workorder, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +323,7 @@ def test_no_input_is_a_defect(workorder: Workorder, tmp_path: Path, text: str, m
 
 
 @pytest.mark.parametrize("option", ["--path", "--query", "--method", "--app-id", "--body-file", "--curl"])
-@pytest.mark.parametrize("value", ["\udc80", "http://[", "//[x", "a" * 5000, "=", "%ff", "@"])
+@pytest.mark.parametrize("value", slow_after(2, ["\udc80", "http://[", "//[x", "a" * 5000, "=", "%ff", "@"]))
 def test_no_option_is_a_defect(workorder: Workorder, option: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same of each option."""
     monkeypatch.setattr(search, "candidates", lambda *_: [])
