@@ -161,7 +161,7 @@ def test_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert f"aiohttp {facts['aiohttp']}" in capsys.readouterr().out.splitlines()[0]
 
 
-@pytest.mark.parametrize("name", ["decode", "walk"])
+@pytest.mark.parametrize("name", slow_after(1, ["decode", "walk"]))
 def test_without_group(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the dependency group, the rows are measured all the same and say what is missing."""
     monkeypatch.setitem(sys.modules, "pydantic", None)
@@ -347,17 +347,20 @@ def test_ideal(course: str, pages: int, workers: int, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("filters", "expected"),
-    [
-        ({}, range(249, -1, -1)),
-        ({"created_start": FIRST_CREATED + 61 * 100}, range(249, 99, -1)),
-        ({"created_start": FIRST_CREATED + 61 * 100 + 1}, range(249, 100, -1)),
-        ({"created_end": FIRST_CREATED + 61 * 100}, range(100, -1, -1)),
-        ({"created_end": FIRST_CREATED + 61 * 100 - 1}, range(99, -1, -1)),
-        ({"created_start": 1, "created_end": FIRST_CREATED + 61 * 1000}, range(249, -1, -1)),
-        ({"created_start": FIRST_CREATED + 61, "created_end": FIRST_CREATED + 61}, range(1, 0, -1)),
-        ({"created_end": FIRST_CREATED - 1}, ()),
-        ({"created_start": FIRST_CREATED + 61 * 250}, ()),
-    ],
+    slow_after(
+        5,
+        [
+            ({}, range(249, -1, -1)),
+            ({"created_start": FIRST_CREATED + 61 * 100}, range(249, 99, -1)),
+            ({"created_start": FIRST_CREATED + 61 * 100 + 1}, range(249, 100, -1)),
+            ({"created_end": FIRST_CREATED + 61 * 100}, range(100, -1, -1)),
+            ({"created_end": FIRST_CREATED + 61 * 100 - 1}, range(99, -1, -1)),
+            ({"created_start": 1, "created_end": FIRST_CREATED + 61 * 1000}, range(249, -1, -1)),
+            ({"created_start": FIRST_CREATED + 61, "created_end": FIRST_CREATED + 61}, range(1, 0, -1)),
+            ({"created_end": FIRST_CREATED - 1}, ()),
+            ({"created_start": FIRST_CREATED + 61 * 250}, ()),
+        ],
+    ),
 )
 def test_spread_list(filters: dict[str, int], expected: Sequence[int]) -> None:
     """A spread list gives the tickets created in a range, both ends included, newest first, with their total."""
@@ -457,7 +460,7 @@ async def test_fair_loop_keeps_order() -> None:
     assert taken == [*range(1, 21)]
 
 
-@pytest.mark.parametrize("kind", ["canned", "spread"])
+@pytest.mark.parametrize("kind", slow_after(1, ["spread", "canned"]))
 async def test_server_lists(kind: Literal["canned", "spread"]) -> None:
     """The server filters its list by created time, and gives the newest ticket first."""
     with canned_server(1000, kind) as url:

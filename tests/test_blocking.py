@@ -27,6 +27,7 @@ from tests.support.cli_runs import elsewhere, python_c
 from tests.support.garbage import collect_in
 from tests.support.raw_server import Handler, data, hang, http, serving
 from tests.support.samples import BASE, CLOSE, ENVIRONMENT
+from tests.support.slow import slow_after
 from workorder_async import (
     CommentTicket,
     ConfigError,
@@ -204,7 +205,7 @@ def leave_the_block(client: WorkorderClient) -> None:
         next(walk)
 
 
-@pytest.mark.parametrize("leave", [leave_by_break, leave_by_error, leave_by_close, leave_the_block])
+@pytest.mark.parametrize("leave", slow_after(1, [leave_by_break, leave_by_error, leave_by_close, leave_the_block]))
 def test_a_loop_that_is_left(leave: Callable[[WorkorderClient], None]) -> None:
     """A walk reads no further ahead than sixteen pages, and leaving it ends its requests at once."""
     with elsewhere(Sandbox(2000)) as sandbox, WorkorderClient.from_env(sandbox.environment) as client:

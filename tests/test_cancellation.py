@@ -16,6 +16,7 @@ import workorder_async
 from tests.support.clients import NOW, make_client
 from tests.support.mutations import KINDS, OPERATIONS, close_of, mutation_of
 from tests.support.raw_server import data, http, serving
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
@@ -280,7 +281,7 @@ CLOSED, OPEN = TicketStatus.CLOSED, TicketStatus.PENDING
 WAITS: dict[str, dict[str, Any]] = {"429": {"retry_after": 0}}
 
 
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", slow_after(2, CUTS))
 async def test_settling(cut: Cut) -> None:
     """Looking for what was lost changes nothing, and tells the truth or nothing."""
 
@@ -299,7 +300,7 @@ async def test_settling(cut: Cut) -> None:
     assert await at_every_step(cut, make) > 3
 
 
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", slow_after(2, CUTS))
 async def test_a_lost_answer_on_a_raw_socket(cut: Cut) -> None:
     """A close whose answer is lost is sent again only after it was seen not to have happened."""
 
@@ -360,7 +361,7 @@ def is_open(file: Path) -> bool:
     return any(os.path.realpath(one) == str(file) for one in here.iterdir())
 
 
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", slow_after(2, CUTS))
 async def test_closing_a_client(cut: Cut) -> None:
     """A client that is closed by a task that is cancelled is closed all the same."""
     async with Sandbox(50) as sandbox:

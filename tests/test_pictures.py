@@ -6,10 +6,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.support.slow import slow_after
+
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 
-@pytest.mark.parametrize("script", sorted(PICTURES.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("script", slow_after(2, sorted(PICTURES.glob("*.py"))), ids=lambda path: path.name)
 def test_picture(script: Path) -> None:
     """A picture is what its script draws, is whole, and loads nothing from elsewhere."""
     drawn, (there,) = runpy.run_path(str(script))["picture"](), script.parent.glob(f"{script.stem}.[sh]*")

@@ -172,12 +172,15 @@ PROXIES = [drop, hang, cut, tunnel_to_nowhere, REDIRECT, REQUIRED, NOT_HTTP]
 
 @pytest.mark.parametrize(
     ("known_from", "url"),
-    [
-        ("option", "http://workorder.crius.api.ksyun.com"),
-        ("option", "https://workorder.test"),
-        ("environment", "https://workorder.test"),
-        ("session", "http://workorder.crius.api.ksyun.com"),
-    ],
+    slow_after(
+        2,
+        [
+            ("option", "https://workorder.test"),
+            ("session", "http://workorder.crius.api.ksyun.com"),
+            ("environment", "https://workorder.test"),
+            ("option", "http://workorder.crius.api.ksyun.com"),
+        ],
+    ),
 )
 @pytest.mark.parametrize("step", [None, *PROXIES])
 @pytest.mark.parametrize("use", slow_after(1, [mutate, read, read_page]))

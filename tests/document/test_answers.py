@@ -9,6 +9,7 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.raw_server import envelope, http, serving
 from tests.support.rows import each
+from tests.support.slow import slow_after
 from workorder_async import ApiError, CommentTicket, DecodeError, WorkorderClient
 from workorder_async.document import JSON
 from workorder_async.document.json_text import parse_slowly
@@ -140,7 +141,7 @@ ODD: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("more", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("more", slow_after(6, ODD.values()), ids=ODD)
 async def test_what_is_no_json_costs_a_row(more: bytes) -> None:
     """The other rows of its page are read; where it may not be skipped, the error names ticket, page and field."""
     name = more.split(b'"')[1].decode()

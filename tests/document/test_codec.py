@@ -397,7 +397,7 @@ spellings = st.sampled_from(
 )
 
 
-@pytest.mark.parametrize("model", slow_after(4, MODELS))
+@pytest.mark.parametrize("model", slow_after(2, MODELS))
 @given(data=st.data())
 def test_round_trip(model: type, data: st.DataObject) -> None:
     """What encode writes, through JSON, decode reads back as an equal value; also by a converter of one's own."""
@@ -430,7 +430,7 @@ def as_the_platform_writes(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", written)
 
 
-@pytest.mark.parametrize("model", slow_after(4, MODELS))
+@pytest.mark.parametrize("model", slow_after(2, MODELS))
 @given(data=st.data())
 def test_the_quick_way_is_the_careful_way(model: type, data: st.DataObject) -> None:
     """A generated hook makes of any object what the readers of its fields make, or both refuse, with a path."""

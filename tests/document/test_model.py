@@ -102,7 +102,7 @@ def built(model: type[Model]) -> st.SearchStrategy[Any]:
     return st.builds(model, **parts)
 
 
-@pytest.mark.parametrize("model", slow_after(4, ANSWERS))
+@pytest.mark.parametrize("model", slow_after(2, ANSWERS))
 @given(data=st.data())
 def test_round_trip_of_answers(model: type[Model], data: st.DataObject) -> None:
     """An answer becomes plain values and its equal again, also by way of JSON."""
