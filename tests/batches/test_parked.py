@@ -199,6 +199,45 @@ async def test_a_marked_one_of_an_earlier_run(tmp_path: Path, how: str) -> None:
     assert sandbox.requests["comment_ticket"] == 2
 
 
+@virtual_time
+async def test_a_marked_creation_of_a_line_that_is_not_listed(tmp_path: Path) -> None:
+    """It is not made a second time where the list shows other tickets, but never one of its line."""
+    async with virtual_sandbox(40, client=MINUTE) as (sandbox, client):
+
+        def without(listed: Any) -> Any:
+            rows = [row for row in listed["tickets"] if row["product_group"] != "产品线3"]
+            return {"pagination": {"page_size": 100, "total": len(rows)}, "tickets": rows}
+
+        sandbox.faults = [Fault("reset_after", operation="create_ticket", times=1)]
+        with changed_answers(sandbox, "list_tickets", without):
+            running = asyncio.create_task(ran(client, [creation()], journal=tmp_path / "j", key=words_of, mark=True))
+            await asyncio.sleep(1)
+            async with sandbox.client(now=client.now) as other:
+                await other.create_ticket(evolve(creation(), repository_product_id=4, creator_id=210001))
+            outcomes = await running
+    assert states(outcomes) == {State.UNKNOWN: 1}
+    assert [one.request["repository_product_id"] for one in sandbox.applied] == [3, 4]
+
+
+@pytest.mark.parametrize("days", [0, 2])
+@pytest.mark.parametrize(("line", "state"), [(3, State.DONE), (4, State.UNKNOWN)])
+@virtual_time
+async def test_a_marked_creation_of_an_earlier_run(tmp_path: Path, line: int, state: State, days: int) -> None:
+    """A ticket that the journal says was made shows that the list would show one of its line, and of no other."""
+    path, ticket = tmp_path / "j", creation()
+    async with virtual_sandbox(40, client=MINUTE, latency=0.01) as (sandbox, client):
+        before = evolve(creation("先前的"), repository_product_id=line)
+        assert states(await ran(client, iter([before]), journal=path, key=words_of, mark=True)) == {State.DONE: 1}
+        await asyncio.sleep(days * 86400)
+        sandbox.faults = [Fault("hang", operation="create_ticket", times=1)]
+        async with sandbox.client(now=client.now, deadline=60.0, attempt_timeout=20.0) as killed:
+            await killed_once(killed, ticket, path, lambda: bool(sandbox.struck), key=words_of, mark=True)
+        async with sandbox.client(now=client.now, deadline=60.0, attempt_timeout=20.0) as another:
+            outcomes = await ran(another, iter([ticket]), journal=path, key=words_of, mark=True, deadline=200)
+    assert states(outcomes) == {state: 1}
+    assert len(sandbox.applied) == (2 if state is State.DONE else 1)
+
+
 @pytest.mark.parametrize("how", slow_after(1, ["cancelled", "stopped"]))
 @virtual_time
 async def test_left_while_some_are_parked(tmp_path: Path, how: str) -> None:

@@ -372,8 +372,13 @@ class _hooked:  # noqa: N801 - used like a function
         del self._client.get_ticket_detail
 
 
-@pytest.mark.parametrize(("times", "left_out"), slow_after(1, [(9, 3), (6, 0), (12, 6)]))
-async def test_refused_once_or_twice(times: int, left_out: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "times", "left_out"),
+    slow_after(2, [("errno", 9, 3), ("500", 12, 6), ("errno", 6, 0), ("errno", 12, 6), ("403", 12, 6)]),
+)
+async def test_refused_once_or_twice(
+    kind: Literal["errno", "403", "500"], times: int, left_out: int, tmp_path: Path
+) -> None:
     """A ticket that is refused is asked for once more at the end of its page; one refused again is left out and told.
 
     The first page shows 47 tickets, the last six of which are refused.

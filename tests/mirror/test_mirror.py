@@ -327,7 +327,15 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "hint"),
-    slow_after(2, [(Fault("html"), False), (Fault("errno", errno=50001), True), (Fault("reset"), False)]),
+    slow_after(
+        2,
+        [
+            (Fault("403", errno=50001), False),
+            (Fault("errno", errno=50001), True),
+            (Fault("html"), False),
+            (Fault("reset"), False),
+        ],
+    ),
 )
 @virtual_time
 async def test_missing_tickets_that_cannot_be_asked_for(tmp_path: Path, fault: Fault, *, hint: bool) -> None:
