@@ -89,7 +89,7 @@ def is_refused(answer: object) -> TypeGuard[Unread]:
     return isinstance(answer, ApiError | ResponseError) and not isinstance(answer, NotFoundError | DecodeError)
 
 
-class Records:
+class FullRecords:
     """Asks for full records, `at_once` at a time, and tells the refusal of a ticket from a refusal of all.
 
     `is_read` says whether a record was read before. As long as none was, an answer that may be for a wrong signature,
@@ -135,7 +135,7 @@ class Records:
 class Details:
     """Reads full records, and has their attachments fetched, if there is a folder for these.
 
-    `options` are those of the walk: at most `concurrency` records are read at a time. `is_read` is that of `Records`.
+    `options` are those of the walk: at most `concurrency` records are read at a time. `is_read` is for `FullRecords`.
 
     A ticket that is gone by now (`NotFoundError`), or that the platform refuses twice, is left out, and named in the
     part. But if sixteen tickets in a row are refused with the same errno, and the error is no `NotFoundError`,
@@ -147,7 +147,7 @@ class Details:
     ) -> None:
         self._client = client
         self._folder = folder
-        self._records = Records(options["concurrency"], is_read=is_read)
+        self._records = FullRecords(options["concurrency"], is_read=is_read)
         self._lane = Lane(options["concurrency"])
         self._skips = options["on_bad_row"] == "skip"
 

@@ -32,7 +32,7 @@ from workorder_async.document.codec import Row
 from workorder_async.document.json_text import JSON
 from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, WorkorderError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.reading import DETAILS_AT_ONCE, Records, Unread, is_refused, read_detail
+from workorder_async.exports.reading import DETAILS_AT_ONCE, FullRecords, Unread, is_refused, read_detail
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.mirror.database import LEAST, OPEN, ROOM, Mark, MirrorDatabase, Range, database_of
 from workorder_async.tasks import for_each
@@ -505,7 +505,7 @@ class Run:
         recheck, folder, is_full = options["recheck"], options["attachments"], options["full"]
         due = await self._do(MirrorDatabase.details_due, recheck, folder, is_full)
         self._rows, self._total_rows = 0, len(due)
-        records = Records(self._at_once, is_read=await self._do(MirrorDatabase.has_details))
+        records = FullRecords(self._at_once, is_read=await self._do(MirrorDatabase.has_details))
         read = partial(self._detail, lane=Lane(self._at_once))
         for place in range(0, len(due), DETAILS_AT_ONCE):
             at = self.now()
