@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
@@ -135,6 +136,7 @@ class WorkorderClient(MadeOfVariables):
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
         self._proofs = Proofs()
+        self._checking = asyncio.Lock()  # held by the walk that tries filters
 
     @property
     def base_url(self) -> str:
@@ -274,14 +276,14 @@ class WorkorderClient(MadeOfVariables):
         """
         settings, window = walk_options(**options), window_of(query)
         reads = ListReads(self._session, window.query, Lane(settings["concurrency"]))
-        checking = asyncio.Lock()
+        check = partial(self.list_tickets, page_size=1)
 
         def read(ask: Ask) -> Awaitable[Answer]:
             return reads.read(ask.start, ask.end, ask.page, ask.size)
 
         async def read_if_kept(ask: Ask) -> Answer:
-            async with checking:
-                await check_filters(self.count_tickets, window.query, self._proofs)
+            async with self._checking:
+                await check_filters(check, window.query, self._proofs)
             return await read(ask)
 
         walk = Walk(window, settings, read_if_kept if hidden_filters(window.query) else read, self._proofs)

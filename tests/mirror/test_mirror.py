@@ -679,13 +679,28 @@ async def test_a_full_record_that_is_always_refused(kind: Literal["403", "500"],
         report = await mirror_tickets(client, path, detail=True, concurrency=1)
         assert (report.details, report.refused, report.exact) == (39, [1035], False)
         assert "not in the database: 1035; the first refusal: " in report.reason
-        sandbox.faults = [always]
+        sandbox.faults = [evolve(always, times=2)]
         report = await mirror_tickets(client, path, detail=True)
-        assert (report.refused, sandbox.requests["get_ticket_detail"]) == ([1035], 43)
+        assert (report.refused, sandbox.requests["get_ticket_detail"]) == ([1035], 45)
         assert "errno 50000" in report.refusal
+        sandbox.faults = [always]
+        with pytest.raises((AuthenticationError, ResponseError), match=r"ticket 1035: .*errno 50000"):
+            await mirror_tickets(client, path, detail=True)
     async with virtual_sandbox(3, faults=[always], client={"retry": policy}) as (sandbox, client):
         with pytest.raises((AuthenticationError, ResponseError), match=r"ticket 1003: .*errno 50000"):
             await mirror_tickets(client, tmp_path / "new.db", detail=True)
+
+
+@virtual_time
+async def test_many_tickets_that_are_refused(tmp_path: Path) -> None:
+    """Where a record that is known is answered, they keep no other ticket from being read."""
+    async with virtual_sandbox(120) as (sandbox, client):
+        await mirror_tickets(client, tmp_path / "t.db", detail=True)
+        await sandbox.change(close=100)
+        sandbox.faults = [Fault("errno", operation="get_ticket_detail", errno=50_000, after=5, times=16)]
+        report = await mirror_tickets(client, tmp_path / "t.db", detail=True, concurrency=1)
+    assert (report.exact, len(report.refused)) == (True, 16)
+    assert report.details == report.changed - 16 > 0
 
 
 @virtual_time

@@ -144,7 +144,7 @@ class Manifest:
         if not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
             raise ExportError(f"{str(self.path)!r} is no manifest of an export; move it away, or choose another target")
         version = line[len(_BEGINS) :].partition(b",")[0].decode(errors="replace")
-        if resume and line.endswith(b"\n") and version != str(VERSION):
+        if resume and line.endswith(b"\n") and version.isdigit() and version != str(VERSION):
             raise ExportError(
                 f"{str(self.path)!r} was written by another version of this library ({version:.20}, not {VERSION})",
                 mend="end the export with that one, or begin anew with resume=False",

@@ -92,14 +92,14 @@ def is_refused(answer: object) -> TypeGuard[Unread]:
 class FullRecords:
     """Asks for full records, `at_once` at a time, and tells the refusal of a ticket from a refusal of all.
 
-    `is_read` says whether a record was read before. As long as none was, an answer that may be for a wrong signature,
-    or for a platform that fails, is an error of all.
+    An answer that may be for a wrong signature, or of a platform that fails, is of its ticket only if a record that was
+    read before is read again just then. `known` is a ticket whose record an earlier call has read.
     """
 
-    def __init__(self, at_once: int, *, is_read: bool) -> None:
+    def __init__(self, at_once: int, known: int | None = None) -> None:
         # The deadline of a call begins with the call: no more are made at a time than may be in flight, so none waits.
         self._at_once = at_once
-        self._is_read = is_read
+        self._known = known
         self._row: list[tuple[int, Unread]] = []
         #: Set once sixteen tickets in a row were refused with the same errno: these words, and the first refusal.
         self.end: tuple[str, Unread] | None = None
@@ -112,12 +112,22 @@ class FullRecords:
         if self.end is None:
             # Many a refusal is a passing failure of the platform: each is asked once more.
             answers |= await self._ask([id for id, answer in answers.items() if is_refused(answer)], one)
-        for id, answer in answers.items():
-            if not _is_unclear(answer):
-                self._is_read = True
-            elif not self._is_read and all(map(_is_unclear, answers.values())):
-                raise _about(*self.end) if self.end else _about(f"ticket {id}", answer)
+        self._known = next(
+            (id for id, answer in answers.items() if not isinstance(answer, WorkorderError)), self._known
+        )
+        unclear = [(f"ticket {id}", answer) for id, answer in answers.items() if _is_unclear(answer)]
+        if unclear and not await self.is_answered(one):
+            raise _about(*(self.end or unclear[0]))
         return answers
+
+    async def is_answered(self, one: Callable[[int], Awaitable[object]]) -> bool:
+        """Ask once more for a record that was read. If it is answered, refusals are of their tickets alone."""
+        return self._known is not None and not is_refused(await one(self._known))
+
+    def go_on(self) -> None:
+        """Count the refusals in a row anew."""
+        self._row.clear()
+        self.end = None
 
     async def _ask(self, ids: Sequence[int], one: Callable[[int], Awaitable[_T | Unread]]) -> dict[int, _T | Unread]:
         return dict(zip(ids, await for_each(ids, one, at_once=self._at_once), strict=True))
@@ -135,7 +145,7 @@ class FullRecords:
 class Details:
     """Reads full records, and has their attachments fetched, if there is a folder for these.
 
-    `options` are those of the walk: at most `concurrency` records are read at a time. `is_read` is for `FullRecords`.
+    `options` are those of the walk: at most `concurrency` records are read at a time. `known` is as for `FullRecords`.
 
     A ticket that is gone by now (`NotFoundError`), or that the platform refuses twice, is left out, and named in the
     part. But if sixteen tickets in a row are refused with the same errno, and the error is no `NotFoundError`,
@@ -143,11 +153,11 @@ class Details:
     """
 
     def __init__(
-        self, client: WorkorderClient, folder: AttachmentFolder | None, options: WalkOptions, *, is_read: bool = False
+        self, client: WorkorderClient, folder: AttachmentFolder | None, options: WalkOptions, known: int | None = None
     ) -> None:
         self._client = client
         self._folder = folder
-        self._records = FullRecords(options["concurrency"], is_read=is_read)
+        self._records = FullRecords(options["concurrency"], known)
         self._lane = Lane(options["concurrency"])
         self._skips = options["on_bad_row"] == "skip"
 
@@ -206,8 +216,10 @@ class Reading:
             on_bad_row=options["on_bad_row"],
         )
         self.resumed_rows: int = sum(part.rows for part in done)
-        is_read = self.resumed_rows > 0
-        self._details = Details(self._client, self._folder, self._walks, is_read=is_read) if options["detail"] else None
+        # A ticket whose record an earlier call has read.
+        others = {id for part in done for id in (*part.gone, *part.refused, *(row.id for row in part.skipped))}
+        known = next((id for part in done[::-1] for id in (*part.again, *part.ids) if id not in others), None)
+        self._details = Details(self._client, self._folder, self._walks, known) if options["detail"] else None
         self._rows = self._expected_rows = self.resumed_rows
         for part in done[:-1]:
             part.again = []

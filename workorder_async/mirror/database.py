@@ -462,9 +462,9 @@ class MirrorDatabase:
         ((count,),) = self.ask(question, *values, json.dumps([*absent]))
         return cast("int", count)
 
-    def has_details(self, /) -> bool:
-        """Tell whether the database has a full record."""
-        return bool(self.ask("SELECT 1 FROM details LIMIT 1"))
+    def with_details(self, /) -> int | None:
+        """Return a ticket whose full record the database has; None if there is none."""
+        return next((id for (id,) in self.ask("SELECT id FROM tickets WHERE detail_at > 0 LIMIT 1")), None)
 
     def unknown_of(self, table: str, ids: Iterable[JSON], /) -> list[JSON]:
         """Return the ids that a table does not have."""

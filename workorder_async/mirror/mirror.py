@@ -143,8 +143,8 @@ class MirrorReport:
     """Rows and full records that cannot be read. The database keeps older values of them; if it has none, the run is
     not exact."""
     refused: list[int] = Factory(list)
-    """Tickets whose full records the platform refused, also when they were asked for once more; the next run asks for
-    them again. Once sixteen in a row are refused with one errno, no more are asked for in this run."""
+    """Tickets whose full records the platform refused; the next run asks for them again. Once sixteen in a row are
+    refused with one errno, and a record that was read before is refused as well, no more are asked for in this run."""
     refusal: str = ""
     """The errno and the words with which the first of them was refused; "" if there is none."""
     requests: int = 0
@@ -505,7 +505,7 @@ class Run:
         recheck, folder, is_full = options["recheck"], options["attachments"], options["full"]
         due = await self._do(MirrorDatabase.details_due, recheck, folder, is_full)
         self._rows, self._total_rows = 0, len(due)
-        records = FullRecords(self._at_once, is_read=await self._do(MirrorDatabase.has_details))
+        records = FullRecords(self._at_once, await self._do(MirrorDatabase.with_details))
         read = partial(self._detail, lane=Lane(self._at_once))
         for place in range(0, len(due), DETAILS_AT_ONCE):
             at = self.now()
@@ -514,6 +514,8 @@ class Run:
             self._report.details += await self._do(MirrorDatabase.write_details, [*answers], found, at, self.now())
             self._rows += len(found)
             self._tell()
+            if records.end is not None and await records.is_answered(read):
+                records.go_on()
             if records.end is not None:
                 said, refusal = records.end
                 self._doubts.append(f"no more full records were asked for: {said}: {refusal.message}")

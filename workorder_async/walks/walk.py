@@ -1,18 +1,19 @@
 """Drive a walk's rules over the wire: keep requests in flight, give pages out in order, cancel them all at the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, Self, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final, Self, cast
 
 from attrs import evolve
 
-from workorder_async.document import TicketQuery, TicketSummary
+from workorder_async.document import TicketPage, TicketQuery, TicketSummary
 from workorder_async.document.envelope import Answer
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
     ConfigError,
     DecodeError,
+    NoAnswerError,
     RateLimitedError,
     ResponseError,
 )
@@ -26,8 +27,9 @@ from workorder_async.walks.windows import Window
 
 # For so many requests in flight, one further read waits for a slot.
 _SLOTS_OF_A_SPARE_READ: Final = 8
-# Of the filters whose fields no row of the list shows, a value that no ticket has.
-_NOBODYS: Final[Mapping[str, Any]] = {"creator_id": 2**63 - 1, "product_group_id": (2**63 - 1,)}
+# Filters whose fields no row of the list shows, and numbers that no ticket has there: a server may cut the first one.
+_HIDDEN: Final = ("creator_id", "product_group_id")
+_NOBODYS: Final = (2**63 - 1, 2**31 - 1)
 
 
 class Walk(AsyncIterator[list[TicketSummary]]):
@@ -168,24 +170,29 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
 def hidden_filters(query: TicketQuery) -> set[str]:
     """Return the filters of a query whose fields no row of the list shows."""
-    return {name for name in _NOBODYS if getattr(query, name)}
+    return {name for name in _HIDDEN if getattr(query, name)}
 
 
-async def check_filters(count: Callable[[TicketQuery], Awaitable[int]], query: TicketQuery, proofs: Proofs) -> None:
-    """Raise `ResponseError` if the server ignores a filter that no row shows: it counts tickets that nobody can have.
+async def check_filters(
+    read: Callable[[TicketQuery], Awaitable[TicketPage]], query: TicketQuery, proofs: Proofs
+) -> None:
+    """Raise `ResponseError` if the server ignores a filter that no row shows: it shows tickets that nobody can have.
 
-    A server that refuses the question proves nothing, and is not asked again.
+    A question that fails in any way proves nothing, and is not asked again.
     """
     for name in hidden_filters(query) - proofs.kept:
-        found = 0
-        try:
-            found = await count(TicketQuery(**{name: _NOBODYS[name]}))
-        except (ApiError, ResponseError) as error:
-            if not _may_be_about_the_question(error):
-                raise
-        if found > 0:
-            said = f"the server does not keep to the filter {name}: with a value that no ticket has it counts {found}"
-            raise ResponseError(f"{said} tickets; leave it out, and choose tickets by what they show", status=200)
+        rows: Sequence[object] = ()
+        for number in _NOBODYS:
+            by_line, by_creator = TicketQuery(product_group_id=(number,)), TicketQuery(creator_id=number)
+            try:
+                rows = (await read(by_creator if name == "creator_id" else by_line)).tickets
+            except (ApiError, NoAnswerError, ResponseError):
+                rows = ()
+            if not rows:
+                break
+        if rows:
+            said = f"the server does not keep to the filter {name}: with a value that no ticket has it shows tickets"
+            raise ResponseError(f"{said}; leave it out, and choose tickets by what they show", status=200)
         proofs.kept.add(name)
 
 

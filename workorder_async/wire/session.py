@@ -158,8 +158,9 @@ class SignedSession:
             wait = await self._wait_before_next(call, raised)
         finally:
             if watch is not None:
-                pause = self.limiter.stats().paused if isinstance(raised, RateLimitedError) else wait
-                watch.attempt_ended(raised, pause)
+                pause = self.limiter.stats().paused
+                is_put_off = isinstance(raised, RateLimitedError) and pause < call.deadline.left()
+                watch.attempt_ended(raised, pause if is_put_off else wait)
         if wait is not None:
             call.turn_to("sleep")
             await self.pause(wait)
