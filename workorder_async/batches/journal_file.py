@@ -209,7 +209,8 @@ class JournalFile:
         # A database without a name is a temporary file, deleted when it is closed.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._total = 0  # the checksum of all lines in the file
-        # Lines and creators of tickets whose creation an earlier run began; by line, the ticket that it made last.
+        # By key, the product line and the creator of each ticket that an earlier run began to create; by product line,
+        # the ticket that it made last, and its creator.
         self._creating = dict[str, tuple[_Product, JSON]]()
         self._made = dict[_Product, tuple[int, int]]()
         self._pending: list[bytes] = []

@@ -463,8 +463,9 @@ class MirrorDatabase:
         return cast("int", count)
 
     def with_details(self, /) -> int | None:
-        """Return a ticket whose full record the database has; None if there is none."""
-        return next((id for (id,) in self.ask("SELECT id FROM tickets WHERE detail_at > 0 LIMIT 1")), None)
+        """Return the listed ticket whose full record was read last; None if there is none."""
+        read = "SELECT id FROM tickets WHERE detail_at > 0 AND missing_since IS NULL ORDER BY detail_at DESC LIMIT 1"
+        return next((id for (id,) in self.ask(read)), None)
 
     def unknown_of(self, table: str, ids: Iterable[JSON], /) -> list[JSON]:
         """Return the ids that a table does not have."""

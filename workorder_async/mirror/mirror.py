@@ -505,7 +505,8 @@ class Run:
         recheck, folder, is_full = options["recheck"], options["attachments"], options["full"]
         due = await self._do(MirrorDatabase.details_due, recheck, folder, is_full)
         self._rows, self._total_rows = 0, len(due)
-        records = FullRecords(self._at_once, await self._do(MirrorDatabase.with_details))
+        known = await self._do(MirrorDatabase.with_details) if due else None
+        records = FullRecords(self._at_once, known)
         read = partial(self._detail, lane=Lane(self._at_once))
         for place in range(0, len(due), DETAILS_AT_ONCE):
             at = self.now()
