@@ -13,6 +13,7 @@ from tests.support.clients import API, NOW, make_client
 from tests.support.raw_server import http, serving
 from tests.support.rows import each
 from tests.support.samples import BASE, CLOSE
+from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
     Attachment,
@@ -26,6 +27,7 @@ from workorder_async import (
     NotFoundError,
     OutcomeUnknownError,
     Priority,
+    RateLimitedError,
     RejectTicket,
     ResponseError,
     RetryPolicy,
@@ -342,3 +344,15 @@ async def test_filters_that_no_row_shows(name: str, nobodys: bytes | None) -> No
         [ticket async for ticket in client.iter_tickets()]
         asked = [sum(number in request for request in wire.requests) for number in numbers]
         assert (asked, len(wire.requests)) == (([1, 1], 3) if nobodys is None else ([1, 0], 5))
+
+
+@virtual_time
+async def test_a_filter_that_could_not_be_tried() -> None:
+    """A question that was turned away is asked again by the next walk."""
+    slow = http('{"errno":40029}', "429 Slow", Retry_After="60")
+    async with serving(slow, http(PAGE)) as wire, make_client(wire.url, deadline=0.5, longest_pause=1) as client:
+        with pytest.raises(RateLimitedError):
+            await anext(client.iter_tickets(TicketQuery(creator_id=5)))
+        await asyncio.sleep(1)
+        with pytest.raises(ResponseError, match="does not keep to the filter creator_id"):
+            await anext(client.iter_tickets(TicketQuery(creator_id=5)))

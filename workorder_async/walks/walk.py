@@ -178,7 +178,8 @@ async def check_filters(
 ) -> None:
     """Raise `ResponseError` if the server ignores a filter that no row shows: it shows tickets that nobody can have.
 
-    A question that fails in any way proves nothing, and is not asked again.
+    A question that is refused, or gets no answer, proves nothing, and is not asked again. One that was turned away is
+    an error, as the walk's own reads would be.
     """
     for name in hidden_filters(query) - proofs.kept:
         rows: Sequence[object] = ()
@@ -186,6 +187,8 @@ async def check_filters(
             by_line, by_creator = TicketQuery(product_group_id=(number,)), TicketQuery(creator_id=number)
             try:
                 rows = (await read(by_creator if name == "creator_id" else by_line)).tickets
+            except RateLimitedError:
+                raise
             except (ApiError, NoAnswerError, ResponseError):
                 rows = ()
             if not rows:
